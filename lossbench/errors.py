@@ -7,8 +7,8 @@
     |   |-- ExperimentError   exit 2   a wrong key or value in an experiment
     |   |-- DataError         exit 2   data that is missing, damaged or unfit
     |   `-- ResultsError      exit 2   a results folder that cannot be used as asked
-    |-- RunsFailed            exit 3   some runs failed; the rest is kept
-    `-- GateTripped           exit 4   a --fail-if condition holds
+    |-- RunsFailedError       exit 3   some runs failed; the rest is kept
+    `-- GateTrippedError      exit 4   a --fail-if condition holds
 
 An error is raised where the fact is known and caught once, in ``cli``.
 """
@@ -76,13 +76,13 @@ class ResultsError(UsageError):
     """A results folder cannot be read or used as asked."""
 
 
-class RunsFailed(LossbenchError):
+class RunsFailedError(LossbenchError):
     """Some runs failed; every other one is kept."""
 
     exit_code = 3
 
 
-class GateTripped(LossbenchError):
+class GateTrippedError(LossbenchError):
     """A condition given with ``--fail-if`` holds."""
 
     exit_code = 4

@@ -1,0 +1,30 @@
+"""``lossbench show``: the summary tables again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def show(
+    results: Annotated[
+        Path | None,
+        typer.Argument(help="A results folder; without it, every one under results/."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the summary of finished sweeps, from their tables alone.
+
+    Example: `lossbench show results/default`
+    """
+    from lossbench.console import screen  # noqa: PLC0415
+    from lossbench.console.summary import summary_tables  # noqa: PLC0415
+    from lossbench.store import Store, folders  # noqa: PLC0415
+
+    for folder in folders(results):
+        table = Store(folder).summary()
+        if json:
+            screen.show_json({"folder": str(folder), "settings": screen.plain_rows(table)})
+            continue
+        screen.tell(str(folder), style="bold")
+        screen.show(summary_tables(table, screen.out().width))

@@ -1,0 +1,109 @@
+"""The plan before a sweep and its progress: a live bar on a terminal, plain lines elsewhere."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import pandas as pd
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from lossbench.console.screen import joined, messages, out, plain_rows, show, show_json, tell
+from lossbench.console.summary import summary_tables
+from lossbench.experiment import RunSettings, stacks
+from lossbench.store import TABLES, Record, Store
+from lossbench.sweep import Plan
+
+_MOST_VALUES = 8
+
+
+def show_plan(plan: Plan, missing: Sequence[RunSettings]) -> None:
+    """Tell how many runs there are, how many are done, in how many stacks, and what varies."""
+    n_runs, n_stacks = len(plan.runs), len(stacks(missing))
+    to_train = f", {len(missing)} to train in {n_stacks} stacks" if missing else ""
+    done = f"{n_runs} runs, {n_runs - len(missing)} done{to_train}"
+    tell(f"{plan.experiment.name}: {done}", style="bold")
+    for name, values in plan.experiment.varying().items():
+        shown = [_shown(value) for value in values[:_MOST_VALUES]]
+        rest = [f"{len(values) - _MOST_VALUES} more"] if len(values) > _MOST_VALUES else []
+        tell(f"  {name}: {joined([*shown, *rest])}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return "x".join(map(str, value)) or "linear"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def tracked(records: Iterable[Record], n_runs: int) -> Iterator[Record]:
+    """Yield the records as they come, and show how far the sweep is."""
+    if not messages().is_terminal or messages().is_dumb_terminal:
+        for number, record in enumerate(records, start=1):
+            tell(f"[{number}/{n_runs}] {_line(record)}")
+            yield record
+        return
+    columns = (
+        TextColumn("training"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[counts]}"),
+    )
+    with Progress(*columns, console=messages(), transient=True, expand=True) as progress:
+        task = progress.add_task("training", total=n_runs, counts="")
+        n_collapsed = n_failed = 0
+        for record in records:
+            n_collapsed += bool(record.metrics.get("collapsed")) and record.status == "ok"
+            n_failed += record.status != "ok"
+            failed = f", {n_failed} failed" if n_failed else ""
+            progress.update(task, advance=1, counts=f"{n_collapsed} collapsed{failed}")
+            yield record
+
+
+def _line(record: Record) -> str:
+    if record.status != "ok":
+        return f"{record.run_id} {record.status}"
+    metrics = record.metrics
+    collapsed = " collapsed" if metrics["collapsed"] else ""
+    return f"{record.run_id} elbo {metrics['elbo']:.2f} kl {metrics['kl']:.3f}{collapsed}"
+
+
+def tell_holder(holder: str) -> None:
+    """Tell who holds the results folder before waiting for them."""
+    tell(f"waiting: the results folder is in use by {holder or 'another process'}")
+
+
+def tell_failure(record: Record) -> None:
+    """Tell the last log lines of a failed run."""
+    tell(f"{record.run_id} {record.status}", style="bold red")
+    if record.message:
+        tell(record.message, style="dim")
+
+
+def show_results(store: Store, *, as_json: bool) -> None:
+    """Show a finished sweep's summary, name the files that it wrote and what to try next."""
+    summary = store.summary()
+    if as_json:
+        show_json({"folder": str(store.folder), "settings": plain_rows(summary)})
+    else:
+        show(summary_tables(summary, out().width))
+    tell(f"\nwrote {joined([store.folder / name for name in TABLES])}")
+    tell(f"next: {_next_command(store, summary)}")
+
+
+def _next_command(store: Store, summary: pd.DataFrame) -> str:
+    """Return a comparison worth trying: two losses at the first setting that both have."""
+    losses = list(dict.fromkeys(summary["loss"]))
+    if len(losses) < 2:
+        return f"lossbench show {store.folder}"
+    first = summary.iloc[0]
+    where = f"d={first['d']},k={first['k']},reconstruction_loss={first['reconstruction_loss']}"
+    beta = f"beta={first['beta']:g}"
+    selections = [f"{store.folder}:loss={loss},{beta},{where}" for loss in losses[:2]]
+    return f"lossbench compare {' '.join(selections)}"

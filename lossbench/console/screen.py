@@ -1,0 +1,72 @@
+"""The two consoles, and how an error is told."""
+
+import functools
+import json
+import sys
+from collections.abc import Sequence
+
+import pandas as pd
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from lossbench.errors import LossbenchError
+
+_PIPE_WIDTH = 160
+
+
+@functools.cache
+def _console(*, stderr: bool) -> Console:
+    """Return the console of a stream; a pipe gets room enough for every name."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _PIPE_WIDTH
+    return Console(stderr=stderr, width=width, highlight=False, emoji=False, markup=False)
+
+
+def out() -> Console:
+    """Return the console for results, stdout."""
+    return _console(stderr=False)
+
+
+def messages() -> Console:
+    """Return the console for everything that is not a result, stderr."""
+    return _console(stderr=True)
+
+
+def show(*renderables: RenderableType) -> None:
+    """Print results."""
+    for renderable in renderables:
+        out().print(renderable)
+
+
+def tell(text: str, style: str = "") -> None:
+    """Print one message; it wraps between words and is never cut."""
+    messages().print(Text(text, style=style))
+
+
+def show_json(facts: object) -> None:
+    """Print a result as JSON, plain whatever the terminal."""
+    sys.stdout.write(json.dumps(facts, indent=2, allow_nan=False) + "\n")
+
+
+def show_error(error: LossbenchError) -> None:
+    """Print an error: what is wrong first, then what was expected and what to do."""
+    problem, _, facts = str(error).partition("\n")
+    messages().print(Text("error: ", style="bold red") + Text(problem, style="bold"))
+    if facts:
+        messages().print(Text(facts))
+
+
+def plain_rows(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Return a table's rows as plain values for JSON, ``None`` where a cell is not known."""
+    rows = table.astype(object).where(table.notna(), None).to_dict(orient="records")
+    return [{str(name): _plain(value) for name, value in row.items()} for row in rows]
+
+
+def _plain(value: object) -> object:
+    return value.item() if hasattr(value, "item") else value
+
+
+def joined(words: Sequence[object]) -> str:
+    """Return words as people list them: ``a, b and c``."""
+    *first, last = [str(word) for word in words]
+    return f"{', '.join(first)} and {last}" if first else last

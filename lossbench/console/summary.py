@@ -1,0 +1,104 @@
+"""The summary: loss x beta x d, mean over seeds with its interval, threshold beside beta_eff."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from lossbench.schema import SETTING_COLUMNS
+
+_WIDE = 116
+_TABLE_COLUMNS = ("dataset", "reconstruction_loss", "k")
+_ROW_COLUMNS = ("d", "beta", "loss")
+_NUMBERS = ("elbo", "kl", "reconstruction")
+
+
+def summary_tables(summary: pd.DataFrame, width: int) -> RenderableType:
+    """Return the summary as one table for each dataset, reconstruction loss and k.
+
+    ``width`` is the console's, in characters: a narrow one shows the interval of the ELBO alone.
+    """
+    extra = [
+        name
+        for name in SETTING_COLUMNS
+        if name not in ("beta", *_TABLE_COLUMNS, *_ROW_COLUMNS)
+        and summary[name].nunique(dropna=False) > 1
+    ]
+    parts: list[RenderableType] = []
+    for keys, group in summary.groupby([*_TABLE_COLUMNS, *extra], sort=False, dropna=False):
+        title = ", ".join(
+            f"{name} {value}" if name != "dataset" else str(value)
+            for name, value in zip((*_TABLE_COLUMNS, *extra), keys, strict=True)
+        )
+        parts.append(_table(title, group.sort_values(list(_ROW_COLUMNS)), width >= _WIDE))
+    return Group(*parts, *_notes(summary))
+
+
+def _table(title: str, rows: pd.DataFrame, wide: bool) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("loss")
+    headings = ["d", "beta", "beta_eff", "threshold", "elbo", "kl", "reconstruction"]
+    for heading in [*headings, "active_units"] if wide else [*headings[:-1], "recon.", "active"]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("collapsed")
+    previous = None
+    for row in rows.to_dict(orient="records"):
+        if previous is not None and row["d"] != previous:
+            table.add_section()
+        previous = row["d"]
+        table.add_row(*_cells(row, wide))
+    return table
+
+
+def _cells(row: Mapping[Any, Any], wide: bool) -> Iterator[Text | str]:
+    yield str(row["loss"])
+    yield str(row["d"])
+    yield f"{row['beta']:.4g}"
+    yield f"{row['beta_eff']:.4g}"
+    yield f"{row['threshold']:.3f}"
+    for name in _NUMBERS:
+        interval = row[f"{name}_ci95"] if wide or name == "elbo" else float("nan")
+        mark = "*" if name == "elbo" and row["still_improving"] is True else ""
+        yield _number(row[name], interval) + mark
+    yield "" if pd.isna(row["active_units"]) else f"{row['active_units']:.2g} of {row['k']}"
+    yield _collapsed(row)
+
+
+def _number(mean: float, half_width: float) -> str:
+    if pd.isna(mean):
+        return ""
+    return f"{mean:.2f}" if pd.isna(half_width) else f"{mean:.2f} ±{half_width:.2f}"
+
+
+def _collapsed(row: Mapping[Any, Any]) -> Text:
+    n_seeds = int(row["n_seeds"])
+    if n_seeds == 0:
+        return Text("failed", style="red")
+    n_collapsed = round(row["collapsed"] * n_seeds)
+    if n_collapsed == 0:
+        return Text("no")
+    return Text("yes" if n_collapsed == n_seeds else f"{n_collapsed} of {n_seeds}", style="yellow")
+
+
+def _notes(summary: pd.DataFrame) -> Iterator[Text]:
+    yield Text()
+    seeds = sorted({int(n) for n in summary["n_seeds"]})
+    counted = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    yield Text(
+        f"Nats per image on the test split; mean over {counted} seeds ± 95% t-interval. "
+        "A setting collapses where beta_eff reaches its threshold.",
+        style="dim",
+    )
+    if (summary["reconstruction_loss"] == "bce").any():
+        yield Text(
+            "bce on grey pixels is no likelihood: compare its numbers with each other only.",
+            style="dim",
+        )
+    if (summary["still_improving"] == True).any():  # noqa: E712 - missing is neither
+        yield Text(
+            "* the ELBO rose by more than 0.1 nats in the last tenth of training: train longer.",
+            style="dim",
+        )

@@ -1,0 +1,123 @@
+"""The door: a dataset's name or path and a d in, arrays and their hash out."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossbench.data import files, mnist, sources
+from lossbench.data.images import Images, checked
+from lossbench.errors import DataError, nearest
+
+_NATIVE_D = {"digits": 64, "patches": 64, "mnist": 784, "fashion_mnist": 784}
+BUILT_IN: tuple[str, ...] = tuple(_NATIVE_D)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images as rows of d pixels in [0, 1], split into training and test images.
+
+    ``train`` is (n_train, d), ``test`` is (n_test, d); both are C-contiguous and read-only.
+    ``sha256`` is over the shapes and the bytes (little-endian float32) of both.
+    """
+
+    name: str
+    train: NDArray[np.float32]
+    test: NDArray[np.float32]
+    sha256: str
+
+    @property
+    def d(self) -> int:
+        """The number of pixels of an image."""
+        return int(self.train.shape[1])
+
+
+def load(dataset: str, d: int | None, data_dir: Path | None = None) -> Dataset:
+    """Return a dataset at ``d`` pixels; None leaves the images as they are.
+
+    ``dataset`` is one of BUILT_IN or the path of an ``.npz``, ``.npy`` or IDX file; ``data_dir`` is
+    where the files of ``mnist`` and ``fashion_mnist`` are looked for first. A smaller d is the
+    average over whole blocks of a square grey image; ``patches`` are cut at d.
+
+    Raises DataError when the data is unknown, missing, damaged, unfit, or cannot be given at ``d``.
+    """
+    if dataset == "patches":
+        images = sources.patches(native_d(dataset) if d is None else d)
+    else:
+        images = _native(dataset, data_dir)
+        images = images if d is None else images.at(d)
+    return Dataset(dataset, images.train, images.test, _sha256(images))
+
+
+def native_d(dataset: str, data_dir: Path | None = None) -> int:
+    """Return the d that ``load`` gives when none is asked for; raises DataError as it does."""
+    known = _NATIVE_D.get(dataset)
+    return _native(dataset, data_dir).d if known is None else known
+
+
+def _native(dataset: str, data_dir: Path | None) -> Images:
+    if dataset == "digits":
+        return sources.digits()
+    if dataset in BUILT_IN:
+        images = _in_files(*mnist.find(dataset, data_dir))
+        if images.shape != mnist.SHAPE:
+            raise DataError(
+                f"these are not the images of {dataset}",
+                where=images.where,
+                expected=f"images of shape {mnist.SHAPE}",
+                received=f"images of shape {images.shape}",
+                remedy="give the path of the file as the dataset",
+            )
+        return images
+    if not _is_path(dataset):
+        raise DataError(
+            f"unknown dataset {dataset!r}",
+            where="dataset",
+            expected=f"{', '.join(BUILT_IN)}, or the path of an .npz, .npy or IDX file",
+            received=repr(dataset),
+            remedy=nearest(dataset, BUILT_IN) or "give one of these",
+        )
+    return _in_files(Path(dataset).absolute())
+
+
+def _is_path(dataset: str) -> bool:
+    return Path(dataset).suffix.lower() in (".npz", ".npy", ".gz") or any(
+        part in dataset.lower() for part in ("/", "\\", "idx")
+    )
+
+
+def _in_files(*paths: Path) -> Images:
+    for path in paths:
+        if not path.is_file():
+            raise DataError(
+                "the file does not exist" if not path.exists() else "this is not a file",
+                where=str(path),
+                expected="an .npz, .npy or IDX file",
+                received="nothing" if not path.exists() else "a folder or a device",
+                remedy="correct the path; it is relative to the current folder",
+            )
+    stamps = [path.stat() for path in paths]
+    return _parsed(paths, tuple((stamp.st_mtime_ns, stamp.st_size) for stamp in stamps))
+
+
+@lru_cache(maxsize=2)
+def _parsed(paths: tuple[Path, ...], _stamps: tuple[tuple[int, int], ...]) -> Images:
+    """Return the images of one file, or of one for training and one for testing.
+
+    The files' times and sizes are part of the key, so that a changed file is read again.
+    """
+    if len(paths) == 1:
+        return checked(*files.read(paths[0]), where=str(paths[0]))
+    train, test = (files.read_idx(path) for path in paths)
+    return checked(train, test, where=str(paths[0].parent))
+
+
+def _sha256(images: Images) -> str:
+    digest = hashlib.sha256()
+    for array in (images.train, images.test):
+        digest.update(repr(array.shape).encode())
+        digest.update(array.astype("<f4", copy=False).data)
+    return digest.hexdigest()

@@ -1,0 +1,108 @@
+"""The images that scikit-learn carries: handwritten digits, and patches of two photographs.
+
+Their files are read where scikit-learn lies, without importing it, which takes longer than all else
+that a finished sweep has to do.
+"""
+
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossbench.data.images import Images, checked
+from lossbench.errors import DataError
+
+_PHOTOGRAPHS = ("china.jpg", "flower.jpg")  # each 427 rows by 640 columns
+_BORDER = 512  # the first column of the right 20%
+_N_TRAIN, _N_TEST = 6_000, 1_500
+_SIDES = range(2, 65)
+
+
+@lru_cache(maxsize=1)
+def digits() -> Images:
+    """Return scikit-learn's 1,797 digits of 8 x 8, divided by 16, split 1,437 / 360."""
+    path = _scikit_learn() / "data" / "digits.csv.gz"
+    if path.is_file():
+        pixels = np.loadtxt(path, delimiter=",", dtype=np.float32, usecols=range(64))
+    else:  # laid out in another way: ask scikit-learn itself
+        from sklearn.datasets import load_digits  # noqa: PLC0415
+
+        pixels = load_digits().data
+    return checked(pixels / 16, None, "digits")
+
+
+def patches(d: int) -> Images:
+    """Return 6,000 + 1,500 windows of p x p, d = p * p, from scikit-learn's two photographs.
+
+    The photographs are made grey by ITU-R 601 (0.299 R + 0.587 G + 0.114 B, rounded to 8 bits) and
+    divided by 255. They take turns. Training windows lie in the left 512 columns, test windows in
+    the right 128, at positions drawn by ``default_rng([0, p])``; the halves differ in brightness.
+
+    Raises DataError unless p is an integer from 2 to 64.
+    """
+    side = next((p for p in _SIDES if p * p == d), None)
+    if side is None:
+        raise DataError(
+            f"patches cannot be cut at d = {d}",
+            where="patches",
+            expected=f"d = p * p with an integer p from {_SIDES[0]} to {_SIDES[-1]}",
+            received=f"d = {d}",
+            remedy=f"take d = {_nearest_square(d)}",
+        )
+    photographs = _photographs()
+    rng = np.random.default_rng([0, side])
+    train = _windows(photographs[:, :, :_BORDER], side, _N_TRAIN, rng)
+    test = _windows(photographs[:, :, _BORDER:], side, _N_TEST, rng)
+    return checked(train, test, "patches")
+
+
+def _nearest_square(d: int) -> int:
+    return min((p * p for p in _SIDES), key=lambda square: abs(square - d))
+
+
+def _windows(
+    photographs: NDArray[np.uint8], side: int, n: int, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Return ``n`` windows, (n, side, side), that lie wholly inside ``photographs``."""
+    windows = np.lib.stride_tricks.sliding_window_view(photographs, (side, side), axis=(1, 2))
+    rows = rng.integers(windows.shape[1], size=n)
+    columns = rng.integers(windows.shape[2], size=n)
+    return windows[np.arange(n) % len(photographs), rows, columns]
+
+
+@lru_cache(maxsize=1)
+def _photographs() -> NDArray[np.uint8]:
+    """Return the grey photographs, (2, 427, 640)."""
+    from PIL import Image  # noqa: PLC0415 - only patches need it
+
+    folder = _scikit_learn() / "images"
+    grey = []
+    for name in _PHOTOGRAPHS:
+        try:
+            with Image.open(folder / name) as photograph:
+                grey.append(np.asarray(photograph.convert("L")))
+        except OSError as problem:
+            raise DataError(
+                "a photograph of scikit-learn cannot be read",
+                where=str(folder / name),
+                expected="the photographs that scikit-learn is installed with",
+                received=str(problem),
+                remedy="install scikit-learn again",
+            ) from problem
+    return np.stack(grey)
+
+
+def _scikit_learn() -> Path:
+    """Return the folder of scikit-learn's datasets, without importing it."""
+    spec = find_spec("sklearn")
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(
+            "scikit-learn is not installed",
+            where="digits and patches",
+            expected="scikit-learn, which carries these images",
+            received="no such package",
+            remedy="pip install scikit-learn",
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / "datasets"

@@ -1,0 +1,219 @@
+"""Stacks in, outcomes as they finish, failures as values. The only room that knows Dask.
+
+Workers are processes with one thread each. The parent gives each of them one stack at a time,
+of a shape that it has compiled where there is one.
+"""
+
+import logging
+import os
+import queue
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import dask
+import distributed
+
+from lossbench.data import Dataset
+from lossbench.experiment import Stack
+from lossbench.worker import Outcome, prepare, train
+
+_LOG_LINES = 12
+_GRACE_SECONDS = 60.0
+_CLOSE_SECONDS = 3.0
+_POLL_SECONDS = 1.0
+
+dask.config.set(
+    {
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.scheduler.work-stealing": False,
+        "distributed.worker.daemon": True,
+        "distributed.admin.tick.limit": "1h",
+        "distributed.comm.timeouts.connect": "60s",
+    }
+)
+
+
+class _Prepare(distributed.WorkerPlugin):
+    """Loads TensorFlow in every worker as it starts, also after a restart."""
+
+    name = "lossbench-prepare"
+
+    def __init__(self, log_folder: Path | None) -> None:
+        self._log_folder = log_folder
+
+    def setup(self, worker: distributed.Worker) -> None:
+        prepare(_log(self._log_folder, worker.name) if self._log_folder else None)
+
+
+@dataclass(frozen=True)
+class _Assignment:
+    stack: Stack
+    worker: str
+    since: float
+
+    @property
+    def is_overdue(self) -> bool:
+        limit = self.stack.runs[0].time_limit * len(self.stack.runs)
+        return time.monotonic() - self.since > limit + _GRACE_SECONDS
+
+
+class Engine:
+    """Workers that train stacks; made by ``workers``."""
+
+    def __init__(self, client: distributed.Client, log_folder: Path | None) -> None:
+        self._client = client
+        self._log_folder = log_folder
+        self._done: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
+        self._running: dict[distributed.Future, _Assignment] = {}
+        self._compiled: dict[str, set[tuple[object, ...]]] = {}
+        self._sent: dict[str, list[distributed.Future]] = {}
+
+    def outcomes(
+        self, stacks: Iterable[Stack], data: Callable[[Stack], Dataset]
+    ) -> Iterator[list[Outcome]]:
+        """Yield the outcomes of each stack as it finishes.
+
+        A stack that dies is tried again run by run, so that one bad run costs one run.
+        """
+        waiting = list(stacks)
+        while waiting or self._running:
+            self._assign(waiting, data)
+            for future, assignment in self._finished():
+                outcomes, again = self._collected(future, assignment)
+                waiting[:0] = again
+                if outcomes:
+                    self._assign(waiting, data)  # keep the workers busy while records are written
+                    yield outcomes
+
+    def _assign(self, waiting: list[Stack], data: Callable[[Stack], Dataset]) -> None:
+        """Give every idle worker a stack, of a shape that it has compiled where there is one."""
+        busy = {assignment.worker for assignment in self._running.values()}
+        names = {
+            str(facts["name"]): address
+            for address, facts in self._client.scheduler_info(n_workers=-1)["workers"].items()
+        }
+        for name, address in names.items():
+            if name in busy or not waiting:
+                continue
+            stack = self._next(name, waiting)
+            waiting.remove(stack)
+            self._compiled.setdefault(name, set()).add(stack.shape)
+            future = self._client.submit(
+                train, stack, *self._data(data(stack)), workers=[address], pure=False
+            )
+            self._running[future] = _Assignment(stack, name, time.monotonic())
+            future.add_done_callback(self._done.put)
+
+    def _next(self, worker: str, waiting: list[Stack]) -> Stack:
+        mine = self._compiled.get(worker, set())
+        others = set().union(*(self._compiled.values())) - mine
+        n_waiting: dict[tuple[object, ...], int] = {}
+        for stack in waiting:
+            n_waiting[stack.shape] = n_waiting.get(stack.shape, 0) + 1
+        return max(
+            waiting,
+            key=lambda stack: (
+                stack.shape in mine,
+                stack.shape not in others,
+                n_waiting[stack.shape],
+            ),
+        )
+
+    def _data(self, dataset: Dataset) -> list[distributed.Future]:
+        """Return the dataset's arrays on the workers; they travel once per worker."""
+        sent = self._sent.get(dataset.sha256)
+        if sent is None or any(future.status != "finished" for future in sent):
+            sent = self._client.scatter([dataset.train, dataset.test], broadcast=True, hash=False)
+            self._sent[dataset.sha256] = sent
+        return sent
+
+    def _finished(self) -> list[tuple[distributed.Future, _Assignment]]:
+        """Wait for a stack to finish or to be overdue; return those that did."""
+        while True:
+            with suppress(queue.Empty):
+                self._done.get(timeout=_POLL_SECONDS)
+            ended = [f for f, job in self._running.items() if f.done() or job.is_overdue]
+            if ended:
+                return [(future, self._running.pop(future)) for future in ended]
+
+    def _collected(
+        self, future: distributed.Future, assignment: _Assignment
+    ) -> tuple[list[Outcome], list[Stack]]:
+        """Return a finished stack's outcomes, or its runs one by one to try again."""
+        stack = assignment.stack
+        if not future.done():
+            future.cancel()
+            self._restart(assignment.worker)
+            failure = Outcome(stack.runs[0], "timeout", message="the time limit was over")
+        elif future.status == "finished":
+            outcomes: list[Outcome] = future.result()
+            if all(outcome.status != "crashed" for outcome in outcomes):
+                return outcomes, []
+            failure = outcomes[0]
+        else:
+            self._compiled.pop(assignment.worker, None)
+            failure = Outcome(stack.runs[0], "crashed", message=self._last_words(assignment.worker))
+        if len(stack.runs) == 1:
+            return [failure], []
+        return [], [replace(stack, runs=(run,)) for run in stack.runs]
+
+    def _restart(self, worker: str) -> None:
+        self._compiled.pop(worker, None)
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        addresses = [a for a, facts in workers.items() if str(facts["name"]) == worker]
+        self._client.restart_workers(addresses, raise_for_error=False)
+
+    def _last_words(self, worker: str) -> str:
+        """Return the last lines that a dead worker left in its log."""
+        log = _log(self._log_folder, worker) if self._log_folder else None
+        lines: list[str] = []
+        if log is not None and log.exists():
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+        return "\n".join(["the worker process died; its last lines:", *lines])
+
+
+def _log(folder: Path | None, worker: object) -> Path:
+    return (folder or Path()) / f"worker-{worker}.log"
+
+
+@contextmanager
+def workers(n_workers: int, log_folder: Path, scheduler: str | None = None) -> Iterator[Engine]:
+    """Start ``n_workers`` local workers, or join the cluster at the address ``scheduler``.
+
+    Local workers and their scheduler listen on 127.0.0.1 alone.
+    """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    if scheduler is not None:
+        with distributed.Client(scheduler, set_as_default=False) as client:
+            client.register_plugin(_Prepare(None))
+            yield Engine(client, None)
+        return
+    with suppress(FileNotFoundError):
+        for log in log_folder.glob("worker-*.log"):
+            log.unlink()
+    cluster = distributed.LocalCluster(
+        n_workers=n_workers,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=None,
+        worker_dashboard_address=None,
+        memory_limit=0,
+        silence_logs=logging.CRITICAL,
+    )
+    client = distributed.Client(cluster, set_as_default=False)
+    try:
+        client.register_plugin(_Prepare(log_folder))
+        yield Engine(client, log_folder)
+    except BaseException:
+        for nanny in cluster.workers.values():
+            with suppress(ProcessLookupError, AttributeError, TypeError):
+                os.kill(nanny.process.pid, signal.SIGKILL)
+        raise
+    finally:
+        with suppress(Exception):
+            client.close(timeout=_CLOSE_SECONDS)
+            cluster.close(timeout=_CLOSE_SECONDS)

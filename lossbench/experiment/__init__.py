@@ -1,0 +1,19 @@
+"""Experiments: TOML and overrides in, frozen and checked settings, grid and stacks out."""
+
+from lossbench.experiment.files import TEMPLATE, read, text_of
+from lossbench.experiment.grid import Experiment, Grid, extended
+from lossbench.experiment.settings import RunSettings
+from lossbench.experiment.stacks import Stack, n_parameters, stacks
+
+__all__ = [
+    "TEMPLATE",
+    "Experiment",
+    "Grid",
+    "RunSettings",
+    "Stack",
+    "extended",
+    "n_parameters",
+    "read",
+    "stacks",
+    "text_of",
+]

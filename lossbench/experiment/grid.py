@@ -1,0 +1,137 @@
+"""The grid: every run of an experiment, and which experiments may share a results folder."""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lossbench.conventions import Sizes, convention
+from lossbench.errors import ExperimentError
+from lossbench.experiment.keys import FIXED, Value
+from lossbench.experiment.settings import RunSettings, canonical
+
+Grid = dict[str, tuple[Value, ...]]
+
+_MOST_RUNS = 1_000_000
+_HISTORY_ROWS = 50
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One question: the fixed settings, and one or more grids of what varies.
+
+    ``fixed`` has a value for every key outside [sweep]; each grid maps axes to their values.
+    ``data_sha256`` maps ``<dataset> at d=<d>`` to the hash of the data that was trained on; it
+    is empty until the experiment is frozen in a results folder.
+    """
+
+    name: str
+    fixed: Mapping[str, Value]
+    grids: tuple[Grid, ...]
+    data_sha256: Mapping[str, str] = field(default_factory=dict)
+
+    def datasets(self) -> tuple[str, ...]:
+        """Return the names of every dataset of the grids, without repetition."""
+        names = (grid.get("dataset", (self.fixed["dataset"],)) for grid in self.grids)
+        return tuple(dict.fromkeys(str(name) for axis in names for name in axis))
+
+    def resolved(self, native_d: Callable[[str], int]) -> "Experiment":
+        """Return the experiment with every grid's d spelt out."""
+        grids: list[Grid] = []
+        for grid in self.grids:
+            if "d" in grid:
+                grids.append(grid)
+                continue
+            for dataset in grid.get("dataset", (self.fixed["dataset"],)):
+                one = grid | {"d": (native_d(str(dataset)),)}
+                grids.append(one | {"dataset": (dataset,)} if "dataset" in grid else one)
+        return replace(self, grids=tuple(grids))
+
+    def runs(self) -> tuple[RunSettings, ...]:
+        """Return every run of a resolved experiment once, in the order of the tables."""
+        n_runs = sum(math.prod(map(len, grid.values())) for grid in self.grids)
+        if n_runs > _MOST_RUNS:
+            raise ExperimentError(
+                "the grid is too large",
+                expected=f"at most {_MOST_RUNS:,} runs",
+                received=f"{n_runs:,} runs",
+                remedy="split it into several experiments",
+            )
+        settings = {
+            _run(dict(self.fixed) | dict(zip(grid, values, strict=True)))
+            for grid in self.grids
+            for values in itertools.product(*grid.values())
+        }
+        return tuple(sorted({run.run_id: run for run in sorted(settings)}.values()))
+
+    def varying(self) -> dict[str, tuple[Value, ...]]:
+        """Return the axes that hold more than one value, over all grids."""
+        axes: dict[str, list[Value]] = {}
+        for grid in self.grids:
+            for name in (*grid, *(name for name in FIXED if name not in grid)):
+                axes.setdefault(name, []).extend(grid.get(name, (self.fixed.get(name, ""),)))
+        distinct = {name: tuple(dict.fromkeys(values)) for name, values in axes.items()}
+        return {name: values for name, values in distinct.items() if len(values) > 1}
+
+
+def extended(frozen: Experiment, asked: Experiment) -> Experiment:
+    """Return ``frozen`` with the grids of ``asked`` that it lacks.
+
+    Two experiments share a folder if they agree in everything outside the grid and in their
+    data; ``ExperimentError`` names what differs.
+    """
+    differing = [
+        (name, frozen.fixed[name], asked.fixed[name])
+        for name in FIXED
+        if name != "time_limit" and frozen.fixed[name] != asked.fixed[name]
+    ]
+    differing += [
+        (f"the data of {name}", frozen.data_sha256[name][:12], sha256[:12])
+        for name, sha256 in asked.data_sha256.items()
+        if frozen.data_sha256.get(name, sha256) != sha256
+    ]
+    if differing:
+        raise ExperimentError(
+            "the two are different experiments",
+            expected=", ".join(f"{name} = {_shown(value)}" for name, value, _ in differing),
+            received=", ".join(f"{name} = {_shown(value)}" for name, _, value in differing),
+        )
+    known = {run.run_id for run in frozen.runs()}
+    added = tuple(
+        grid
+        for grid in asked.grids
+        if not {run.run_id for run in replace(asked, grids=(grid,)).runs()} <= known
+    )
+    return replace(
+        frozen,
+        grids=frozen.grids + added,
+        fixed=asked.fixed,
+        data_sha256=dict(frozen.data_sha256) | dict(asked.data_sha256),
+    )
+
+
+def _shown(value: Value) -> str:
+    return str(list(value)) if isinstance(value, tuple) else str(value)
+
+
+def _run(values: dict[str, Any]) -> RunSettings:
+    """Return the settings of one run; ``beta`` is derived where ``beta_eff`` is given."""
+    sizes = Sizes(d=values["d"], k=values["k"], batch_size=values["batch_size"])
+    loss = convention(values["loss"])
+    given = values.pop("beta_eff", None)
+    if given is None:
+        beta = canonical(values.pop("beta"))
+        beta_eff = canonical(float(loss.coefficients(sizes, beta).beta_eff))
+    else:
+        beta_eff = canonical(given)
+        beta = canonical(float(loss.beta(beta_eff, sizes)))
+    eval_every = values.pop("eval_every") or math.ceil(values["epochs"] / _HISTORY_ROWS)
+    floats = ("noise_std", "learning_rate", "learning_rate_decay", "epsilon", "time_limit")
+    return RunSettings(
+        beta=beta,
+        beta_eff=beta_eff,
+        eval_every=min(eval_every, values["epochs"]),
+        seed=values.pop("seeds"),
+        **(values | {name: canonical(values[name]) for name in floats}),
+    )

@@ -1,0 +1,78 @@
+"""One run: its complete settings, their canonical form, and its id."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, fields
+
+from lossbench.conventions import Coefficients, ReconstructionLoss, Sizes, convention
+from lossbench.schema import FORMAT_VERSION
+
+
+def canonical(number: float) -> float:
+    """Return ``number`` to 12 significant digits, with no negative zero.
+
+    >>> canonical(0.1 + 0.2)
+    0.3
+    """
+    return float(f"{number:.12g}") + 0.0
+
+
+@dataclass(frozen=True, order=True)
+class RunSettings:
+    """The complete settings of one run, defaults spelt out.
+
+    Two runs are the same run exactly if their settings are equal; ``time_limit`` (seconds)
+    says how long to wait for a run and is no part of what it is.
+    """
+
+    dataset: str
+    loss: str
+    reconstruction_loss: ReconstructionLoss
+    beta: float
+    beta_eff: float
+    d: int
+    k: int
+    hidden: tuple[int, ...]
+    noise_std: float
+    epochs: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    learning_rate_decay: float
+    epsilon: float
+    eval_every: int
+    time_limit: float
+    seed: int
+
+    @property
+    def coefficients(self) -> Coefficients:
+        """The coefficients a and b of the trained objective."""
+        sizes = Sizes(d=self.d, k=self.k, batch_size=self.batch_size)
+        return convention(self.loss).coefficients(sizes, self.beta)
+
+    @property
+    def hidden_text(self) -> str:
+        """The hidden layers as a table shows them: ``64``, ``64x64`` or ``linear``."""
+        return "x".join(map(str, self.hidden)) or "linear"
+
+    def identity(self) -> dict[str, object]:
+        """Return what makes the run this run, in canonical form."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in ("time_limit", "beta_eff")
+        }
+
+    @property
+    def run_id(self) -> str:
+        """A readable slug and ten hex digits of the hash of the identity; never parsed."""
+        text = json.dumps(
+            {"format": FORMAT_VERSION} | self.identity(), sort_keys=True, separators=(",", ":")
+        )
+        digits = hashlib.sha256(text.encode()).hexdigest()[:10]
+        slug = (
+            f"{self.loss}-{self.reconstruction_loss}-beta{self.beta:.6g}"
+            f"-d{self.d}-k{self.k}-seed{self.seed}"
+        )
+        return f"{re.sub(r'[^A-Za-z0-9.+-]', '_', slug)}-{digits}"

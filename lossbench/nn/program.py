@@ -1,0 +1,201 @@
+"""The compiled program of one shape: a whole epoch, and the evaluation of a chunk of images.
+
+Coefficients, batches, noise, learning rate and weights are inputs, never constants, so that
+every stack of a shape runs the same compiled program.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from lossbench.conventions import ReconstructionLoss
+from lossbench.nn.layers import initial_weights
+from lossbench.nn.model import StackedVAE, kl, sample
+
+EVALUATION_SAMPLES = 8
+_LARGEST_CHUNK = 512
+_OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": keras.optimizers.SGD,
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Everything that is compiled in: two stacks of one shape share one program."""
+
+    width: int
+    d: int
+    k: int
+    hidden: tuple[int, ...]
+    reconstruction_loss: ReconstructionLoss
+    noise_std: float
+    batch_size: int
+    optimizer: str
+    epsilon: float
+    n_train: int
+    n_test: int
+    dtype: str = "float32"
+
+    @property
+    def n_steps(self) -> int:
+        """Steps an epoch; the last partial batch is dropped."""
+        return self.n_train // self.batch_size
+
+    @property
+    def n_chunk(self) -> int:
+        """Images that one call of the evaluation takes."""
+        return min(_LARGEST_CHUNK, self.n_test)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over images for every member, in float64.
+
+    ``reconstruction`` (mean over noise samples), ``kl`` as the code writes it and
+    ``kl_sampled`` of the distribution that is really sampled: ``(members,)``; of ``z_mean``,
+    its square and the sampled variance: ``(members, k)``.
+    """
+
+    reconstruction: NDArray[np.float64]
+    kl: NDArray[np.float64]
+    kl_sampled: NDArray[np.float64]
+    z_mean: NDArray[np.float64]
+    z_mean_squared: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+
+class Program:
+    """A stack of VAEs with its optimizer, compiled once and refilled for every stack."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.model = StackedVAE(
+            shape.d, shape.k, shape.hidden, shape.reconstruction_loss, shape.dtype
+        )
+        self.model.build((shape.width, shape.batch_size, shape.d))
+        self._variables = list(
+            itertools.chain.from_iterable(
+                (layer.kernel, layer.bias) for layer in self.model.dense_layers
+            )
+        )
+        epsilon = {} if shape.optimizer == "sgd" else {"epsilon": shape.epsilon}
+        self._optimizer = _OPTIMIZERS[shape.optimizer](1.0, **epsilon)
+        self._optimizer.build(self._variables)
+        self._epoch = tf.function(self._train_epoch, jit_compile=True, autograph=False)
+        self._chunk = tf.function(self._evaluate_chunk, jit_compile=True, autograph=False)
+        self._a = self._b = tf.zeros(shape.width, shape.dtype)
+
+    def refill(self, seeds: list[int], a: list[float], b: list[float]) -> None:
+        """Set initial weights and coefficients of every member and forget the optimizer's state."""
+        members = [initial_weights(self.model.shapes, seed) for seed in seeds]
+        for variable, *values in zip(self._variables, *members, strict=True):
+            variable.assign(np.stack(values).reshape(variable.shape))
+        for variable in self._optimizer.variables:
+            variable.assign(tf.zeros(variable.shape, variable.dtype))
+        self._a = tf.constant(a, self.shape.dtype)
+        self._b = tf.constant(b, self.shape.dtype)
+
+    def weights(self) -> list[NDArray[np.floating]]:
+        """Return kernel and bias of every layer, each with its members on the first axis."""
+        return [np.asarray(variable) for variable in self._variables]
+
+    def train_epoch(
+        self, images: tf.Tensor, batches: NDArray[Any], noise: NDArray[Any], learning_rate: float
+    ) -> None:
+        """Take one epoch's steps.
+
+        ``images (n_train, d)``, ``batches (members, steps, batch)`` of image indices, ``noise
+        (members, steps, batch, k)`` standard normal.
+        """
+        self._optimizer.learning_rate = learning_rate
+        noise = tf.constant(noise, self.shape.dtype)
+        self._epoch(images, tf.constant(batches), noise, self._a, self._b)
+
+    def _train_epoch(self, images, batches, noise, a, b):  # type: ignore[no-untyped-def]
+        def step(index):  # type: ignore[no-untyped-def]
+            x = tf.gather(images, batches[:, index])
+            with tf.GradientTape() as tape:
+                z_mean, z_log_var = self.model.encode(x)
+                z = sample(z_mean, z_log_var, noise[:, index], self.shape.noise_std)
+                reconstruction = tf.reduce_mean(self.model.reconstruction(x, z), axis=-1)
+                objective = a * reconstruction + b * tf.reduce_mean(kl(z_mean, z_log_var), axis=-1)
+                # Summed, never averaged, over members: each gets its own gradient, unscaled.
+                total = tf.reduce_sum(objective)
+            values = [variable.value for variable in self._variables]
+            self._optimizer.apply(tape.gradient(total, values), self._variables)
+            return index + 1
+
+        tf.while_loop(
+            lambda index: index < self.shape.n_steps, step, [tf.constant(0)], parallel_iterations=1
+        )
+
+    def evaluate(self, images: NDArray[Any], noise: NDArray[Any], n_samples: int) -> Sums:
+        """Return the sums over ``images (n, d)``; ``noise`` is ``(n, EVALUATION_SAMPLES, k)``."""
+        n_chunk = self.shape.n_chunk
+        totals: list[NDArray[np.float64]] | None = None
+        for start in range(0, len(images), n_chunk):
+            chunk = images[start : start + n_chunk]
+            missing = n_chunk - len(chunk)
+            chunk = np.pad(chunk, ((0, missing), (0, 0)))
+            chunk_noise = np.pad(noise[start : start + n_chunk], ((0, missing), (0, 0), (0, 0)))
+            sums = self._chunk(
+                tf.constant(chunk, self.shape.dtype),
+                tf.constant(np.arange(n_chunk) < n_chunk - missing),
+                tf.constant(chunk_noise.swapaxes(0, 1), self.shape.dtype),
+                tf.constant(n_samples),
+            )
+            arrays = [np.asarray(part, np.float64) for part in sums]
+            totals = (
+                arrays if totals is None else [t + s for t, s in zip(totals, arrays, strict=True)]
+            )
+        if totals is None:
+            raise ValueError("`images` is empty")
+        return Sums(*totals)
+
+    def _evaluate_chunk(self, x, is_image, noise, n_samples):  # type: ignore[no-untyped-def]
+        shape = self.shape
+        x = tf.broadcast_to(x, (shape.width, *x.shape))
+        z_mean, z_log_var = self.model.encode(x)
+
+        def draw(index, reconstruction):  # type: ignore[no-untyped-def]
+            z = sample(z_mean, z_log_var, noise[index], shape.noise_std)
+            return index + 1, reconstruction + self.model.reconstruction(x, z)
+
+        zeros = tf.zeros((shape.width, shape.n_chunk), shape.dtype)
+        _, reconstruction = tf.while_loop(
+            lambda index, _: index < n_samples, draw, [tf.constant(0), zeros]
+        )
+        sampled_log_var = z_log_var + 2 * math.log(shape.noise_std)
+
+        def over_images(values):  # type: ignore[no-untyped-def]
+            mask = is_image if len(values.shape) == 2 else is_image[:, None]
+            values = tf.where(mask, tf.cast(values, tf.float64), 0.0)
+            return tf.reduce_sum(values, axis=1)
+
+        return (
+            over_images(reconstruction) / tf.cast(n_samples, tf.float64),
+            over_images(kl(z_mean, z_log_var)),
+            over_images(kl(z_mean, sampled_log_var)),
+            over_images(z_mean),
+            over_images(tf.square(z_mean)),
+            over_images(tf.exp(sampled_log_var)),
+        )
+
+    def latent_means(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Return ``z_mean`` of ``images (n, d)``: ``(members, n, k)``."""
+        x = tf.broadcast_to(
+            tf.constant(images, self.shape.dtype), (self.shape.width, *images.shape)
+        )
+        return np.asarray(self.model.encode(x)[0], np.float32)
+
+    def reconstructions(self, z: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the images decoded from ``z (members, n, k)``: ``(members, n, d)``."""
+        return np.asarray(self.model.reconstruct(tf.constant(z, self.shape.dtype)), np.float32)

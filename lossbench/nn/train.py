@@ -1,0 +1,196 @@
+"""Train a stack of runs and measure every member.
+
+Runs that share data, d, k, hidden and seed have the same initial weights, the same batches in
+the same order and the same noise, whatever their loss; another seed changes all three.
+"""
+
+import functools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from lossbench.conventions import bits_per_dim, elbo, elbo_best_sigma
+from lossbench.experiment import RunSettings
+from lossbench.nn.program import EVALUATION_SAMPLES, Program, Shape, Sums
+
+_EVALUATION_SEED = 0x105E
+_ACTIVE_SIGNAL = 0.02
+_N_LATENT_MEANS = 360
+_N_RECONSTRUCTIONS = 8
+_Measured = dict[str, float | int | bool]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one run left: metrics, history (one list a column) and small arrays for figures.
+
+    ``originals`` and ``reconstructions`` are ``(8, d)``, ``latent_means`` ``(n, k)``, all of
+    the first test images.
+    """
+
+    metrics: dict[str, float | int | bool]
+    history: dict[str, list[float | int]]
+    originals: NDArray[np.float32]
+    reconstructions: NDArray[np.float32]
+    latent_means: NDArray[np.float32]
+
+
+class OutOfTime(Exception):  # noqa: N818 - it says what happened
+    """The stack took longer than the time limit of its runs allows."""
+
+
+def batches_and_noise(
+    seed: int, epoch: int, n_images: int, batch_size: int, k: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return an epoch's image indices ``(steps, batch)`` and noise ``(steps, batch, k)``."""
+    generator = np.random.default_rng([seed, epoch])
+    n_steps = n_images // batch_size
+    order = generator.permutation(n_images)[: n_steps * batch_size].astype(np.int32)
+    noise = generator.standard_normal((n_steps, batch_size, k), dtype=np.float32)
+    return order.reshape(n_steps, batch_size), noise
+
+
+@functools.lru_cache(maxsize=4)
+def _evaluation_noise(n_images: int, k: int) -> NDArray[np.float32]:
+    generator = np.random.default_rng([_EVALUATION_SEED, n_images, k])
+    return generator.standard_normal((n_images, EVALUATION_SAMPLES, k), dtype=np.float32)
+
+
+@functools.lru_cache(maxsize=8)
+def _program(shape: Shape) -> Program:
+    return Program(shape)
+
+
+def train_stack(
+    runs: Sequence[RunSettings],
+    width: int,
+    train: NDArray[np.float32],
+    test: NDArray[np.float32],
+) -> list[Trained]:
+    """Train ``runs`` side by side on ``train (n_train, d)``; measure them on both splits.
+
+    The stack is padded to ``width`` members. A member that turns non-finite has non-finite
+    metrics and disturbs no other. ``OutOfTime`` is raised when the runs' time is up.
+    """
+    run = runs[0]
+    program = _program(_shape(run, width, train, test))
+    members = [*runs, *[runs[-1]] * (width - len(runs))]
+    coefficients = [member.coefficients for member in members]
+    program.refill(
+        seeds=[member.seed for member in members],
+        a=[float(pair.a) for pair in coefficients],
+        b=[float(pair.b) for pair in coefficients],
+    )
+    images = tf.constant(train, program.shape.dtype)
+    deadline = time.monotonic() + run.time_limit * len(runs)
+    histories: list[dict[str, list[float | int]]] = [{"epoch": []} for _ in runs]
+    for epoch in range(run.epochs):
+        _train_epoch(program, images, members, epoch)
+        if time.monotonic() > deadline:
+            raise OutOfTime(f"epoch {epoch + 1} of {run.epochs} ended past the time limit")
+        if (epoch + 1) % run.eval_every == 0 or epoch + 1 == run.epochs:
+            measured = _measured(runs, program, test, n_samples=1)
+            for history, row in zip(histories, measured, strict=True):
+                history["epoch"].append(epoch + 1)
+                for column in ("elbo", "reconstruction", "kl", "active_units", "objective"):
+                    history.setdefault(column, []).append(row[column])
+    return _results(runs, program, train, test, histories)
+
+
+def _shape(run: RunSettings, width: int, train: NDArray[Any], test: NDArray[Any]) -> Shape:
+    return Shape(
+        width=width,
+        d=run.d,
+        k=run.k,
+        hidden=run.hidden,
+        reconstruction_loss=run.reconstruction_loss,
+        noise_std=run.noise_std,
+        batch_size=run.batch_size,
+        optimizer=run.optimizer,
+        epsilon=run.epsilon,
+        n_train=len(train),
+        n_test=len(test),
+    )
+
+
+def _train_epoch(
+    program: Program, images: tf.Tensor, members: Sequence[RunSettings], epoch: int
+) -> None:
+    run = members[0]
+    drawn = {
+        seed: batches_and_noise(seed, epoch, program.shape.n_train, run.batch_size, run.k)
+        for seed in {member.seed for member in members}
+    }
+    progress = epoch / max(1, run.epochs - 1)
+    program.train_epoch(
+        images,
+        batches=np.stack([drawn[member.seed][0] for member in members]),
+        noise=np.stack([drawn[member.seed][1] for member in members]),
+        learning_rate=run.learning_rate * run.learning_rate_decay**progress,
+    )
+
+
+def _results(
+    runs: Sequence[RunSettings],
+    program: Program,
+    train: NDArray[Any],
+    test: NDArray[Any],
+    histories: Sequence[dict[str, list[float | int]]],
+) -> list[Trained]:
+    on_test = _measured(runs, program, test, EVALUATION_SAMPLES)
+    on_train = _measured(runs, program, train, EVALUATION_SAMPLES)
+    latent_means = program.latent_means(test[:_N_LATENT_MEANS])
+    reconstructions = program.reconstructions(latent_means[:, :_N_RECONSTRUCTIONS])
+    return [
+        Trained(
+            metrics=on_test[member]
+            | {
+                f"train_{name}": on_train[member][name] for name in ("elbo", "reconstruction", "kl")
+            },
+            history=histories[member],
+            originals=test[:_N_RECONSTRUCTIONS],
+            reconstructions=reconstructions[member],
+            latent_means=latent_means[member],
+        )
+        for member in range(len(runs))
+    ]
+
+
+def _measured(
+    runs: Sequence[RunSettings], program: Program, images: NDArray[Any], n_samples: int
+) -> list[_Measured]:
+    noise = _evaluation_noise(len(images), runs[0].k)
+    sums = program.evaluate(images, noise, n_samples)
+    return [_metrics(run, sums, member, len(images)) for member, run in enumerate(runs)]
+
+
+def _metrics(run: RunSettings, sums: Sums, member: int, n_images: int) -> _Measured:
+    """Return the metrics of one member from its sums over ``n_images``.
+
+    A latent is active if its mean varies more than 0.02 times the noise it is drowned in:
+    near collapse, and with unit noise, that is a KL of 0.01 nats.
+    """
+    reconstruction = float(sums.reconstruction[member]) / n_images
+    kl = float(sums.kl_sampled[member]) / n_images
+    z_mean = sums.z_mean[member] / n_images
+    signal = sums.z_mean_squared[member] / n_images - z_mean**2
+    noise = sums.variance[member] / n_images
+    active_units = int(np.sum(signal > _ACTIVE_SIGNAL * noise))
+    bound = elbo(reconstruction, kl, run.d, run.reconstruction_loss)
+    coefficients = run.coefficients
+    written_kl = float(sums.kl[member]) / n_images
+    return {
+        "elbo": bound,
+        "reconstruction": reconstruction,
+        "kl": kl,
+        "bits_per_dim": bits_per_dim(bound, run.d),
+        "elbo_best_sigma": elbo_best_sigma(reconstruction, kl, run.d, run.reconstruction_loss),
+        "active_units": active_units,
+        "collapsed": active_units == 0,
+        "objective": float(coefficients.a) * reconstruction + float(coefficients.b) * written_kl,
+    }

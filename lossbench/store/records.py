@@ -1,0 +1,123 @@
+"""Whole records: one checked JSON file a run, written completely or not at all."""
+
+import hashlib
+import io
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossbench.errors import ResultsError
+from lossbench.schema import FORMAT_VERSION, Status
+
+_HEAD = b'{"sha256": "'
+_MIDDLE = b'",\n"record": '
+_TAIL = b"}\n"
+_DIGEST_LENGTH = 64
+TEMPORARY_SUFFIX = ".tmp"
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything known of one run.
+
+    ``settings`` are the canonical settings and ``derived`` what follows from them (the other
+    columns left of the status); ``metrics`` are empty unless the run ended; ``history`` has
+    one list a column; ``timing`` is what may differ between two executions; ``message`` holds
+    the last log lines of a failed run.
+    """
+
+    run_id: str
+    status: Status
+    settings: dict[str, Any]
+    derived: dict[str, Any]
+    metrics: dict[str, Any] = field(default_factory=dict)
+    history: dict[str, list[Any]] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    timing: dict[str, Any] = field(default_factory=dict)
+    message: str = ""
+    format: int = FORMAT_VERSION
+
+
+class DamagedRecord(ResultsError):  # noqa: N818 - it says what was found
+    """A record's bytes are not those that were written."""
+
+
+def encoded(record: Record) -> bytes:
+    """Return the record as JSON that carries the SHA-256 of its own body."""
+    body = json.dumps(_finite(asdict(record)), allow_nan=False).encode()
+    return b"".join((_HEAD, hashlib.sha256(body).hexdigest().encode(), _MIDDLE, body, _TAIL))
+
+
+def decoded(raw: bytes, path: Path) -> Record:
+    """Return the record in ``raw``; ``DamagedRecord`` if it is not whole or not from ``path``."""
+    digest_end = len(_HEAD) + _DIGEST_LENGTH
+    body = raw[digest_end + len(_MIDDLE) : -len(_TAIL)]
+    digest = hashlib.sha256(body).hexdigest().encode()
+    if raw != b"".join((_HEAD, digest, _MIDDLE, body, _TAIL)):
+        raise DamagedRecord("the record is damaged", where=str(path))
+    facts = json.loads(body)
+    if facts.get("run_id") != path.stem:
+        raise DamagedRecord("the record belongs to another run", where=str(path))
+    if facts.get("format") != FORMAT_VERSION:
+        raise ResultsError(
+            "the record has a format that this version does not know",
+            where=str(path),
+            expected=f"format {FORMAT_VERSION}",
+            received=f"format {facts.get('format')}",
+            remedy="use the version of lossbench that wrote it",
+        )
+    return Record(**facts)
+
+
+def _finite(item: Any) -> Any:
+    """Return ``item`` with ``None`` for every number that is not finite: JSON has no NaN."""
+    match item:
+        case dict():
+            return {key: _finite(value) for key, value in item.items()}
+        case list() | tuple():
+            return [_finite(value) for value in item]
+        case float() if not math.isfinite(item):
+            return None
+    return item
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that at every moment it holds its old bytes or its new ones.
+
+    ``ResultsError`` names the path where the disk refuses.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ResultsError(
+            "the results cannot be written",
+            where=str(path),
+            received=error.strerror or str(error),
+            remedy="free some space or mend the permissions, then run the same command again: "
+            "it goes on where it stopped",
+        ) from error
+
+
+def array_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return the arrays as a compressed ``.npz`` file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
+    return buffer.getvalue()

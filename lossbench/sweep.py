@@ -1,0 +1,181 @@
+"""A sweep: the grid minus what the store has, through the engine, into the store."""
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossbench import data, theory
+from lossbench.conventions import implied_sigma
+from lossbench.data import Dataset
+from lossbench.engine import Engine
+from lossbench.errors import ExperimentError, ResultsError
+from lossbench.experiment import Experiment, RunSettings, extended, stacks
+from lossbench.schema import Status
+from lossbench.store import Record, Store
+from lossbench.worker import Outcome
+
+_HOPELESS_STACKS = 5
+
+
+@dataclass(frozen=True)
+class Images:
+    """Every dataset of an experiment at every d of its grid, loaded once."""
+
+    datasets: dict[tuple[str, int], Dataset]
+
+    def of(self, run: RunSettings) -> Dataset:
+        """Return the images that a run trains on."""
+        return self.datasets[run.dataset, run.d]
+
+    @property
+    def sha256(self) -> dict[str, str]:
+        """The hash of each dataset, as it is frozen beside the experiment."""
+        return {f"{name} at d={d}": images.sha256 for (name, d), images in self.datasets.items()}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep would do: nothing is trained and nothing written until it is carried out."""
+
+    experiment: Experiment
+    runs: tuple[RunSettings, ...]
+    images: Images
+    store: Store
+    retry_failed: bool = False
+
+    def missing(self, statuses: dict[str, Status]) -> tuple[RunSettings, ...]:
+        """Return the runs to train: those with no record, and those that failed by chance.
+
+        A run that turned non-finite would do so again; it is kept unless ``retry_failed``.
+        """
+        done = ("ok",) if self.retry_failed else ("ok", "nan")
+        return tuple(run for run in self.runs if statuses.get(run.run_id) not in done)
+
+
+def plan(
+    experiment: Experiment, out: Path, data_dir: Path | None = None, *, retry_failed: bool = False
+) -> Plan:
+    """Check an experiment against its data and its results folder; write nothing.
+
+    ``UsageError`` if a d cannot be had, a batch is larger than the training split, or the
+    folder holds another experiment.
+    """
+    resolved = experiment.resolved(lambda name: data.native_d(name, data_dir))
+    runs = resolved.runs()
+    sizes = dict.fromkeys((run.dataset, run.d) for run in runs)
+    images = Images({(name, d): data.load(name, d, data_dir) for name, d in sizes})
+    for run in runs:
+        n_train = len(images.of(run).train)
+        if run.batch_size > n_train:
+            raise ExperimentError(
+                "`batch_size` is larger than the training split, so an epoch has no steps",
+                where=f"dataset {run.dataset}",
+                expected=f"at most {n_train}",
+                received=str(run.batch_size),
+            )
+    asked = replace(resolved, data_sha256=images.sha256)
+    store = Store(out)
+    _joined(asked, store)
+    return Plan(asked, runs, images, store, retry_failed)
+
+
+def _joined(asked: Experiment, store: Store) -> Experiment:
+    """Return the folder's experiment with the asked-for grid; refuse another experiment."""
+    out = store.folder
+    frozen = store.frozen()
+    if frozen is None:
+        return asked
+    try:
+        return extended(frozen, asked)
+    except ExperimentError as error:
+        raise ResultsError(
+            "the results folder holds another experiment",
+            where=str(out),
+            expected=error.expected,
+            received=error.received,
+            remedy=f"--out {_free(out)} keeps both",
+        ) from None
+
+
+def _free(out: Path) -> Path:
+    """Return the first folder beside ``out`` that is not taken."""
+    number = 2
+    while (candidate := out.with_name(f"{out.name}-{number}")).exists():
+        number += 1
+    return candidate
+
+
+def carry_out(plan: Plan, engine: Engine, missing: Sequence[RunSettings]) -> Iterator[Record]:
+    """Train what is missing, and yield each record once it is safely written.
+
+    The folder must be locked. Stops early, with the rest left missing, after five stacks in a
+    row in which every run crashed.
+    """
+    plan.store.freeze(_joined(plan.experiment, plan.store))
+    commit = _git_commit()
+    thresholds: dict[tuple[str, int, str], NDArray[np.float64]] = {}
+    n_hopeless = 0
+    for outcomes in engine.outcomes(stacks(missing), lambda stack: plan.images.of(stack.runs[0])):
+        for outcome in outcomes:
+            run = outcome.run
+            key = (run.dataset, run.d, run.reconstruction_loss)
+            if key not in thresholds:
+                images = plan.images.of(run).train
+                thresholds[key] = theory.thresholds(images, run.reconstruction_loss)
+            record = _record(outcome, thresholds[key], plan.images.of(run).sha256, commit)
+            plan.store.save(record, outcome.arrays)
+            yield record
+        crashed = all(outcome.status == "crashed" for outcome in outcomes)
+        n_hopeless = n_hopeless + 1 if crashed else 0
+        if n_hopeless == _HOPELESS_STACKS:
+            return
+
+
+def _record(
+    outcome: Outcome, thresholds: NDArray[np.float64], data_sha256: str, commit: str | None
+) -> Record:
+    run = outcome.run
+    coefficients = run.coefficients
+    settings = {**run.identity(), "hidden": list(run.hidden)}
+    derived = {
+        "a": float(coefficients.a),
+        "b": float(coefficients.b),
+        "beta_eff": run.beta_eff,
+        "threshold": theory.collapse_threshold(thresholds, run.noise_std),
+        "predicted_active_units": theory.predicted_active_units(
+            thresholds, run.beta_eff, run.k, run.noise_std
+        ),
+        "implied_sigma": (
+            implied_sigma(run.beta_eff) if run.reconstruction_loss == "mse" else None
+        ),
+    }
+    return Record(
+        run_id=run.run_id,
+        status=outcome.status,
+        settings=settings,
+        derived=derived,
+        metrics=dict(outcome.metrics),
+        history=dict(outcome.history),
+        provenance={**outcome.provenance, "data_sha256": data_sha256, "git_commit": commit},
+        timing=outcome.timing,
+        message=outcome.message,
+    )
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the folder that the sweep was started in, if it is in a repository."""
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None

@@ -1,0 +1,82 @@
+"""What the training images alone say about a VAE's optimum, before any training.
+
+Let C be the covariance of the training images and m their mean. The thresholds are
+``mse``: 2 * eigenvalues of C (the directions of probabilistic PCA; Tipping and Bishop 1999,
+Lucas et al. 2019, "Don't Blame the ELBO!"); ``bce``: eigenvalues of D^(-1/2) C D^(-1/2) with
+D = diag(m (1 - m)), the same second-order expansion around the collapsed solution.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossbench.conventions import ReconstructionLoss
+from lossbench.errors import DataError
+
+_SIGNIFICANT_DIGITS = 9  # the last bits of an eigenvalue depend on the number of threads
+
+
+@dataclass(frozen=True)
+class LinearOptimum:
+    """The optimum of a linear VAE with ``mse`` on its training split, nats per image."""
+
+    active_units: int
+    kl: float
+    reconstruction: float
+
+    def objective(self, beta_eff: float) -> float:
+        """Return ``R + beta_eff*K``."""
+        return self.reconstruction + beta_eff * self.kl
+
+
+def thresholds(
+    images: NDArray[np.float32], reconstruction_loss: ReconstructionLoss
+) -> NDArray[np.float64]:
+    """Return the thresholds t_1 >= t_2 >= ... of ``images (n, d)``, one a direction.
+
+    A latent that codes direction j carries information exactly if t_j > beta_eff. Constant
+    pixels are left out for ``bce``. ``DataError`` if no pixel varies.
+    """
+    mean = images.mean(axis=0, dtype=np.float64)
+    varies = (images != images[0]).any(axis=0)
+    if not varies.any():
+        raise DataError("every image is the same, so there is nothing to encode")
+    if reconstruction_loss == "bce":
+        scale = np.where(varies, 1 / np.sqrt(np.where(varies, mean * (1 - mean), 1)), 0)
+    else:
+        scale = np.full(images.shape[1], math.sqrt(2))
+    centred = ((images - mean) * scale)[:, varies]
+    eigenvalues = np.linalg.eigvalsh(centred.T @ centred / len(images))[::-1]
+    return np.array([float(f"{max(t, 0.0):.{_SIGNIFICANT_DIGITS}g}") for t in eigenvalues])
+
+
+def collapse_threshold(thresholds: NDArray[np.float64], noise_std: float = 1.0) -> float:
+    """Return the ``beta_eff`` at and above which the collapsed solution is stable."""
+    return float(thresholds[0]) / noise_std**2
+
+
+def predicted_active_units(
+    thresholds: NDArray[np.float64], beta_eff: float, k: int, noise_std: float = 1.0
+) -> int:
+    """Return ``min(k, #{t_j / noise_std^2 > beta_eff})``.
+
+    Exact for a linear model with ``mse``, close near t_1, an upper bound far below it.
+    """
+    return min(k, int(np.sum(thresholds / noise_std**2 > beta_eff)))
+
+
+def linear_optimum(thresholds: NDArray[np.float64], beta_eff: float, k: int) -> LinearOptimum:
+    """Return the optimum of a linear VAE with ``mse`` and unit noise (Gaussian water-filling).
+
+    ``thresholds`` are those of ``mse``, t_j = 2 lambda_j. K = 1/2 sum_active ln(t_j/beta_eff),
+    R = sum_inactive lambda_j + n_active * beta_eff/2.
+    """
+    n_active = predicted_active_units(thresholds, beta_eff, k)
+    active, inactive = thresholds[:n_active], thresholds[n_active:]
+    return LinearOptimum(
+        active_units=n_active,
+        kl=0.5 * float(np.sum(np.log(active / beta_eff))),
+        reconstruction=0.5 * float(inactive.sum()) + n_active * beta_eff / 2,
+    )

@@ -1,0 +1,100 @@
+"""What runs in a worker process: a stack in, one outcome a run out."""
+
+import os
+import platform
+import socket
+import sys
+import time
+import traceback
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossbench.experiment import RunSettings, Stack
+from lossbench.schema import Status
+
+_PROVENANCE_PACKAGES = ("lossbench", "tensorflow", "keras", "numpy")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run; a failure is a value like any other."""
+
+    run: RunSettings
+    status: Status
+    metrics: dict[str, float | int | bool] = field(default_factory=dict)
+    history: dict[str, list[float | int]] = field(default_factory=dict)
+    arrays: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    timing: dict[str, Any] = field(default_factory=dict)
+    message: str = ""
+
+
+def prepare(log: Path | None) -> None:
+    """Load TensorFlow before the first stack; send this process's output to ``log``."""
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file:
+            os.dup2(file.fileno(), sys.stdout.fileno())
+            os.dup2(file.fileno(), sys.stderr.fileno())
+    import lossbench.nn.train  # noqa: F401, PLC0415 - only here may TensorFlow load
+
+
+def train(stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]) -> list[Outcome]:
+    """Train a stack on ``training (n_train, d)`` and measure it; one outcome a run."""
+    from lossbench.nn.train import OutOfTime, train_stack  # noqa: PLC0415
+
+    started = time.monotonic()
+    try:
+        results = train_stack(stack.runs, stack.width, training, test)
+    except OutOfTime as error:
+        return [Outcome(run, "timeout", message=str(error)) for run in stack.runs]
+    except Exception:
+        message = traceback.format_exc(limit=-8)
+        return [Outcome(run, "crashed", message=message) for run in stack.runs]
+    timing = {
+        "wall_seconds": (time.monotonic() - started) / len(stack.runs),
+        "stack_members": len(stack.runs),
+        "host": socket.gethostname(),
+        "worker": f"process {os.getpid()}",
+    }
+    return [
+        Outcome(
+            run=run,
+            status="ok" if np.isfinite([*result.metrics.values()]).all() else "nan",
+            metrics=result.metrics,
+            history=result.history,
+            arrays={
+                "originals": result.originals,
+                "reconstructions": result.reconstructions,
+                "latent_means": result.latent_means,
+            },
+            provenance=_provenance(),
+            timing=timing,
+        )
+        for run, result in zip(stack.runs, results, strict=True)
+    ]
+
+
+def _provenance() -> dict[str, Any]:
+    versions = {package: version(package) for package in _PROVENANCE_PACKAGES}
+    return {
+        "python": platform.python_version(),
+        **versions,
+        "processor": _processor(),
+        "threads": 1,
+    }
+
+
+def _processor() -> str:
+    """Return the processor's own name where Linux tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
