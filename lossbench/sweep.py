@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,14 @@ from numpy.typing import NDArray
 from lossbench import data, theory
 from lossbench.conventions import implied_sigma
 from lossbench.data import Dataset
-from lossbench.engine import Engine
 from lossbench.errors import ExperimentError, ResultsError
 from lossbench.experiment import Experiment, RunSettings, extended, stacks
 from lossbench.schema import Status
 from lossbench.store import Record, Store
-from lossbench.worker import Outcome
+
+if TYPE_CHECKING:  # Dask need not load where nothing is left to train
+    from lossbench.engine import Engine
+    from lossbench.worker import Outcome
 
 _HOPELESS_STACKS = 5
 
@@ -64,7 +67,7 @@ def plan(
     ``UsageError`` if a d cannot be had, a batch is larger than the training split, or the
     folder holds another experiment.
     """
-    resolved = experiment.resolved(lambda name: data.native_d(name, data_dir))
+    resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
     runs = resolved.runs()
     sizes = dict.fromkeys((run.dataset, run.d) for run in runs)
     images = Images({(name, d): data.load(name, d, data_dir) for name, d in sizes})
@@ -109,7 +112,7 @@ def _free(out: Path) -> Path:
     return candidate
 
 
-def carry_out(plan: Plan, engine: Engine, missing: Sequence[RunSettings]) -> Iterator[Record]:
+def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> Iterator[Record]:
     """Train what is missing, and yield each record once it is safely written.
 
     The folder must be locked. Stops early, with the rest left missing, after five stacks in a
@@ -136,14 +139,13 @@ def carry_out(plan: Plan, engine: Engine, missing: Sequence[RunSettings]) -> Ite
 
 
 def _record(
-    outcome: Outcome, thresholds: NDArray[np.float64], data_sha256: str, commit: str | None
+    outcome: "Outcome", thresholds: NDArray[np.float64], data_sha256: str, commit: str | None
 ) -> Record:
     run = outcome.run
-    coefficients = run.coefficients
     settings = {**run.identity(), "hidden": list(run.hidden)}
     derived = {
-        "a": float(coefficients.a),
-        "b": float(coefficients.b),
+        "a": run.a,
+        "b": run.b,
         "beta_eff": run.beta_eff,
         "threshold": theory.collapse_threshold(thresholds, run.noise_std),
         "predicted_active_units": theory.predicted_active_units(

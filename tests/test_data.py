@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from lossbench.data import BUILT_IN, Dataset, load, native_d
+from lossbench.data import BUILT_IN, Dataset, load, native_sizes
 from lossbench.errors import DataError
 
 _PYTHON = sys.executable  # the fixture below puts a script in its place
@@ -358,10 +358,11 @@ def test_files_of_another_size_are_not_mnist(tmp_path: Path) -> None:
     assert "received: images of shape (14, 14)" in _refusal("mnist", None, tmp_path)
 
 
-def test_the_native_d_of_a_name_needs_no_file(tmp_path: Path) -> None:
-    """It is known for the built-in names, and read for a path."""
-    assert [native_d(name) for name in BUILT_IN] == [64, 64, 784, 784]
-    assert native_d(_saved(tmp_path, _images(10, 5, 4, 3))) == 60
+def test_the_native_sizes_are_those_of_the_loaded_data(tmp_path: Path) -> None:
+    """Callers may ask for d and the number of training images before they choose a d."""
+    for name in ("digits", "patches", _saved(tmp_path, _images(10, 5, 4, 3))):
+        assert native_sizes(name) == load(name, None).train.shape[::-1]
+
 
 
 # Files of one's own.

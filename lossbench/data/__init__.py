@@ -4,6 +4,6 @@
 downloads files, ``files`` reads them, ``images`` checks, scales and averages what was read.
 """
 
-from lossbench.data.dataset import BUILT_IN, Dataset, load, native_d
+from lossbench.data.dataset import BUILT_IN, Dataset, load, native_sizes
 
-__all__ = ["BUILT_IN", "Dataset", "load", "native_d"]
+__all__ = ["BUILT_IN", "Dataset", "load", "native_sizes"]

@@ -12,8 +12,8 @@ from lossbench.data import files, mnist, sources
 from lossbench.data.images import Images, checked
 from lossbench.errors import DataError, nearest
 
-_NATIVE_D = {"digits": 64, "patches": 64, "mnist": 784, "fashion_mnist": 784}
-BUILT_IN: tuple[str, ...] = tuple(_NATIVE_D)
+BUILT_IN: tuple[str, ...] = ("digits", "patches", "mnist", "fashion_mnist")
+_PATCHES_D = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,17 +45,20 @@ def load(dataset: str, d: int | None, data_dir: Path | None = None) -> Dataset:
     Raises DataError when the data is unknown, missing, damaged, unfit, or cannot be given at ``d``.
     """
     if dataset == "patches":
-        images = sources.patches(native_d(dataset) if d is None else d)
+        images = sources.patches(_PATCHES_D if d is None else d)
     else:
         images = _native(dataset, data_dir)
         images = images if d is None else images.at(d)
     return Dataset(dataset, images.train, images.test, _sha256(images))
 
 
-def native_d(dataset: str, data_dir: Path | None = None) -> int:
-    """Return the d that ``load`` gives when none is asked for; raises DataError as it does."""
-    known = _NATIVE_D.get(dataset)
-    return _native(dataset, data_dir).d if known is None else known
+def native_sizes(dataset: str, data_dir: Path | None = None) -> tuple[int, int]:
+    """Return the d that ``load`` gives when none is asked for, and the number of training images.
+
+    Raises DataError as ``load`` does.
+    """
+    images = sources.patches(_PATCHES_D) if dataset == "patches" else _native(dataset, data_dir)
+    return images.d, len(images.train)
 
 
 def _native(dataset: str, data_dir: Path | None) -> Images:

@@ -106,6 +106,7 @@ class _Reader:
                     remedy=self._home(section) or nearest(section, SECTIONS),
                 )
         hashes = self._table(frozen.get("data_sha256", {}), "data_sha256")
+        sizes = self._table(frozen.get("n_images", {}), "n_images")
         fixed = {name: KEYS[name].default for name in FIXED}
         for section in SECTIONS[:-1]:
             for key, item in self._table(document.get(section, {}), section).items():
@@ -122,6 +123,7 @@ class _Reader:
             fixed={key: value for key, value in fixed.items() if value is not None},
             grids=grids,
             data_sha256={str(data): str(sha256) for data, sha256 in hashes.items()},
+            n_images={data: size for data, size in sizes.items() if isinstance(size, int)},
         )
 
     def _frozen(self, facts: object) -> dict[str, object]:
@@ -235,6 +237,7 @@ def text_of(experiment: Experiment) -> str:
             "format": FORMAT_VERSION,
             "name": experiment.name,
             "data_sha256": dict(experiment.data_sha256),
+            "n_images": dict(experiment.n_images),
         }
     }
     for name in FIXED:

@@ -23,30 +23,37 @@ class Experiment:
 
     ``fixed`` has a value for every key outside [sweep]; each grid maps axes to their values.
     ``data_sha256`` maps ``<dataset> at d=<d>`` to the hash of the data that was trained on; it
-    is empty until the experiment is frozen in a results folder.
+    is empty until the experiment is frozen in a results folder; ``n_images`` maps datasets to
+    the size of their training split, once it is known.
     """
 
     name: str
     fixed: Mapping[str, Value]
     grids: tuple[Grid, ...]
     data_sha256: Mapping[str, str] = field(default_factory=dict)
+    n_images: Mapping[str, int] = field(default_factory=dict)
 
     def datasets(self) -> tuple[str, ...]:
         """Return the names of every dataset of the grids, without repetition."""
         names = (grid.get("dataset", (self.fixed["dataset"],)) for grid in self.grids)
         return tuple(dict.fromkeys(str(name) for axis in names for name in axis))
 
-    def resolved(self, native_d: Callable[[str], int]) -> "Experiment":
-        """Return the experiment with every grid's d spelt out."""
+    def resolved(self, native_sizes: Callable[[str], tuple[int, int]]) -> "Experiment":
+        """Return the experiment with every grid's d spelt out and the size of its data known.
+
+        ``native_sizes`` gives a dataset's own d and the number of its training images.
+        """
+        sizes = {name: native_sizes(name) for name in self.datasets()}
         grids: list[Grid] = []
         for grid in self.grids:
             if "d" in grid:
                 grids.append(grid)
                 continue
             for dataset in grid.get("dataset", (self.fixed["dataset"],)):
-                one = grid | {"d": (native_d(str(dataset)),)}
+                one = grid | {"d": (sizes[str(dataset)][0],)}
                 grids.append(one | {"dataset": (dataset,)} if "dataset" in grid else one)
-        return replace(self, grids=tuple(grids))
+        n_images = {name: n_train for name, (_, n_train) in sizes.items()}
+        return replace(self, grids=tuple(grids), n_images=n_images)
 
     def runs(self) -> tuple[RunSettings, ...]:
         """Return every run of a resolved experiment once, in the order of the tables."""
@@ -59,7 +66,7 @@ class Experiment:
                 remedy="split it into several experiments",
             )
         settings = {
-            _run(dict(self.fixed) | dict(zip(grid, values, strict=True)))
+            _run(dict(self.fixed) | dict(zip(grid, values, strict=True)), self.n_images)
             for grid in self.grids
             for values in itertools.product(*grid.values())
         }
@@ -108,6 +115,7 @@ def extended(frozen: Experiment, asked: Experiment) -> Experiment:
         grids=frozen.grids + added,
         fixed=asked.fixed,
         data_sha256=dict(frozen.data_sha256) | dict(asked.data_sha256),
+        n_images=dict(frozen.n_images) | dict(asked.n_images),
     )
 
 
@@ -115,22 +123,27 @@ def _shown(value: Value) -> str:
     return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
-def _run(values: dict[str, Any]) -> RunSettings:
+def _run(values: dict[str, Any], n_images: Mapping[str, int]) -> RunSettings:
     """Return the settings of one run; ``beta`` is derived where ``beta_eff`` is given."""
-    sizes = Sizes(d=values["d"], k=values["k"], batch_size=values["batch_size"])
+    sizes = Sizes(
+        d=values["d"],
+        k=values["k"],
+        batch_size=values["batch_size"],
+        n_images=n_images.get(values["dataset"]),
+    )
     loss = convention(values["loss"])
     given = values.pop("beta_eff", None)
-    if given is None:
-        beta = canonical(values.pop("beta"))
-        beta_eff = canonical(float(loss.coefficients(sizes, beta).beta_eff))
-    else:
-        beta_eff = canonical(given)
-        beta = canonical(float(loss.beta(beta_eff, sizes)))
+    if given is not None:
+        values["beta"] = float(loss.beta(canonical(given), sizes))
+    beta = canonical(values.pop("beta"))
+    coefficients = loss.coefficients(sizes, beta)
     eval_every = values.pop("eval_every") or math.ceil(values["epochs"] / _HISTORY_ROWS)
     floats = ("noise_std", "learning_rate", "learning_rate_decay", "epsilon", "time_limit")
     return RunSettings(
         beta=beta,
-        beta_eff=beta_eff,
+        a=float(coefficients.a),
+        b=float(coefficients.b),
+        beta_eff=canonical(float(coefficients.beta_eff) if given is None else given),
         eval_every=min(eval_every, values["epochs"]),
         seed=values.pop("seeds"),
         **(values | {name: canonical(values[name]) for name in floats}),

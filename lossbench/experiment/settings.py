@@ -5,8 +5,10 @@ import json
 import re
 from dataclasses import dataclass, fields
 
-from lossbench.conventions import Coefficients, ReconstructionLoss, Sizes, convention
+from lossbench.conventions import ReconstructionLoss
 from lossbench.schema import FORMAT_VERSION
+
+_NOT_IDENTITY = ("a", "b", "beta_eff", "time_limit")
 
 
 def canonical(number: float) -> float:
@@ -22,15 +24,15 @@ def canonical(number: float) -> float:
 class RunSettings:
     """The complete settings of one run, defaults spelt out.
 
-    Two runs are the same run exactly if their settings are equal; ``time_limit`` (seconds)
-    says how long to wait for a run and is no part of what it is.
+    Two runs are the same run exactly if their ``identity`` is. The coefficients ``a`` and
+    ``b`` of the trained objective ``a*R + b*K`` and ``beta_eff = b/a`` follow from the loss
+    convention and the sizes; ``time_limit`` (seconds) says how long to wait for a run.
     """
 
     dataset: str
     loss: str
     reconstruction_loss: ReconstructionLoss
     beta: float
-    beta_eff: float
     d: int
     k: int
     hidden: tuple[int, ...]
@@ -42,14 +44,11 @@ class RunSettings:
     learning_rate_decay: float
     epsilon: float
     eval_every: int
-    time_limit: float
     seed: int
-
-    @property
-    def coefficients(self) -> Coefficients:
-        """The coefficients a and b of the trained objective."""
-        sizes = Sizes(d=self.d, k=self.k, batch_size=self.batch_size)
-        return convention(self.loss).coefficients(sizes, self.beta)
+    a: float
+    b: float
+    beta_eff: float
+    time_limit: float
 
     @property
     def hidden_text(self) -> str:
@@ -61,7 +60,7 @@ class RunSettings:
         return {
             field.name: getattr(self, field.name)
             for field in fields(self)
-            if field.name not in ("time_limit", "beta_eff")
+            if field.name not in _NOT_IDENTITY
         }
 
     @property

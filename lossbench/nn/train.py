@@ -80,11 +80,10 @@ def train_stack(
     run = runs[0]
     program = _program(_shape(run, width, train, test))
     members = [*runs, *[runs[-1]] * (width - len(runs))]
-    coefficients = [member.coefficients for member in members]
     program.refill(
         seeds=[member.seed for member in members],
-        a=[float(pair.a) for pair in coefficients],
-        b=[float(pair.b) for pair in coefficients],
+        a=[member.a for member in members],
+        b=[member.b for member in members],
     )
     images = tf.constant(train, program.shape.dtype)
     deadline = time.monotonic() + run.time_limit * len(runs)
@@ -182,7 +181,6 @@ def _metrics(run: RunSettings, sums: Sums, member: int, n_images: int) -> _Measu
     noise = sums.variance[member] / n_images
     active_units = int(np.sum(signal > _ACTIVE_SIGNAL * noise))
     bound = elbo(reconstruction, kl, run.d, run.reconstruction_loss)
-    coefficients = run.coefficients
     written_kl = float(sums.kl[member]) / n_images
     return {
         "elbo": bound,
@@ -192,5 +190,5 @@ def _metrics(run: RunSettings, sums: Sums, member: int, n_images: int) -> _Measu
         "elbo_best_sigma": elbo_best_sigma(reconstruction, kl, run.d, run.reconstruction_loss),
         "active_units": active_units,
         "collapsed": active_units == 0,
-        "objective": float(coefficients.a) * reconstruction + float(coefficients.b) * written_kl,
+        "objective": run.a * reconstruction + run.b * written_kl,
     }
