@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from lossbench.errors import GateTrippedError
+
 
 def compare(
     run_a: Annotated[str, typer.Argument(help="A run id, a unique prefix of one, or a selection.")],
@@ -21,3 +23,15 @@ def compare(
 
     Example: `lossbench compare loss=docs,beta=1,d=64,k=2 loss=blog,beta=1,d=64,k=2`
     """
+    from lossbench import compare as comparisons  # noqa: PLC0415
+    from lossbench.console import screen  # noqa: PLC0415
+    from lossbench.console.comparison import comparison_table  # noqa: PLC0415
+
+    gate = comparisons.parse_gate(fail_if) if fail_if else None
+    comparison = comparisons.compare(comparisons.select(run_a), comparisons.select(run_b))
+    if json:
+        screen.show_json(comparison.to_json())
+    else:
+        screen.show(comparison_table(comparison))
+    if gate and (reason := gate.tripped(comparison)):
+        raise GateTrippedError(reason)

@@ -1,6 +1,5 @@
 """``lossbench sweep``: train the grid, or what is missing of it, and show the summary."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -148,13 +147,14 @@ def sweep(
         progress.show_plan(plan, plan.missing(plan.store.statuses()))
         return
     with interruptible(), plan.store.locked(progress.tell_holder):
-        missing = plan.missing(plan.store.statuses())
+        statuses = plan.store.statuses()
+        missing = plan.missing(statuses)
         progress.show_plan(plan, missing)
         if missing:
-            n_workers = workers or len(os.sched_getaffinity(0))
-            _train(plan, missing, n_workers, scheduler)
-        plan.store.rebuild()
-        statuses = plan.store.statuses()
+            _train(plan, missing, workers, scheduler)
+            statuses = plan.store.statuses()
+        if missing or not plan.store.is_tabulated(statuses):
+            plan.store.rebuild()
     progress.show_results(plan.store, as_json=json)
     failed = [run.run_id for run in plan.runs if statuses.get(run.run_id) != "ok"]
     if failed:
@@ -169,14 +169,16 @@ def sweep(
 
 
 def _train(
-    plan: "Plan", missing: "Sequence[RunSettings]", n_workers: int, scheduler: str | None
+    plan: "Plan", missing: "Sequence[RunSettings]", n_workers: int | None, scheduler: str | None
 ) -> None:
     """Train what is missing, and tell why the first failed run failed."""
     from lossbench import engine  # noqa: PLC0415 - Dask only if there is something to train
     from lossbench.console import progress  # noqa: PLC0415
     from lossbench.sweep import carry_out  # noqa: PLC0415
 
-    with engine.workers(n_workers, plan.store.folder / "logs", scheduler) as crew:
+    with engine.workers(
+        n_workers or engine.n_cores(), plan.store.folder / "logs", scheduler
+    ) as crew:
         records = carry_out(plan, crew, missing)
         failed = [r for r in progress.tracked(records, len(missing)) if r.status != "ok"]
     if failed:

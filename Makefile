@@ -1,0 +1,74 @@
+# lossbench: `make help` lists what there is to make.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The first Python that is new enough; `make PYTHON=python3.12 ...` chooses another.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	if $$python -c '$(SUPPORTED)' 2>/dev/null; then echo $$python; break; fi; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+EXPERIMENTS := $(wildcard experiments/*.toml)
+# MNIST does not come with the dependencies: its experiments run where its files are.
+NEED_FILES := $(shell grep -lE '^dataset *=.*mnist' $(EXPERIMENTS))
+ifdef LOSSBENCH_DATA_DIR
+RUNNABLE := $(EXPERIMENTS)
+else
+RUNNABLE := $(filter-out $(NEED_FILES),$(EXPERIMENTS))
+endif
+
+.PHONY: help install all-results test lint check format lock bench reproduce clean
+
+help:  ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
+		awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
+
+install: $(INSTALLED)  ## Install the pinned dependencies and lossbench into .venv
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(if $(PYTHON),,echo "lossbench needs Python 3.11, 3.12 or 3.13; found: $$(python3 --version 2>&1)" >&2; exit 1)
+	@$(PYTHON) -c '$(SUPPORTED)' || { \
+		echo "lossbench needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $$($(PYTHON) --version 2>&1)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+all-results: install  ## Run every experiment whose data is at hand; results/ holds the tables
+	@for experiment in $(RUNNABLE); do \
+		echo; $(BIN)/lossbench sweep $$experiment || exit $$?; done
+ifndef LOSSBENCH_DATA_DIR
+	@echo; echo "left out, since MNIST does not come with the dependencies: $(NEED_FILES)"
+	@echo "with its four IDX files in a folder: LOSSBENCH_DATA_DIR=FOLDER make all-results"
+endif
+
+test: install  ## Run all the tests
+	$(BIN)/python -m pytest
+
+lint: install  ## Check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: lint  ## Format, lint, types and the fast tests
+	$(BIN)/python -m pytest -m "not slow"
+
+format: install  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+reproduce: install  ## Train a part of the experiments again and check it against results/
+	$(BIN)/python experiments/reproduce.py
+
+bench: install  ## Measure the speed against Keras fit; writes results/speed.csv
+	$(BIN)/python experiments/speed.py
+
+lock: install  ## Pin every dependency again
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--group dev --output-file requirements.lock pyproject.toml
+
+clean:  ## Remove what was installed and cached; results stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

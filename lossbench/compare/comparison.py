@@ -1,0 +1,136 @@
+"""Two selections of runs, paired: the algebra, the settings, the metrics and the verdict."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from lossbench.compare.algebra import OBJECTIVE_SETTINGS, ObjectivePair, algebra, objective
+from lossbench.compare.interval import holm, paired
+from lossbench.compare.pairing import Pairing, paired_runs, rows_of
+from lossbench.compare.records import Cell, Comparison, RunPair
+from lossbench.compare.verdict import NATS_NEED, verdict
+from lossbench.compare.wording import Row, Value, counted, number
+from lossbench.errors import UsageError
+from lossbench.schema import METRICS, Column
+
+_GREY = (
+    "Cross-entropy on grey pixels is not a likelihood: a bce ELBO ranks runs with each other "
+    "and nothing else."
+)
+# A metric's difference means something only if A and B agree in these settings.
+_NEEDS = {
+    "kl": (),
+    "train_kl": (),
+    "active_units": (),
+    "collapsed": (),
+    "bits_per_dim": ("dataset", "reconstruction_loss"),
+}
+
+
+def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
+    """Return the comparison of two selections of ``runs.csv``, as ``select`` returns them.
+
+    ``UsageError`` if they are the same runs or no pair can be made (it names the column to
+    fix), ``ResultsError`` if every run of a side failed.
+    """
+    pairing = paired_runs(rows_of(a), rows_of(b))
+    if all(row_a == row_b for row_a, row_b in pairing.pairs):
+        raise UsageError(
+            "A and B are the same runs",
+            received=", ".join(str(row["run_id"]) for row, _ in pairing.pairs[:4]),
+            remedy="let the selections differ in a column, as in loss=blog and loss=docs",
+        )
+    cells = _adjusted(_cells(pairing))
+    return Comparison(
+        algebra([cell.objectives for cell in cells]),
+        pairing.common,
+        pairing.compared,
+        pairing.keys,
+        cells,
+        _ids(pairing.unpaired_a),
+        _ids(pairing.unpaired_b),
+        _ids(pairing.failed_a),
+        _ids(pairing.failed_b),
+        verdict([(cell.reconstruction_loss, cell.metrics) for cell in cells], pairing.compared),
+        tuple(_notes(cells, pairing)),
+    )
+
+
+def _ids(rows: Sequence[Row]) -> tuple[str, ...]:
+    return tuple(str(row["run_id"]) for row in rows)
+
+
+def _cells(pairing: Pairing) -> list[Cell]:
+    """Return the pairs in groups that differ in nothing but the seed, in the table's order."""
+    names = [name for name in pairing.keys if name != "seed"]
+    groups: dict[tuple[Value, ...], list[tuple[Row, Row]]] = defaultdict(list)
+    for row_a, row_b in pairing.pairs:
+        groups[tuple(row_a[name] for name in names)].append((row_a, row_b))
+    varying = [name for place, name in enumerate(names) if len({key[place] for key in groups}) > 1]
+    return [_cell(varying, pairs, tuple(pairing.compared)) for pairs in groups.values()]
+
+
+def _cell(
+    varying: Sequence[str], pairs: Sequence[tuple[Row, Row]], compared: Sequence[str]
+) -> Cell:
+    first_a, first_b = pairs[0]
+    changed = tuple(name for name in OBJECTIVE_SETTINGS if name in compared)
+    objectives = ObjectivePair(objective(first_a), objective(first_b), changed)
+    return Cell(
+        {name: first_a[name] for name in varying},
+        str(first_a["reconstruction_loss"]),
+        objectives,
+        tuple(RunPair(a["seed"], str(a["run_id"]), str(b["run_id"])) for a, b in pairs),
+        {
+            metric.name: paired(
+                metric,
+                [number(row[metric.name]) for row, _ in pairs],
+                [number(row[metric.name]) for _, row in pairs],
+                comparable=_comparable(metric, objectives, compared),
+            )
+            for metric in METRICS
+        },
+    )
+
+
+def _comparable(metric: Column, objectives: ObjectivePair, compared: Sequence[str]) -> bool:
+    if metric.name == "objective":
+        return objectives.relation == "identical"
+    return not set(_NEEDS.get(metric.name, NATS_NEED)) & set(compared)
+
+
+def _adjusted(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """Return the cells with every metric's p-values adjusted over them."""
+    adjusted = {
+        metric.name: holm([cell.metrics[metric.name].p for cell in cells]) for metric in METRICS
+    }
+    return tuple(
+        replace(
+            cell,
+            metrics={
+                name: replace(difference, p_holm=adjusted[name][place])
+                for name, difference in cell.metrics.items()
+            },
+        )
+        for place, cell in enumerate(cells)
+    )
+
+
+def _notes(cells: Sequence[Cell], pairing: Pairing) -> list[str]:
+    notes = []
+    if any(cell.reconstruction_loss == "bce" for cell in cells):
+        notes.append(_GREY)
+    if "seed" in pairing.compared:
+        notes.append("The seeds differ, so the difference holds the difference of seeds as well.")
+    if "beta_eff" in pairing.keys:
+        notes.append("Paired by beta_eff, which more runs share than beta.")
+    for side, failed in (("A", pairing.failed_a), ("B", pairing.failed_b)):
+        if failed:
+            statuses = ", ".join(sorted({str(row["status"]) for row in failed}))
+            verb = "is" if len(failed) == 1 else "are"
+            notes.append(
+                f"{counted(len(failed), 'failed run')} of {side} {verb} left out ({statuses})."
+            )
+    return notes
