@@ -9,6 +9,7 @@ import os
 import queue
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -18,13 +19,16 @@ import dask
 import distributed
 
 from lossbench.data import Dataset
-from lossbench.experiment import Stack
+from lossbench.errors import RunsFailedError
+from lossbench.experiment import RunSettings, Stack
 from lossbench.worker import Outcome, prepare, train
 
 _LOG_LINES = 12
 _GRACE_SECONDS = 60.0
 _CLOSE_SECONDS = 3.0
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 0.5
+_PATIENCE_SECONDS = 120.0
+_MOST_DEATHS = 2  # of workers, before the run that they had is blamed
 
 dask.config.set(
     {
@@ -53,6 +57,7 @@ class _Prepare(distributed.WorkerPlugin):
 class _Assignment:
     stack: Stack
     worker: str
+    address: str
     since: float
 
     @property
@@ -67,10 +72,13 @@ class Engine:
     def __init__(self, client: distributed.Client, log_folder: Path | None) -> None:
         self._client = client
         self._log_folder = log_folder
+        self._last_seen = time.monotonic()
         self._done: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
         self._running: dict[distributed.Future, _Assignment] = {}
         self._compiled: dict[str, set[tuple[object, ...]]] = {}
         self._sent: dict[str, list[distributed.Future]] = {}
+        self._gone: set[str] = set()
+        self._deaths: Counter[RunSettings] = Counter()
 
     def outcomes(
         self, stacks: Iterable[Stack], data: Callable[[Stack], Dataset]
@@ -92,10 +100,15 @@ class Engine:
     def _assign(self, waiting: list[Stack], data: Callable[[Stack], Dataset]) -> None:
         """Give every idle worker a stack, of a shape that it has compiled where there is one."""
         busy = {assignment.worker for assignment in self._running.values()}
-        names = {
-            str(facts["name"]): address
-            for address, facts in self._client.scheduler_info(n_workers=-1)["workers"].items()
-        }
+        names = self._workers()
+        if names:
+            self._last_seen = time.monotonic()
+        elif time.monotonic() - self._last_seen > _PATIENCE_SECONDS:
+            raise RunsFailedError(
+                "every worker is gone and none came back; what was finished is kept",
+                where=str(self._log_folder or "the cluster"),
+                remedy="read the workers' logs, then run the same command again",
+            )
         for name, address in names.items():
             if name in busy or not waiting:
                 continue
@@ -105,8 +118,17 @@ class Engine:
             future = self._client.submit(
                 train, stack, *self._data(data(stack)), workers=[address], pure=False
             )
-            self._running[future] = _Assignment(stack, name, time.monotonic())
+            self._running[future] = _Assignment(stack, name, address, time.monotonic())
             future.add_done_callback(self._done.put)
+
+    def _workers(self) -> dict[str, str]:
+        """Return the address of every worker by its name, which outlives a restart."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        return {
+            str(facts["name"]): address
+            for address, facts in workers.items()
+            if address not in self._gone
+        }
 
     def _next(self, worker: str, waiting: list[Stack]) -> Stack:
         mine = self._compiled.get(worker, set())
@@ -132,13 +154,11 @@ class Engine:
         return sent
 
     def _finished(self) -> list[tuple[distributed.Future, _Assignment]]:
-        """Wait for a stack to finish or to be overdue; return those that did."""
-        while True:
-            with suppress(queue.Empty):
-                self._done.get(timeout=_POLL_SECONDS)
-            ended = [f for f, job in self._running.items() if f.done() or job.is_overdue]
-            if ended:
-                return [(future, self._running.pop(future)) for future in ended]
+        """Wait a while for stacks to finish or to be overdue; return those that did."""
+        with suppress(queue.Empty):
+            self._done.get(timeout=_POLL_SECONDS)
+        ended = [f for f, job in self._running.items() if f.done() or job.is_overdue]
+        return [(future, self._running.pop(future)) for future in ended]
 
     def _collected(
         self, future: distributed.Future, assignment: _Assignment
@@ -156,6 +176,10 @@ class Engine:
             failure = outcomes[0]
         else:
             self._compiled.pop(assignment.worker, None)
+            self._gone.add(assignment.address)  # the scheduler may not have noticed yet
+            self._deaths.update(stack.runs)
+            if self._deaths[stack.runs[0]] < _MOST_DEATHS:
+                return [], [replace(stack, runs=(run,)) for run in stack.runs]
             failure = Outcome(stack.runs[0], "crashed", message=self._last_words(assignment.worker))
         if len(stack.runs) == 1:
             return [failure], []
@@ -163,9 +187,10 @@ class Engine:
 
     def _restart(self, worker: str) -> None:
         self._compiled.pop(worker, None)
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        addresses = [a for a, facts in workers.items() if str(facts["name"]) == worker]
-        self._client.restart_workers(addresses, raise_for_error=False)
+        address = self._workers().get(worker)
+        if address is not None:
+            self._gone.add(address)
+            self._client.restart_workers([address], raise_for_error=False)
 
     def _last_words(self, worker: str) -> str:
         """Return the last lines that a dead worker left in its log."""
@@ -174,6 +199,13 @@ class Engine:
         if log is not None and log.exists():
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
         return "\n".join(["the worker process died; its last lines:", *lines])
+
+
+def n_cores() -> int:
+    """Return the number of cores that this process may use: the workers that pay."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _log(folder: Path | None, worker: object) -> Path:
@@ -208,12 +240,11 @@ def workers(n_workers: int, log_folder: Path, scheduler: str | None = None) -> I
     try:
         client.register_plugin(_Prepare(log_folder))
         yield Engine(client, log_folder)
-    except BaseException:
-        for nanny in cluster.workers.values():
+    finally:
+        for nanny in cluster.workers.values():  # they hold nothing: ending them needs no ceremony
+            nanny.auto_restart = False
             with suppress(ProcessLookupError, AttributeError, TypeError):
                 os.kill(nanny.process.pid, signal.SIGKILL)
-        raise
-    finally:
         with suppress(Exception):
-            client.close(timeout=_CLOSE_SECONDS)
             cluster.close(timeout=_CLOSE_SECONDS)
+            client.close(timeout=_CLOSE_SECONDS)

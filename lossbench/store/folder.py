@@ -101,6 +101,13 @@ class Store:
             write_whole(self._records / f"{record.run_id}.npz", array_bytes(arrays))
         write_whole(self._records / f"{record.run_id}.json", encoded(record))
 
+    def is_tabulated(self, statuses: Mapping[str, Status]) -> bool:
+        """Tell whether the tables already hold every run with its status."""
+        if not all((self.folder / name).exists() for name in TABLES):
+            return False
+        rows = tables.rows(self.folder / RUNS_TABLE)
+        return statuses.items() <= {row["run_id"]: row["status"] for row in rows}.items()
+
     def rebuild(self) -> None:
         """Derive every table from the records; rows without a record are kept as they are."""
         runs = {row["run_id"]: row for row in tables.rows(self.folder / RUNS_TABLE)}
