@@ -9,13 +9,16 @@ import traceback
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lossbench.experiment import RunSettings, Stack
 from lossbench.schema import Status
+
+if TYPE_CHECKING:
+    from lossbench.nn.train import Trained
 
 _PROVENANCE_PACKAGES = ("lossbench", "tensorflow", "keras", "numpy")
 
@@ -62,22 +65,26 @@ def train(stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]
         "host": socket.gethostname(),
         "worker": f"process {os.getpid()}",
     }
-    return [
-        Outcome(
-            run=run,
-            status="ok" if np.isfinite([*result.metrics.values()]).all() else "nan",
-            metrics=result.metrics,
-            history=result.history,
-            arrays={
-                "originals": result.originals,
-                "reconstructions": result.reconstructions,
-                "latent_means": result.latent_means,
-            },
-            provenance=_provenance(),
-            timing=timing,
-        )
-        for run, result in zip(stack.runs, results, strict=True)
-    ]
+    return [_measured(run, result, timing) for run, result in zip(stack.runs, results, strict=True)]
+
+
+def _measured(run: RunSettings, result: "Trained", timing: dict[str, Any]) -> Outcome:
+    """Return the outcome of a run that was trained to its end, finite or not."""
+    finite = bool(np.isfinite([*result.metrics.values()]).all())
+    arrays = {
+        "originals": result.originals,
+        "reconstructions": result.reconstructions,
+        "latent_means": result.latent_means,
+    }
+    return Outcome(
+        run=run,
+        status="ok" if finite else "nan",
+        metrics=result.metrics if finite else {},
+        history=result.history,
+        arrays=arrays if finite else {},
+        provenance=_provenance(),
+        timing=timing,
+    )
 
 
 def _provenance() -> dict[str, Any]:

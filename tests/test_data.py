@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from lossbench.data import BUILT_IN, Dataset, load, native_sizes
+from lossbench.data import Dataset, load, native_sizes
 from lossbench.errors import DataError
 
 _PYTHON = sys.executable  # the fixture below puts a script in its place
@@ -362,7 +362,6 @@ def test_the_native_sizes_are_those_of_the_loaded_data(tmp_path: Path) -> None:
     """Callers may ask for d and the number of training images before they choose a d."""
     for name in ("digits", "patches", _saved(tmp_path, _images(10, 5, 4, 3))):
         assert native_sizes(name) == load(name, None).train.shape[::-1]
-
 
 
 # Files of one's own.
