@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import lossbench
-from lossbench.cli import compare, init, show, sweep
+from lossbench.cli import compare, explain, init, show, sweep
 from lossbench.cli.interrupts import Interrupted
 from lossbench.errors import LossbenchError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
     epilog="Start with `lossbench sweep --dry-run`, then `lossbench sweep`.",
 )
 app.command("init")(init.init)
+app.command("explain")(explain.explain)
 app.command("sweep")(sweep.sweep)
 app.command("show")(show.show)
 app.command("compare")(compare.compare)

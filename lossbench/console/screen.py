@@ -4,12 +4,15 @@ import functools
 import json
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from lossbench.errors import LossbenchError
+
+if TYPE_CHECKING:  # an error, or an explanation, is told without loading pandas
+    import pandas as pd
 
 _PIPE_WIDTH = 160
 
@@ -56,7 +59,7 @@ def show_error(error: LossbenchError) -> None:
         messages().print(Text(facts))
 
 
-def plain_rows(table: pd.DataFrame) -> list[dict[str, object]]:
+def plain_rows(table: "pd.DataFrame") -> list[dict[str, object]]:
     """Return a table's rows as plain values for JSON, ``None`` where a cell is not known."""
     rows = table.astype(object).where(table.notna(), None).to_dict(orient="records")
     return [{str(name): _plain(value) for name, value in row.items()} for row in rows]

@@ -1,11 +1,17 @@
 """The algebra: what a loss convention trains, and the yardstick for every run."""
 
+from lossbench.conventions.catalogue import (
+    Entry,
+    catalogue,
+    convention,
+    entry,
+    nearest_names,
+)
 from lossbench.conventions.convention import (
-    CONVENTIONS,
     Coefficients,
     Convention,
+    Reduction,
     Sizes,
-    convention,
 )
 from lossbench.conventions.yardstick import (
     ReconstructionLoss,
@@ -16,14 +22,18 @@ from lossbench.conventions.yardstick import (
 )
 
 __all__ = [
-    "CONVENTIONS",
     "Coefficients",
     "Convention",
+    "Entry",
     "ReconstructionLoss",
+    "Reduction",
     "Sizes",
     "bits_per_dim",
+    "catalogue",
     "convention",
     "elbo",
     "elbo_best_sigma",
+    "entry",
     "implied_sigma",
+    "nearest_names",
 ]

@@ -5,25 +5,28 @@ K = KL(q(z|x) || N(0, I)) summed over the k latents, both averaged over images. 
 ``beta_eff`` and decides the optimum; ``a`` only sets the step scale.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
 from lossbench.conventions.formula import evaluate, exact
-from lossbench.errors import UsageError, nearest
+from lossbench.errors import UsageError
 
 Reduction = Literal["sum", "mean"]
+
+_LARGEST = Fraction(10) ** 30  # well inside float32, which the objective is trained in
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes that a convention's factors may depend on.
+    """The sizes that a convention's factors may depend on; ``None`` is not known.
 
     ``d`` inputs, ``k`` latents, ``batch_size`` (B) and ``n_images`` (N) in the training split.
     """
 
-    d: int
-    k: int
+    d: int | None = None
+    k: int | None = None
     batch_size: int | None = None
     n_images: int | None = None
 
@@ -53,7 +56,7 @@ class Convention:
     The factors are formulas in d, k, B, N and beta; ``default_beta`` stands for beta in them,
     and the weight of a sweep multiplies the resulting b.
 
-    >>> blog = CONVENTIONS["blog"]
+    >>> blog = Convention("blog", "mean plus mean", over_inputs="mean", over_latents="mean")
     >>> float(blog.coefficients(Sizes(d=784, k=2), beta=1).beta_eff)
     392.0
     >>> float(blog.beta(392.0, Sizes(d=784, k=2)))
@@ -67,55 +70,67 @@ class Convention:
     over_batch: Reduction = "mean"
     reconstruction_factor: str = "1"
     kl_factor: str = "1"
-    default_beta: float = 1.0
+    default_beta: float | Fraction = 1.0
 
     def coefficients(self, sizes: Sizes, beta: float | Fraction) -> Coefficients:
-        """Return a and b at these sizes with ``beta`` times the convention's own weight."""
+        """Return a and b at these sizes with ``beta`` times the convention's own weight.
+
+        ``UsageError`` says which size a formula lacks, or why a and b are no objective.
+        """
         symbols = sizes.symbols() | {"beta": exact(self.default_beta)}
-        batch = Fraction(1)
-        if self.over_batch == "sum":
-            batch = evaluate("B", symbols)
-        a = evaluate(self.reconstruction_factor, symbols) * batch
-        b = evaluate(self.kl_factor, symbols) * batch
+        a = self._evaluated("reconstruction_factor", symbols)
+        b = self._evaluated("kl_factor", symbols) * exact(beta)
         if self.over_inputs == "mean":
-            a /= sizes.d
+            a /= self._evaluated("over_inputs", symbols, "d")
         if self.over_latents == "mean":
-            b /= sizes.k
-        return Coefficients(a=a, b=b * exact(beta))
+            b /= self._evaluated("over_latents", symbols, "k")
+        if self.over_batch == "sum":
+            batch_size = self._evaluated("over_batch", symbols, "B")
+            a, b = a * batch_size, b * batch_size
+        if not (1 / _LARGEST <= a <= _LARGEST and 0 <= b <= _LARGEST):
+            raise UsageError(
+                "the loss has coefficients that cannot be trained",
+                where=f"loss {self.name}",
+                expected="a*R + b*K with a above 0 and b at least 0, both below 1e30",
+                received=f"a = {_shown(a)} and b = {_shown(b)} at "
+                + ", ".join(f"{name} = {_shown(Fraction(x))}" for name, x in symbols.items()),
+            )
+        return Coefficients(a=a, b=b)
 
     def beta(self, beta_eff: float | Fraction, sizes: Sizes) -> Fraction:
-        """Return the weight at which this convention has the given ``beta_eff``."""
-        return exact(beta_eff) / self.coefficients(sizes, 1).beta_eff
+        """Return the weight at which this convention has the given ``beta_eff``.
+
+        ``UsageError`` if the convention has no KL term, whatever its weight.
+        """
+        wanted = exact(beta_eff)
+        unit = self.coefficients(sizes, 1).beta_eff
+        if wanted and not unit:
+            raise UsageError(
+                f"no beta gives {self.name} that beta_eff: it has no KL term",
+                where=f"loss {self.name}",
+                expected="beta_eff = 0",
+                received=f"beta_eff = {_shown(wanted)}",
+            )
+        return wanted / unit if unit else Fraction(1)
+
+    def _evaluated(
+        self, field: str, symbols: Mapping[str, Fraction | int | float], formula: str = ""
+    ) -> Fraction:
+        """Return the value of a field's formula; its errors say whose formula it is."""
+        try:
+            return evaluate(formula or getattr(self, field), symbols)
+        except UsageError as error:
+            raise UsageError(
+                error.problem,
+                where=f"{field} of loss {self.name}, {error.where}",
+                expected=error.expected,
+                received=error.received,
+            ) from None
 
 
-CONVENTIONS = {
-    convention.name: convention
-    for convention in (
-        Convention(
-            name="blog",
-            title="the Keras blog: mean over pixels plus mean over latents",
-            over_inputs="mean",
-            over_latents="mean",
-        ),
-        Convention(
-            name="docs",
-            title="the Keras documentation: original_dim times the mean, plus the summed KL",
-            over_inputs="mean",
-            reconstruction_factor="d",
-            over_latents="sum",
-        ),
-    )
-}
-
-
-def convention(name: str) -> Convention:
-    """Return the convention of that name; ``UsageError`` names the nearest one."""
+def _shown(number: Fraction) -> str:
+    """Return a number to six digits; one too large for a float by its order of magnitude."""
     try:
-        return CONVENTIONS[name]
-    except KeyError:
-        raise UsageError(
-            f"no loss is called {name!r}",
-            expected=f"one of {', '.join(CONVENTIONS)}",
-            received=repr(name),
-            remedy=nearest(name, CONVENTIONS),
-        ) from None
+        return f"{float(number):.6g}"
+    except OverflowError:
+        return f"{'-' if number < 0 else ''}1e{len(str(abs(int(number)))) - 1}"

@@ -33,7 +33,7 @@ def exact(number: float | Fraction) -> Fraction:
     >>> exact(0.1)
     Fraction(1, 10)
     """
-    return Fraction(repr(number)) if isinstance(number, float) else Fraction(number)
+    return Fraction(repr(float(number))) if isinstance(number, float) else Fraction(number)
 
 
 def evaluate(formula: str, symbols: Mapping[str, Fraction | int | float]) -> Fraction:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lossbench.conventions import Sizes, convention
+from lossbench.conventions import Convention, Sizes
 from lossbench.errors import ExperimentError
+from lossbench.experiment.definitions import identity_of, known
 from lossbench.experiment.keys import FIXED, Value
 from lossbench.experiment.settings import RunSettings, canonical
 
@@ -24,7 +25,8 @@ class Experiment:
     ``fixed`` has a value for every key outside [sweep]; each grid maps axes to their values.
     ``data_sha256`` maps ``<dataset> at d=<d>`` to the hash of the data that was trained on; it
     is empty until the experiment is frozen in a results folder; ``n_images`` maps datasets to
-    the size of their training split, once it is known.
+    the size of their training split, once it is known; ``conventions`` holds those that the
+    file itself defines.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Experiment:
     grids: tuple[Grid, ...]
     data_sha256: Mapping[str, str] = field(default_factory=dict)
     n_images: Mapping[str, int] = field(default_factory=dict)
+    conventions: Mapping[str, Convention] = field(default_factory=dict)
 
     def datasets(self) -> tuple[str, ...]:
         """Return the names of every dataset of the grids, without repetition."""
@@ -66,7 +69,11 @@ class Experiment:
                 remedy="split it into several experiments",
             )
         settings = {
-            _run(dict(self.fixed) | dict(zip(grid, values, strict=True)), self.n_images)
+            _run(
+                dict(self.fixed) | dict(zip(grid, values, strict=True)),
+                self.n_images,
+                self.conventions,
+            )
             for grid in self.grids
             for values in itertools.product(*grid.values())
         }
@@ -98,6 +105,11 @@ def extended(frozen: Experiment, asked: Experiment) -> Experiment:
         for name, sha256 in asked.data_sha256.items()
         if frozen.data_sha256.get(name, sha256) != sha256
     ]
+    differing += [
+        (f"convention {name}", identity_of(loss), identity_of(other))
+        for name, loss in frozen.conventions.items()
+        if identity_of(other := asked.conventions.get(name, loss)) != identity_of(loss)
+    ]
     if differing:
         raise ExperimentError(
             "the two are different experiments",
@@ -116,6 +128,7 @@ def extended(frozen: Experiment, asked: Experiment) -> Experiment:
         fixed=asked.fixed,
         data_sha256=dict(frozen.data_sha256) | dict(asked.data_sha256),
         n_images=dict(frozen.n_images) | dict(asked.n_images),
+        conventions=dict(frozen.conventions) | dict(asked.conventions),
     )
 
 
@@ -123,7 +136,9 @@ def _shown(value: Value) -> str:
     return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
-def _run(values: dict[str, Any], n_images: Mapping[str, int]) -> RunSettings:
+def _run(
+    values: dict[str, Any], n_images: Mapping[str, int], own: Mapping[str, Convention]
+) -> RunSettings:
     """Return the settings of one run; ``beta`` is derived where ``beta_eff`` is given."""
     sizes = Sizes(
         d=values["d"],
@@ -131,7 +146,7 @@ def _run(values: dict[str, Any], n_images: Mapping[str, int]) -> RunSettings:
         batch_size=values["batch_size"],
         n_images=n_images.get(values["dataset"]),
     )
-    loss = convention(values["loss"])
+    loss = known(values["loss"], own)
     given = values.pop("beta_eff", None)
     if given is not None:
         values["beta"] = float(loss.beta(canonical(given), sizes))
@@ -146,5 +161,6 @@ def _run(values: dict[str, Any], n_images: Mapping[str, int]) -> RunSettings:
         beta_eff=canonical(float(coefficients.beta_eff) if given is None else given),
         eval_every=min(eval_every, values["epochs"]),
         seed=values.pop("seeds"),
+        definition=identity_of(loss) if loss.name in own else "",
         **(values | {name: canonical(values[name]) for name in floats}),
     )

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
-from lossbench.conventions import convention
-from lossbench.errors import ExperimentError, UsageError, nearest
+from lossbench.errors import ExperimentError, nearest
 
 Value = str | int | float | tuple[int, ...]
 
@@ -49,9 +48,7 @@ class Key:
 
     def _validated(self, raw: object, where: str, *, strict: bool) -> Value:
         try:
-            value = self._adapter.validate_python(raw, strict=strict)
-            if self.name == "loss":
-                convention(str(value))
+            return self._adapter.validate_python(raw, strict=strict)
         except ValidationError:
             known = getattr(self.type, "__args__", ())
             raise ExperimentError(
@@ -61,15 +58,6 @@ class Key:
                 received=repr(raw),
                 remedy=nearest(str(raw), [name for name in known if isinstance(name, str)]),
             ) from None
-        except UsageError as error:
-            raise ExperimentError(
-                error.problem,
-                where=where,
-                expected=error.expected,
-                received=error.received,
-                remedy=error.remedy,
-            ) from None
-        return value
 
 
 KEYS = {

@@ -27,6 +27,8 @@ class RunSettings:
     Two runs are the same run exactly if their ``identity`` is. The coefficients ``a`` and
     ``b`` of the trained objective ``a*R + b*K`` and ``beta_eff = b/a`` follow from the loss
     convention and the sizes; ``time_limit`` (seconds) says how long to wait for a run.
+    ``definition`` spells out a convention of the experiment's own; it is empty for one of the
+    catalogue, and then no part of the identity.
     """
 
     dataset: str
@@ -49,6 +51,7 @@ class RunSettings:
     b: float
     beta_eff: float
     time_limit: float
+    definition: str = ""
 
     @property
     def hidden_text(self) -> str:
@@ -60,7 +63,7 @@ class RunSettings:
         return {
             field.name: getattr(self, field.name)
             for field in fields(self)
-            if field.name not in _NOT_IDENTITY
+            if field.name not in _NOT_IDENTITY and (field.name != "definition" or self.definition)
         }
 
     @property

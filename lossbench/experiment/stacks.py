@@ -10,7 +10,7 @@ from lossbench.experiment.settings import RunSettings
 _BYTES_PER_PARAMETER = 16  # float32 weight, gradient and two moments of Adam
 _CACHE_BYTES = 2**20
 _WIDEST = 8
-_MEMBER_FIELDS = ("loss", "beta", "beta_eff", "a", "b", "seed")
+_MEMBER_FIELDS = ("loss", "definition", "beta", "beta_eff", "a", "b", "seed")
 
 
 @dataclass(frozen=True)

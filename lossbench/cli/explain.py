@@ -1,0 +1,141 @@
+"""``lossbench explain``: the algebra of a loss, without any training."""
+
+import enum
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lossbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from lossbench.conventions import Sizes
+
+_SIZES = "Sizes"
+_LARGEST_BETA = 1e12
+_LARGEST_SIZE = 10**9
+
+
+class Reconstruction(enum.StrEnum):
+    """The kinds of reconstruction that a sweep trains."""
+
+    BCE = "bce"
+    MSE = "mse"
+
+
+def explain(
+    loss: Annotated[
+        str | None, typer.Argument(help="A loss; without it, all of them are listed.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="LOSS", help="Give the equal setting in this loss.")
+    ] = None,
+    reconstruction_loss: Annotated[
+        Reconstruction | None, typer.Option(help="Kind of reconstruction [the loss's own].")
+    ] = None,
+    lineage: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="beta_eff by date in one code base, such as keras."),
+    ] = None,
+    d: Annotated[
+        int | None, typer.Option(help="Input dimension [784].", rich_help_panel=_SIZES)
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option(help="Latent dimension [2].", rich_help_panel=_SIZES)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images a step, B [128].", rich_help_panel=_SIZES)
+    ] = None,
+    n_images: Annotated[
+        int | None, typer.Option(help="Training images, N [60000].", rich_help_panel=_SIZES)
+    ] = None,
+    beta: Annotated[
+        float, typer.Option(help="Weight on the KL term.", rich_help_panel=_SIZES)
+    ] = 1.0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Derive what a loss trains: its a, b and beta_eff, what it means and how to convert it.
+
+    Without LOSS every known convention is listed, with what surprises in it.
+
+    Examples: `lossbench explain blog --d 784 --k 2`, `lossbench explain blog --to docs`,
+    `lossbench explain --lineage keras`
+    """
+    from lossbench import explain as algebra  # noqa: PLC0415
+    from lossbench.console import catalogue, explanation, plain, screen  # noqa: PLC0415
+    from lossbench.conventions import Sizes  # noqa: PLC0415
+
+    _check_together(loss, to, lineage, reconstruction_loss)
+    weight = _weight(beta)
+    asked = _checked(Sizes(d, k, batch_size, n_images))
+    sizes = algebra.completed(asked, algebra.DEFAULT_SIZES)
+    width = screen.out().width
+    if lineage is not None:
+        rows = algebra.lineage(lineage, asked, weight)
+        shown = catalogue.lineage_of(rows, width, ascii_only=screen.out().options.ascii_only)
+        facts: object = {"lineage": lineage, "losses": [plain.listed(row) for row in rows]}
+    elif loss is None:
+        rows = algebra.listing(sizes, weight)
+        shown = catalogue.catalogue_of(rows, width)
+        facts = {"losses": [plain.listed(row) for row in rows]}
+    elif to is not None:
+        same = algebra.equivalent(loss, weight, to, sizes)
+        shown, facts = explanation.equivalent_of(same), plain.equivalent(same)
+    else:
+        told = algebra.derivation(loss, sizes, weight, reconstruction_loss)
+        shown, facts = explanation.derivation_of(told), plain.derivation(told)
+    if json:
+        screen.show_json(facts)
+    else:
+        screen.show(shown)
+
+
+def _check_together(
+    loss: str | None, to: str | None, lineage: str | None, reconstruction_loss: str | None
+) -> None:
+    """Refuse options that say nothing together."""
+    if loss is not None and lineage is not None:
+        raise UsageError(
+            "a loss and --lineage are two questions",
+            expected="one of the two",
+            received=f"{loss} --lineage {lineage}",
+        )
+    lonely = {"--to": to, "--reconstruction-loss": reconstruction_loss}
+    for option, given in lonely.items():
+        if given is not None and loss is None:
+            raise UsageError(
+                f"{option} needs a loss",
+                expected=f"lossbench explain LOSS {option} {given}",
+                remedy=f"lossbench explain blog {option} {given}",
+            )
+    if to is not None and reconstruction_loss is not None:
+        raise UsageError(
+            "--to holds for every kind of reconstruction",
+            expected="--to without --reconstruction-loss",
+            received=f"--to {to} --reconstruction-loss {reconstruction_loss}",
+        )
+
+
+def _weight(beta: float) -> Fraction:
+    if not (math.isfinite(beta) and 0 <= beta < _LARGEST_BETA):
+        raise UsageError(
+            "`beta` has a value that it cannot take",
+            where="--beta",
+            expected="a number of at least 0, below 1e12",
+            received=f"{beta:g}",
+        )
+    return Fraction(repr(beta))
+
+
+def _checked(sizes: "Sizes") -> "Sizes":
+    options = {"d": "--d", "k": "--k", "B": "--batch-size", "N": "--n-images"}
+    for letter, size in sizes.symbols().items():
+        if not 1 <= size <= _LARGEST_SIZE:
+            raise UsageError(
+                f"`{options[letter][2:].replace('-', '_')}` has a value that it cannot take",
+                where=options[letter],
+                expected="a whole number of at least 1, at most 1e9",
+                received=str(size),
+            )
+    return sizes

@@ -1,0 +1,159 @@
+"""One TOML document of an experiment: what its sections and keys say, and on which line."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from lossbench.errors import ExperimentError, nearest
+from lossbench.experiment.definitions import SECTION, Definitions, definitions, known
+from lossbench.experiment.grid import Experiment, Grid
+from lossbench.experiment.keys import (
+    AXES,
+    DEFAULT_AXES,
+    FIXED,
+    KEYS,
+    SECTIONS,
+    Value,
+    axis_values,
+    key_named,
+    seed_count,
+)
+from lossbench.schema import FORMAT_VERSION
+
+FROZEN = "frozen"
+
+
+class Reader:
+    """Reads one document and knows on which line each key stands."""
+
+    def __init__(self, source: Path, text: str) -> None:
+        self._source = source
+        self._lines = text.splitlines()
+        self._own: Definitions = {}
+
+    def _where(self, name: str, section: str = "") -> str:
+        """Return the file and the line of a key, or of a section's header."""
+        current = ""
+        for number, line in enumerate(self._lines, start=1):
+            if header := re.match(r"\s*\[+\s*([^\]]*?)\s*\]", line):
+                current = header[1].strip("\"'")
+                if current == name:
+                    return f"{self._source}, line {number}"
+            found = re.match(r"""\s*["']?([^"'=\s]+)["']?\s*=""", line)
+            if found and found[1].split(".")[-1] == name and current in (section, ""):
+                return f"{self._source}, line {number}"
+        return str(self._source)
+
+    def experiment(self, document: dict[str, object]) -> Experiment:
+        """Return the experiment that a document states; ``ExperimentError`` names the line."""
+        self._own = definitions(document.pop(SECTION, {}), self._where)
+        frozen = self._frozen(document.pop(FROZEN, None))
+        for section in document:
+            if section not in SECTIONS:
+                raise ExperimentError(
+                    f"unknown section [{section}]",
+                    where=self._where(section),
+                    expected=", ".join(f"[{name}]" for name in (*SECTIONS, f"{SECTION}.NAME")),
+                    received=f"[{section}]",
+                    remedy=self._home(section) or nearest(section, SECTIONS),
+                )
+        hashes = self._table(frozen.get("data_sha256", {}), "data_sha256")
+        sizes = self._table(frozen.get("n_images", {}), "n_images")
+        fixed = {name: KEYS[name].default for name in FIXED}
+        for section in SECTIONS[:-1]:
+            for key, item in self._table(document.get(section, {}), section).items():
+                fixed[key] = self._single(section, key, item)
+        sweeps = document.get("sweep", {})
+        grids = tuple(
+            self._grid(self._table(sweep, "sweep"))
+            for sweep in (sweeps if isinstance(sweeps, list) else [sweeps])
+        )
+        if not grids:
+            raise ExperimentError("the grid is empty", where=self._where("sweep"))
+        return Experiment(
+            name=str(frozen.get("name", self._source.stem)),
+            fixed={key: value for key, value in fixed.items() if value is not None},
+            grids=grids,
+            data_sha256={str(data): str(sha256) for data, sha256 in hashes.items()},
+            n_images={data: size for data, size in sizes.items() if isinstance(size, int)},
+            conventions=self._own,
+        )
+
+    def _frozen(self, facts: object) -> dict[str, object]:
+        """Return the facts of a results folder's own file; none in a file that people write."""
+        if facts is None:
+            return {}
+        if not isinstance(facts, dict) or facts.get("format") != FORMAT_VERSION:
+            raise ExperimentError(
+                "the frozen experiment has a format that this version does not know",
+                where=self._where(FROZEN),
+                expected=f"format = {FORMAT_VERSION}",
+                received=repr(facts.get("format") if isinstance(facts, dict) else facts),
+                remedy="use the version of lossbench that wrote it",
+            )
+        return facts
+
+    def _home(self, name: str) -> str:
+        return f"write `{name}` under [{KEYS[name].section}]" if name in KEYS else ""
+
+    def _table(self, table: object, section: str) -> dict[str, object]:
+        if isinstance(table, dict):
+            return table
+        raise ExperimentError(
+            f"`{section}` is not a section",
+            where=self._where(section),
+            expected=f"a section [{section}] with keys in it",
+            received=repr(table),
+        )
+
+    def _single(self, section: str, name: str, item: object) -> Value:
+        where = self._where(name, section)
+        key = key_named(name, where)
+        if key.section != section:
+            raise ExperimentError(
+                f"`{name}` does not belong in [{section}]",
+                where=where,
+                expected=f"`{name}` under [{key.section}]",
+                received=f"`{name}` under [{section}]",
+            )
+        if isinstance(item, list) and (name != "hidden" or any(isinstance(x, list) for x in item)):
+            raise ExperimentError(
+                f"`{name}` is a list, but [{section}] holds one value a key",
+                where=where,
+                expected=key.expected,
+                received=repr(item),
+                remedy=f"to vary it, write `{name}` under [sweep]",
+            )
+        return key.checked(item, where)
+
+    def _grid(self, table: dict[str, object]) -> Grid:
+        axes: dict[str, tuple[Value, ...]] = {}
+        for name, item in table.items():
+            where = self._where(name, "sweep")
+            key = key_named(name, where)
+            if name == "seeds" and not isinstance(item, list):
+                axes[name] = seed_count(item, where)
+                continue
+            items = item if isinstance(item, list) else [item]
+            if name == "hidden" and items and not any(isinstance(x, list) for x in items):
+                items = [items]  # one network, not a list of networks
+            axes[name] = axis_values(key, items, where, text=False)
+        for loss in axes.get("loss", ()):
+            known(str(loss), self._own, self._where("loss", "sweep"))
+        if "beta" in axes and "beta_eff" in axes:
+            raise ExperimentError(
+                "`beta` and `beta_eff` in one grid contradict each other",
+                where=self._where("beta_eff", "sweep"),
+                expected="one of the two",
+                remedy="write a second [[sweep]] for the other",
+            )
+        return completed(axes)
+
+
+def completed(axes: Mapping[str, tuple[Value, ...]]) -> Grid:
+    """Return a grid with the default of every axis that it lacks, in the order of the tables."""
+    defaults = {name: value for name, value in DEFAULT_AXES.items() if name not in axes}
+    if "beta_eff" in axes:
+        defaults.pop("beta", None)
+    complete = dict(axes) | defaults
+    return {name: complete[name] for name in (*AXES, *FIXED) if name in complete}

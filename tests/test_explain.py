@@ -1,0 +1,340 @@
+"""``lossbench explain``: derivations, equal settings, the list, and how they look."""
+
+import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from typer.testing import CliRunner
+
+from lossbench import explain
+from lossbench.cli.app import app
+from lossbench.console import screen
+from lossbench.conventions import Sizes, catalogue, convention, entry
+from lossbench.conventions.formula import evaluate
+from lossbench.explain.symbols import weighted
+from lossbench.theory import predicted_active_units
+
+ONE = Fraction(1)
+WEIGHED = sorted(name for name, row in catalogue().items() if row.trainable and row.beta_eff != "0")
+LOSSES = st.sampled_from(WEIGHED)
+SIZES = st.builds(
+    Sizes,
+    d=st.integers(1, 5000),
+    k=st.integers(1, 500),
+    batch_size=st.integers(1, 5000),
+    n_images=st.integers(1, 100_000),
+)
+BETAS = st.fractions(Fraction(1, 1000), 1000)
+
+
+def run(*arguments: str, columns: int = 80) -> str:
+    """Return what the command prints on so many columns."""
+    with pytest.MonkeyPatch.context() as patch:
+        console = Console(width=columns, highlight=False, emoji=False, markup=False)
+        patch.setattr(screen, "out", lambda: console)
+        answer = CliRunner().invoke(app, ["explain", *arguments])
+    assert answer.exit_code == 0, answer.output
+    return answer.stdout
+
+
+def facts(*arguments: str) -> dict[str, object]:
+    """Return what the command prints as JSON."""
+    found = json.loads(run(*arguments, "--json"))
+    assert isinstance(found, dict)
+    return found
+
+
+@given(loss=LOSSES, other=LOSSES, sizes=SIZES, beta=BETAS)
+def test_to_another_convention_and_back_is_the_identity(
+    loss: str, other: str, sizes: Sizes, beta: Fraction
+) -> None:
+    """Exactly so, for every pair of conventions, sizes and beta."""
+    there = explain.equivalent(loss, beta, other, sizes)
+    back = explain.equivalent(other, there.other_beta, loss, sizes)
+    assert back.other_beta == beta
+    assert there.scale * back.scale == 1
+    assert there.other_coefficients.b == there.scale * there.coefficients.b
+    assert there.other_coefficients.a == there.scale * there.coefficients.a
+
+
+@given(loss=LOSSES, other=LOSSES, sizes=SIZES, beta_eff=BETAS, kind=st.sampled_from(["bce", "mse"]))
+def test_equal_beta_eff_means_an_equal_explanation_and_prediction(
+    loss: str, other: str, sizes: Sizes, beta_eff: Fraction, kind: str
+) -> None:
+    """What a loss is after depends on no convention."""
+    told = [
+        explain.derivation(name, sizes, convention(name).beta(beta_eff, sizes), kind)
+        for name in (loss, other)
+    ]
+    assert told[0].optimum == told[1].optimum
+    thresholds = np.array([30.0, 3.0, 1.0, 0.3])
+    predicted = {
+        predicted_active_units(thresholds, float(one.optimum.beta_eff), 3, 1.0)
+        for one in told
+        if one.optimum is not None
+    }
+    assert len(predicted) == 1
+
+
+@given(loss=LOSSES, sizes=SIZES, beta=BETAS)
+def test_the_formula_in_the_users_beta_is_the_one_that_is_trained(
+    loss: str, sizes: Sizes, beta: Fraction
+) -> None:
+    """A row's default weight is spelt out in it."""
+    formula = weighted(entry(loss).beta_eff, entry(loss))
+    found = evaluate(formula, {**sizes.symbols(), "beta": beta})
+    assert found == convention(loss).coefficients(sizes, beta).beta_eff
+
+
+def objective_gradient(weights: np.ndarray, a: float, b: float) -> np.ndarray:
+    """Return the gradient of a*R + b*K for a smooth R and K of a few weights."""
+    target = np.linspace(-1, 2, weights.size)
+    return np.asarray(a * 2 * (weights - target) + b * np.sin(weights) * 0.7)
+
+
+def trained(
+    optimizer: str, a: float, b: float, *, learning_rate: float, epsilon: float
+) -> np.ndarray:
+    """Return weights after 300 steps of SGD, Adam or RMSprop as Keras writes them."""
+    weights = np.linspace(0.5, -0.5, 5)
+    m, v = np.zeros(5), np.zeros(5)
+    for step in range(1, 301):
+        gradient = objective_gradient(weights, a, b)
+        if optimizer == "sgd":
+            weights = weights - learning_rate * gradient
+        elif optimizer == "adam":
+            m += (gradient - m) * 0.1
+            v += (gradient**2 - v) * 0.001
+            alpha = learning_rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+            weights = weights - m * alpha / (np.sqrt(v) + epsilon)
+        else:
+            v = 0.9 * v + 0.1 * gradient**2
+            weights = weights - learning_rate * gradient / np.sqrt(v + epsilon)
+    return weights
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
+@pytest.mark.parametrize("other", ["docs", "pytorch-examples", "keras-deconv-2016-09-28"])
+def test_the_equal_setting_trains_the_same_run(optimizer: str, other: str) -> None:
+    """With the factors that it gives every step is the same, and without them it is not."""
+    sizes = Sizes(d=784, k=2, batch_size=128)
+    same = explain.equivalent("blog", Fraction(1, 400), other, sizes)
+    a, b = float(same.coefficients.a), float(same.coefficients.b)
+    other_a, other_b = float(same.other_coefficients.a), float(same.other_coefficients.b)
+    rate, epsilon = {"sgd": 0.5, "adam": 1e-2, "rmsprop": 1e-2}[optimizer], 1e-4
+    epsilon_factor = {
+        "sgd": ONE,
+        "adam": same.adam_epsilon_factor,
+        "rmsprop": same.rmsprop_epsilon_factor,
+    }[optimizer]
+    rate_factor = same.sgd_learning_rate_factor if optimizer == "sgd" else ONE
+    reference = trained(optimizer, a, b, learning_rate=rate, epsilon=epsilon)
+    found = trained(
+        optimizer,
+        other_a,
+        other_b,
+        learning_rate=rate * float(rate_factor),
+        epsilon=epsilon * float(epsilon_factor),
+    )
+    np.testing.assert_allclose(found, reference, rtol=1e-9)
+    with np.errstate(over="ignore", invalid="ignore"):
+        naive = trained(optimizer, other_a, other_b, learning_rate=rate, epsilon=epsilon)
+    assert not np.allclose(naive, reference, rtol=1e-6)
+
+
+def test_blog_is_a_beta_vae_with_beta_392_and_a_decoder_of_sigma_14() -> None:
+    """The numbers of the design."""
+    told = facts("blog", "--d", "784", "--k", "2", "--reconstruction-loss", "mse")
+    assert told["a"] == pytest.approx(1 / 784)
+    assert (told["b"], told["beta_eff"], told["implied_sigma"], told["beta_norm"]) == (
+        0.5,
+        392.0,
+        14.0,
+        1.0,
+    )
+    assert facts("blog")["implied_sigma"] == 14.0
+    assert facts("blog", "--reconstruction-loss", "bce")["implied_sigma"] is None
+
+
+def test_the_derivation_reads_as_it_should_at_80_columns() -> None:
+    """Each step, the meaning in a sentence, and both answers of the web."""
+    text = run("blog", "--d", "784", "--k", "2", "--reconstruction-loss", "mse")
+    for line in (
+        "   loss = mean_d((x - x_hat)^2)",
+        "        + beta * -0.5 * mean_k(1 + log_var - mean^2 - exp(log_var))",
+        "   a = 1/d = 1/784 = 0.00127551",
+        "   b = beta * 1/k = beta/k = 1/2 = 0.5",
+        "   beta_eff = b/a = beta*d/k = 1*784/2 = 392",
+        "   sigma = sqrt(beta_eff/2) = sqrt(392/2) = 14",
+        'Wrong on the web: "the first loss is the second divided by d"',
+        "   blog(beta)   = docs(beta*d/k)/d = docs(392*beta)/784",
+        "   -ln N(x; x_hat, sigma^2*I) = m*MSE/(2*sigma^2) + (m/2)*ln(2*pi*sigma^2)",
+    ):
+        assert line in text.splitlines()
+    words = " ".join(text.split())
+    assert "a beta-VAE with beta 392 (Higgins' beta_norm = beta_eff*k/d = 1)" in words
+    assert "It writes one d for two sizes" in words
+    assert "It holds only where k = d" in words
+    assert "the 1/(2*sigma^2) that the answer leaves out" in words
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_where_k_is_d_the_answer_of_the_web_holds() -> None:
+    """There the two losses are the same but for the factor d."""
+    text = " ".join(run("blog", "--d", "4", "--k", "4").split())
+    assert "It holds here only because k = d = 4." in text
+
+
+def test_docs_shows_that_d_times_the_mean_is_the_sum() -> None:
+    """The documentation's loss is the ELBO itself."""
+    text = run("docs")
+    assert "   a = d * 1/d = 1" in text.splitlines()
+    assert "It trains the ELBO itself" in text
+
+
+def test_to_gives_beta_and_what_each_optimizer_needs() -> None:
+    """392, the learning rate over 784 and epsilon times 784."""
+    told = facts("blog", "--to", "docs")
+    assert told["to"] == {"loss": "docs", "beta": 392.0, "a": 1.0, "b": 392.0, "beta_eff": 392.0}
+    assert told["scale"] == told["adam_epsilon_factor"] == 784.0
+    assert told["adam_epsilon"] == pytest.approx(784e-7)
+    assert told["sgd_learning_rate_factor"] == pytest.approx(1 / 784)
+    text = run("blog", "--to", "docs")
+    assert text.startswith("blog at beta 1 is docs at beta 392\n")
+    assert "Keras' 1e-07 becomes 7.84e-05" in text
+
+
+def test_to_tells_the_weight_in_the_others_own_code_and_another_noise() -> None:
+    """Beta multiplies a default weight of 0.1 there; the blog's noise is no scaling."""
+    text = " ".join(run("keras-blog", "--to", "lightning-bolts-vae").split())
+    assert "keras-blog at beta 1 is lightning-bolts-vae at beta 10" in text
+    assert "a weight of 1 in place of 0.1" in text
+    assert "times 0.01 in keras-blog" in text
+
+
+@pytest.mark.parametrize("columns", [80, 120, 160])
+def test_the_list_names_every_loss_whole_and_keeps_to_the_width(columns: int) -> None:
+    """85 names, none cut, and every reason."""
+    text = run(columns=columns)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= columns
+    firsts = {line.split()[0] for line in lines if line.strip()}
+    assert set(catalogue()) <= firsts
+    joined = " ".join(text.split())
+    assert all(row.reason in joined for row in catalogue().values())
+    assert all(row.origin in joined for row in catalogue().values())
+
+
+def test_the_list_flags_what_surprises() -> None:
+    """Batch size, data size and noise; rows that merely sum over the batch, in their scale."""
+    rows = {row.entry.name: row for row in explain.listing(explain.DEFAULT_SIZES, ONE)}
+    flags = {name: row.flags for name, row in rows.items()}
+    assert flags["antixk-pytorch-vae-2020"] == ("B", "N")
+    assert flags["sigma-vae-pytorch-mse"] == ("B",)
+    assert flags["keras-blog"] == ("noise 0.01",)
+    assert flags["pytorch-examples"] == ("scale B",)
+    assert flags["blog"] == flags["docs"] == ()
+    assert rows["two-stage-vae"].beta_eff is None
+    assert rows["two-stage-vae"].formula == "2*beta*sigma^2"
+
+
+def test_the_lineage_of_keras_has_had_392_1_784_and_a_half() -> None:
+    """In the order of their dates, at the sizes that they were published with."""
+    rows = explain.lineage("keras", Sizes(), ONE)
+    values = [row.beta_eff for row in rows]
+    assert values[:4] == [392, 1, 784, 392]
+    assert values[-2:] == [Fraction(1, 2), 1]
+    dates = [row.entry.date.removeprefix("after ") for row in rows]
+    assert dates == sorted(dates)
+    text = run("--lineage", "keras")
+    assert "2016-07-25   keras-2016-07-25              784" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", sorted({row.lineage for row in catalogue().values()}))
+def test_every_lineage_can_be_drawn(name: str) -> None:
+    """Also one with a zero, a single row, or a variance that is learned."""
+    for columns in (60, 80, 120):
+        text = run("--lineage", name, columns=columns)
+        assert all(row.name in text for row in catalogue().values() if row.lineage == name)
+
+
+@pytest.mark.parametrize("loss", sorted(catalogue()))
+def test_every_loss_can_be_explained(loss: str) -> None:
+    """Also what cannot be trained: with its reason, and as JSON."""
+    text = " ".join(run(loss).split())
+    assert entry(loss).reason in text
+    assert facts(loss)["loss"] == loss
+
+
+def test_beta_zero_is_an_autoencoder() -> None:
+    """No sentence divides by it."""
+    assert "an autoencoder whose noise costs nothing" in " ".join(
+        run("docs", "--beta", "0").split()
+    )
+    assert facts("blog", "--to", "docs", "--beta", "0")["scale"] == 784.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("bloog",), "did you mean 'blog'"),
+        (("blog", "--to", "dosc"), "did you mean 'docs'"),
+        (("blog", "--to", "world-models"), "free bits"),
+        (("pyro-examples", "--to", "docs"), "one-sample KL"),
+        (("blog", "--to", "irmae-vae-2021"), "no KL term"),
+        (("--lineage", "kears"), "did you mean 'keras'"),
+        (("--to", "docs"), "needs a loss"),
+        (("blog", "--lineage", "keras"), "two questions"),
+        (("blog", "--d", "0"), "at least 1"),
+        (("blog", "--k", "-3"), "at least 1"),
+        (("blog", "--n-images", "0"), "--n-images"),
+        (("blog", "--beta", "nan"), "a number of at least 0"),
+        (("blog", "--beta", "-1"), "a number of at least 0"),
+        (("blog", "--beta", "inf"), "a number of at least 0"),
+    ],
+)
+def test_bad_input_is_told_and_exits_with_2(
+    arguments: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    """One message on stderr, nothing on stdout, no traceback."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "lossbench", "explain", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert told in " ".join(answer.stderr.split())
+    assert "Traceback" not in answer.stderr
+
+
+def test_explain_loads_no_array_library_and_no_framework(tmp_path: Path) -> None:
+    """The algebra needs the standard library, and rich to print it."""
+    program = (
+        "import sys\nfrom lossbench.cli.app import app\n"
+        "app(['explain', 'blog'], standalone_mode=False)\n"
+        "heavy = {'numpy', 'pandas', 'tensorflow', 'keras', 'scipy', 'dask'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert answer.returncode == 0, answer.stderr
