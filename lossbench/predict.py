@@ -1,0 +1,156 @@
+"""What theory says of every setting of a grid, from its data alone, before any training."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossbench import data, theory
+from lossbench.conventions import Convention, ReconstructionLoss, Sizes, elbo
+from lossbench.experiment import Experiment, RunSettings
+
+_SHOWN_THRESHOLDS = 8
+_Key = tuple[str, int, ReconstructionLoss]
+
+
+@dataclass(frozen=True)
+class CriticalLatents:
+    """The latent sizes at which a convention at weight 1 collapses: every k up to ``k``.
+
+    ``k`` is 0 if it collapses at none, and None if it collapses at all of them.
+    """
+
+    loss: str
+    k: int | None
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The thresholds of one dataset at one d: the largest few, and what follows from t_1."""
+
+    dataset: str
+    d: int
+    reconstruction_loss: ReconstructionLoss
+    largest: tuple[float, ...]
+    critical: tuple[CriticalLatents, ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The prediction for one setting of the grid.
+
+    ``kl``, ``reconstruction`` and ``elbo`` (nats per image of the training split) are known for a
+    linear model with ``mse`` and unit noise, and None otherwise.
+    """
+
+    dataset: str
+    reconstruction_loss: ReconstructionLoss
+    loss: str
+    d: int
+    k: int
+    beta: float
+    beta_eff: float
+    threshold: float
+    predicted_active_units: int
+    kl: float | None = None
+    reconstruction: float | None = None
+    elbo: float | None = None
+
+    @property
+    def collapses(self) -> bool:
+        """Whether no latent is predicted to be active."""
+        return self.predicted_active_units == 0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The thresholds of an experiment's data and the prediction for every setting."""
+
+    thresholds: tuple[Thresholds, ...]
+    settings: tuple[Setting, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the prediction as plain values."""
+        return asdict(self)
+
+
+def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
+    """Return what theory says of every setting of an experiment.
+
+    ``DataError`` if the data is missing or unfit. Seeds and training make no difference.
+    """
+    resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
+    runs = resolved.runs()
+    moments = {
+        (name, d): theory.moments(data.load(name, d, data_dir).train)
+        for name, d in dict.fromkeys((run.dataset, run.d) for run in runs)
+    }
+    users: dict[_Key, RunSettings] = {}
+    for run in runs:
+        users.setdefault((run.dataset, run.d, run.reconstruction_loss), run)
+    known = {(name, d, kind): theory.thresholds(moments[name, d], kind) for name, d, kind in users}
+    settings = dict.fromkeys(
+        _setting(run, known[run.dataset, run.d, run.reconstruction_loss]) for run in runs
+    )
+    return Prediction(
+        thresholds=tuple(
+            _thresholds(key, values, resolved, users[key]) for key, values in known.items()
+        ),
+        settings=tuple(settings),
+    )
+
+
+def _thresholds(
+    key: _Key, thresholds: NDArray[np.float64], experiment: Experiment, run: RunSettings
+) -> Thresholds:
+    """Return what follows from the thresholds of the data that ``run`` trains on."""
+    dataset, d, reconstruction_loss = key
+    losses = dict.fromkeys(str(loss) for grid in experiment.grids for loss in grid["loss"])
+    sizes = Sizes(d=d, k=1, batch_size=run.batch_size, n_images=experiment.n_images[dataset])
+    largest = theory.collapse_threshold(thresholds, run.noise_std)
+    return Thresholds(
+        dataset=dataset,
+        d=d,
+        reconstruction_loss=reconstruction_loss,
+        largest=tuple(float(t) for t in thresholds[:_SHOWN_THRESHOLDS]),
+        critical=tuple(
+            CriticalLatents(name, _critical_k(experiment.convention(name), run, sizes, largest))
+            for name in losses
+        ),
+    )
+
+
+def _critical_k(loss: Convention, run: RunSettings, sizes: Sizes, threshold: float) -> int | None:
+    """Return the largest k up to which the convention at weight 1 collapses at every k."""
+    for k in range(1, run.d + 1):
+        beta_eff = loss.coefficients(replace(sizes, k=k), 1).beta_eff
+        if float(beta_eff) < threshold:
+            return k - 1
+    return None
+
+
+def _setting(run: RunSettings, thresholds: NDArray[np.float64]) -> Setting:
+    known = Setting(
+        dataset=run.dataset,
+        reconstruction_loss=run.reconstruction_loss,
+        loss=run.loss,
+        d=run.d,
+        k=run.k,
+        beta=run.beta,
+        beta_eff=run.beta_eff,
+        threshold=theory.collapse_threshold(thresholds, run.noise_std),
+        predicted_active_units=theory.predicted_active_units(
+            thresholds, run.beta_eff, run.k, run.noise_std
+        ),
+    )
+    linear = run.reconstruction_loss == "mse" and not run.hidden
+    if not linear or run.noise_std != 1 or run.beta_eff == 0:
+        return known
+    optimum = theory.linear_optimum(thresholds, run.beta_eff, run.k)
+    return replace(
+        known,
+        kl=optimum.kl,
+        reconstruction=optimum.reconstruction,
+        elbo=elbo(optimum.reconstruction, optimum.kl, run.d, "mse"),
+    )
