@@ -128,9 +128,7 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
             key = (run.dataset, run.d, run.reconstruction_loss)
             if key not in thresholds:
                 images = plan.images.of(run).train
-                thresholds[key] = theory.thresholds(
-                    theory.moments(images), run.reconstruction_loss
-                )
+                thresholds[key] = theory.thresholds(theory.moments(images), run.reconstruction_loss)
             record = _record(outcome, thresholds[key], plan.images.of(run).sha256, commit)
             plan.store.save(record, outcome.arrays)
             yield record

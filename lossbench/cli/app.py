@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import lossbench
-from lossbench.cli import compare, explain, init, show, sweep
+from lossbench.cli import compare, explain, init, predict, show, sweep
 from lossbench.cli.interrupts import Interrupted
 from lossbench.errors import LossbenchError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("init")(init.init)
 app.command("explain")(explain.explain)
+app.command("predict")(predict.predict)
 app.command("sweep")(sweep.sweep)
 app.command("show")(show.show)
 app.command("compare")(compare.compare)

@@ -19,9 +19,7 @@ def predict(
     k: Annotated[str | None, typer.Option(help="Latent dimensions.")] = None,
     hidden: Annotated[str | None, typer.Option(help="Layers; `linear` has a closed form.")] = None,
     noise_std: Annotated[str | None, typer.Option(help="Factor on the sampling noise.")] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder with IDX files of MNIST.")
-    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder with IDX files of MNIST.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Predict which settings collapse, from the data alone: no training, no TensorFlow.

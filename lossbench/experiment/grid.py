@@ -41,6 +41,10 @@ class Experiment:
         names = (grid.get("dataset", (self.fixed["dataset"],)) for grid in self.grids)
         return tuple(dict.fromkeys(str(name) for axis in names for name in axis))
 
+    def convention(self, loss: str) -> Convention:
+        """Return the convention of that name, the experiment's own or the catalogue's."""
+        return known(loss, self.conventions)
+
     def resolved(self, native_sizes: Callable[[str], tuple[int, int]]) -> "Experiment":
         """Return the experiment with every grid's d spelt out and the size of its data known.
 
