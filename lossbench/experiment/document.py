@@ -1,6 +1,5 @@
 """One TOML document of an experiment: what its sections and keys say, and on which line."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +16,9 @@ from lossbench.experiment.keys import (
     axis_values,
     key_named,
     seed_count,
+    shown,
 )
+from lossbench.experiment.lines import Lines
 from lossbench.schema import FORMAT_VERSION
 
 FROZEN = "frozen"
@@ -28,21 +29,13 @@ class Reader:
 
     def __init__(self, source: Path, text: str) -> None:
         self._source = source
-        self._lines = text.splitlines()
+        self._lines = Lines(text)
         self._own: Definitions = {}
 
-    def _where(self, name: str, section: str = "") -> str:
+    def _where(self, name: str, section: str = "", number: int = 0) -> str:
         """Return the file and the line of a key, or of a section's header."""
-        current = ""
-        for number, line in enumerate(self._lines, start=1):
-            if header := re.match(r"\s*\[+\s*([^\]]*?)\s*\]", line):
-                current = header[1].strip("\"'")
-                if current == name:
-                    return f"{self._source}, line {number}"
-            found = re.match(r"""\s*["']?([^"'=\s]+)["']?\s*=""", line)
-            if found and found[1].split(".")[-1] == name and current in (section, ""):
-                return f"{self._source}, line {number}"
-        return str(self._source)
+        line = self._lines.of(name, section, number)
+        return str(self._source) if line is None else f"{self._source}, line {line}"
 
     def experiment(self, document: dict[str, object]) -> Experiment:
         """Return the experiment that a document states; ``ExperimentError`` names the line."""
@@ -65,8 +58,8 @@ class Reader:
                 fixed[key] = self._single(section, key, item)
         sweeps = document.get("sweep", {})
         grids = tuple(
-            self._grid(self._table(sweep, "sweep"))
-            for sweep in (sweeps if isinstance(sweeps, list) else [sweeps])
+            self._grid(self._table(sweep, "sweep"), number)
+            for number, sweep in enumerate(sweeps if isinstance(sweeps, list) else [sweeps])
         )
         if not grids:
             raise ExperimentError("the grid is empty", where=self._where("sweep"))
@@ -103,7 +96,7 @@ class Reader:
             f"`{section}` is not a section",
             where=self._where(section),
             expected=f"a section [{section}] with keys in it",
-            received=repr(table),
+            received=shown(table),
         )
 
     def _single(self, section: str, name: str, item: object) -> Value:
@@ -121,29 +114,30 @@ class Reader:
                 f"`{name}` is a list, but [{section}] holds one value a key",
                 where=where,
                 expected=key.expected,
-                received=repr(item),
+                received=shown(item),
                 remedy=f"to vary it, write `{name}` under [sweep]",
             )
         return key.checked(item, where)
 
-    def _grid(self, table: dict[str, object]) -> Grid:
+    def _grid(self, table: dict[str, object], number: int) -> Grid:
+        """Return the ``number``-th grid of the file."""
         axes: dict[str, tuple[Value, ...]] = {}
         for name, item in table.items():
-            where = self._where(name, "sweep")
+            where = self._where(name, "sweep", number)
             key = key_named(name, where)
             if name == "seeds" and not isinstance(item, list):
-                axes[name] = seed_count(item, where)
+                axes[name] = seed_count(item, where, text=False)
                 continue
             items = item if isinstance(item, list) else [item]
             if name == "hidden" and items and not any(isinstance(x, list) for x in items):
                 items = [items]  # one network, not a list of networks
             axes[name] = axis_values(key, items, where, text=False)
         for loss in axes.get("loss", ()):
-            known(str(loss), self._own, self._where("loss", "sweep"))
+            known(str(loss), self._own, self._where("loss", "sweep", number))
         if "beta" in axes and "beta_eff" in axes:
             raise ExperimentError(
                 "`beta` and `beta_eff` in one grid contradict each other",
-                where=self._where("beta_eff", "sweep"),
+                where=self._where("beta_eff", "sweep", number),
                 expected="one of the two",
                 remedy="write a second [[sweep]] for the other",
             )

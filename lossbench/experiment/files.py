@@ -31,10 +31,10 @@ def read(path: Path | None = None, overrides: Mapping[str, str] | None = None) -
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        line = re.search(r"at line (\d+)", str(error))
+        line = re.search(r"at line (\d+)", f"{error} at line {text.count(chr(10)) + 1}")
         raise ExperimentError(
             "the experiment file is not TOML",
-            where=f"{source}, line {line[1]}" if line else str(source),
+            where=f"{source}, line {line[1] if line else 1}",
             received=str(error),
             remedy="see `lossbench init` for a file to start from",
         ) from None
@@ -67,6 +67,8 @@ def _text(path: Path) -> str:
 
 def _overridden(experiment: Experiment, overrides: Mapping[str, str]) -> Experiment:
     """Return the experiment with options in place of its keys."""
+    if not overrides:
+        return experiment
     fixed = dict(experiment.fixed)
     grids = [dict(grid) for grid in experiment.grids]
     for name, text in overrides.items():
@@ -74,7 +76,7 @@ def _overridden(experiment: Experiment, overrides: Mapping[str, str]) -> Experim
         key = key_named(name, option)
         items = [item for item in text.split(",") if item.strip()]
         if name == "seeds" and "," not in text:
-            values = seed_count(text.strip(), option)
+            values = seed_count(text.strip(), option, text=True)
         else:
             values = axis_values(key, items, option, text=True)
         if name == "loss":

@@ -9,7 +9,7 @@ from typing import Any
 from lossbench.conventions import Convention, Sizes
 from lossbench.errors import ExperimentError
 from lossbench.experiment.definitions import identity_of, known
-from lossbench.experiment.keys import FIXED, Value
+from lossbench.experiment.keys import AXES, FIXED, Value
 from lossbench.experiment.settings import RunSettings, canonical
 
 Grid = dict[str, tuple[Value, ...]]
@@ -58,7 +58,8 @@ class Experiment:
                 continue
             for dataset in grid.get("dataset", (self.fixed["dataset"],)):
                 one = grid | {"d": (sizes[str(dataset)][0],)}
-                grids.append(one | {"dataset": (dataset,)} if "dataset" in grid else one)
+                one |= {"dataset": (dataset,)} if "dataset" in grid else {}
+                grids.append({name: one[name] for name in (*AXES, *FIXED) if name in one})
         n_images = {name: n_train for name, (_, n_train) in sizes.items()}
         return replace(self, grids=tuple(grids), n_images=n_images)
 

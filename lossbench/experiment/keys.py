@@ -55,8 +55,8 @@ class Key:
                 f"`{self.name}` has a value that it cannot take",
                 where=where,
                 expected=self.expected,
-                received=repr(raw),
-                remedy=nearest(str(raw), [name for name in known if isinstance(name, str)]),
+                received=shown(raw),
+                remedy=nearest(shown(raw), [name for name in known if isinstance(name, str)]),
             ) from None
 
 
@@ -171,6 +171,16 @@ DEFAULT_AXES: dict[str, tuple[Value, ...]] = {
     "seeds": (0, 1, 2),
 }
 _MOST_SEEDS = 100_000
+_LONGEST_SHOWN = 80
+
+
+def shown(received: object) -> str:
+    """Return a received value as an error shows it: on one line, and not for ever."""
+    try:
+        text = repr(received)
+    except ValueError:  # Python prints no number of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def key_named(name: str, where: str) -> Key:
@@ -203,15 +213,15 @@ def axis_values(key: Key, items: Sequence[object], where: str, *, text: bool) ->
     return values
 
 
-def seed_count(count: object, where: str) -> tuple[Value, ...]:
+def seed_count(count: object, where: str, *, text: bool) -> tuple[Value, ...]:
     """Return the seeds 0 to count - 1."""
     key = KEYS["seeds"]
-    value = key.parsed(str(count), where) if isinstance(count, str) else key.checked(count, where)
+    value = key.parsed(str(count), where) if text else key.checked(count, where)
     if not isinstance(value, int) or not 1 <= value <= _MOST_SEEDS:
         raise ExperimentError(
             "`seeds` is a count that gives no runs or far too many",
             where=where,
             expected=f"{key.expected} (at most {_MOST_SEEDS} seeds)",
-            received=repr(count),
+            received=shown(count),
         )
     return tuple(range(value))

@@ -105,15 +105,15 @@ class Store:
         """Tell whether the tables already hold every run with its status."""
         if not all((self.folder / name).exists() for name in TABLES):
             return False
-        rows = tables.rows(self.folder / RUNS_TABLE)
+        rows = tables.rows(self.folder / RUNS_TABLE, RUNS)
         return statuses.items() <= {row["run_id"]: row["status"] for row in rows}.items()
 
     def rebuild(self) -> None:
         """Derive every table from the records; rows without a record are kept as they are."""
-        runs = {row["run_id"]: row for row in tables.rows(self.folder / RUNS_TABLE)}
-        timings = {row["run_id"]: row for row in tables.rows(self.folder / TIMINGS_TABLE)}
+        runs = {row["run_id"]: row for row in tables.rows(self.folder / RUNS_TABLE, RUNS)}
+        timings = {row["run_id"]: row for row in tables.rows(self.folder / TIMINGS_TABLE, TIMINGS)}
         history: dict[str, list[tables.Row]] = {}
-        for row in tables.rows(self.folder / HISTORY_TABLE):
+        for row in tables.rows(self.folder / HISTORY_TABLE, HISTORY):
             history.setdefault(row["run_id"], []).append(row)
         for record in self.records():
             runs[record.run_id] = tables.run_row(record)
@@ -143,11 +143,11 @@ class Store:
                 expected=f"a folder with {RUNS_TABLE}, as `lossbench sweep` leaves it",
                 remedy="name one with its path, or run `lossbench sweep` first",
             )
-        return tables.frame(tables.rows(path), RUNS)
+        return tables.frame(tables.rows(path, RUNS), RUNS)
 
     def history(self) -> pd.DataFrame:
         """Return ``history.csv``, typed; empty if there is none."""
-        return tables.frame(tables.rows(self.folder / HISTORY_TABLE), HISTORY)
+        return tables.frame(tables.rows(self.folder / HISTORY_TABLE, HISTORY), HISTORY)
 
     def summary(self) -> pd.DataFrame:
         """Return one row a setting, derived from the tables alone."""

@@ -75,17 +75,50 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Row]) -> bytes:
     return buffer.getvalue().encode()
 
 
-def rows(path: Path) -> list[Row]:
-    """Return the rows of a table as text; none if there is no such table."""
+def rows(path: Path, columns: Sequence[Column]) -> list[Row]:
+    """Return the rows of a table as text; none if there is no such table.
+
+    ``ResultsError`` names the line that is not a row of these columns, such as a conflict that
+    was left by a merge.
+    """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+            reader = csv.DictReader(file, strict=True)
+            found = [(reader.line_num, row) for row in reader]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, csv.Error) as error:
-        raise ResultsError(
-            "the table cannot be read", where=str(path), received=str(error)
-        ) from None
+        raise _damaged(path, str(error)) from None
+    for line, row in found:
+        if None in row or None in row.values():
+            raise _damaged(path, f"line {line} has another number of cells than the header")
+        for column in columns:
+            if not _is_of_kind(row.get(column.name, ""), column):
+                raise _damaged(
+                    path, f"line {line}: {row[column.name]!r} is no {column.kind} ({column.name})"
+                )
+    return [row for _, row in found]
+
+
+def _is_of_kind(text: str, column: Column) -> bool:
+    if column.kind == "text" or not text:
+        return True
+    if column.kind == "bool":
+        return text in ("true", "false")
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _damaged(path: Path, what: str) -> ResultsError:
+    return ResultsError(
+        "the table is damaged",
+        where=str(path),
+        received=what,
+        remedy="restore it from version control, or delete it: `lossbench sweep` derives it anew",
+    )
 
 
 def sort_key(row: Row) -> tuple[object, ...]:
