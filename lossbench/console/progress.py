@@ -12,7 +12,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from lossbench.console.screen import joined, messages, out, plain_rows, show, show_json, tell
+from lossbench.console.screen import (
+    joined,
+    messages,
+    out,
+    plain_rows,
+    show,
+    show_json,
+    tell,
+    tell_command,
+)
 from lossbench.console.summary import summary_tables
 from lossbench.experiment import RunSettings, stacks
 from lossbench.store import TABLES, Record, Store
@@ -94,16 +103,19 @@ def show_results(store: Store, *, as_json: bool) -> None:
     else:
         show(summary_tables(summary, out().width))
     tell(f"\nwrote {joined([store.folder / name for name in TABLES])}")
-    tell(f"next: {_next_command(store, summary)}")
+    tell_command("next", _next_command(store, summary))
 
 
 def _next_command(store: Store, summary: pd.DataFrame) -> str:
-    """Return a comparison worth trying: two losses at the first setting that both have."""
+    """Return a comparison worth trying: two losses, at the beta nearest to 1 and the largest d."""
     losses = list(dict.fromkeys(summary["loss"]))
     if len(losses) < 2:
         return f"lossbench show {store.folder}"
-    first = summary.iloc[0]
-    where = f"d={first['d']},k={first['k']},reconstruction_loss={first['reconstruction_loss']}"
-    beta = f"beta={first['beta']:g}"
-    selections = [f"{store.folder}:loss={loss},{beta},{where}" for loss in losses[:2]]
+    nearest = (summary["beta"] - 1).abs().min()
+    chosen = summary[(summary["beta"] - 1).abs() == nearest].sort_values("d").iloc[-1]
+    varying = [name for name in ("reconstruction_loss", "d", "k") if summary[name].nunique() > 1]
+    where = "".join(f",{name}={chosen[name]}" for name in varying)
+    selections = [
+        f"{store.folder}:loss={loss},beta={chosen['beta']:g}{where}" for loss in losses[:2]
+    ]
     return f"lossbench compare {' '.join(selections)}"

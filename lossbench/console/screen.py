@@ -46,6 +46,11 @@ def tell(text: str, style: str = "") -> None:
     messages().print(Text(text, style=style))
 
 
+def tell_command(label: str, command: str) -> None:
+    """Print a command to try, on one line, so that it can be copied."""
+    messages().print(Text(f"{label}: {command}"), soft_wrap=True)
+
+
 def show_json(facts: object) -> None:
     """Print a result as JSON, plain whatever the terminal."""
     sys.stdout.write(json.dumps(facts, indent=2, allow_nan=False) + "\n")

@@ -38,7 +38,14 @@ def summary_tables(summary: pd.DataFrame, width: int) -> RenderableType:
 
 
 def _table(title: str, rows: pd.DataFrame, wide: bool) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(
+        title=f"\n{title}",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1) if wide else (0, 1, 0, 0),
+    )
     table.add_column("loss")
     headings = ["d", "beta", "beta_eff", "threshold", "elbo", "kl", "reconstruction"]
     for heading in [*headings, "active_units"] if wide else [*headings[:-1], "recon.", "active"]:
