@@ -92,8 +92,10 @@ def linear_optimum(thresholds: NDArray[np.float64], beta_eff: float, k: int) -> 
     """Return the optimum of a linear VAE with ``mse`` and unit noise (Gaussian water-filling).
 
     ``thresholds`` are those of ``mse``, t_j = 2 lambda_j. K = 1/2 sum_active ln(t_j/beta_eff),
-    R = sum_inactive lambda_j + n_active * beta_eff/2.
+    R = sum_inactive lambda_j + n_active * beta_eff/2. ``ValueError`` unless beta_eff is above 0.
     """
+    if not beta_eff > 0:
+        raise ValueError(f"`beta_eff` must be above 0, received {beta_eff}")
     n_active = predicted_active_units(thresholds, beta_eff, k)
     active, inactive = thresholds[:n_active], thresholds[n_active:]
     return LinearOptimum(

@@ -103,8 +103,10 @@ def extended(frozen: Experiment, asked: Experiment) -> Experiment:
     differing = [
         (name, frozen.fixed[name], asked.fixed[name])
         for name in FIXED
-        if name != "time_limit" and frozen.fixed[name] != asked.fixed[name]
+        if name not in ("time_limit", "eval_every") and frozen.fixed[name] != asked.fixed[name]
     ]
+    before, after = (_eval_every(experiment.fixed) for experiment in (frozen, asked))
+    differing += [("eval_every", before, after)] if before != after else []
     differing += [
         (f"the data of {name}", frozen.data_sha256[name][:12], sha256[:12])
         for name, sha256 in asked.data_sha256.items()
@@ -141,6 +143,12 @@ def _shown(value: Value) -> str:
     return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
+def _eval_every(values: Mapping[str, Any]) -> int:
+    """Return the epochs between two rows of the history; 0 stands for about 50 rows."""
+    eval_every: int = values["eval_every"] or math.ceil(values["epochs"] / _HISTORY_ROWS)
+    return min(eval_every, values["epochs"])
+
+
 def _run(
     values: dict[str, Any], n_images: Mapping[str, int], own: Mapping[str, Convention]
 ) -> RunSettings:
@@ -157,14 +165,13 @@ def _run(
         values["beta"] = float(loss.beta(canonical(given), sizes))
     beta = canonical(values.pop("beta"))
     coefficients = loss.coefficients(sizes, beta)
-    eval_every = values.pop("eval_every") or math.ceil(values["epochs"] / _HISTORY_ROWS)
+    values["eval_every"] = _eval_every(values)
     floats = ("noise_std", "learning_rate", "learning_rate_decay", "epsilon", "time_limit")
     return RunSettings(
         beta=beta,
         a=float(coefficients.a),
         b=float(coefficients.b),
         beta_eff=canonical(float(coefficients.beta_eff) if given is None else given),
-        eval_every=min(eval_every, values["epochs"]),
         seed=values.pop("seeds"),
         definition=identity_of(loss) if loss.name in own else "",
         **(values | {name: canonical(values[name]) for name in floats}),
