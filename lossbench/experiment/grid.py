@@ -103,10 +103,10 @@ def extended(frozen: Experiment, asked: Experiment) -> Experiment:
     differing = [
         (name, frozen.fixed[name], asked.fixed[name])
         for name in FIXED
-        if name not in ("time_limit", "eval_every") and frozen.fixed[name] != asked.fixed[name]
+        if name != "time_limit" and frozen.fixed[name] != asked.fixed[name]
     ]
-    before, after = (_eval_every(experiment.fixed) for experiment in (frozen, asked))
-    differing += [("eval_every", before, after)] if before != after else []
+    if _eval_every(frozen.fixed) == _eval_every(asked.fixed):
+        differing = [found for found in differing if found[0] != "eval_every"]
     differing += [
         (f"the data of {name}", frozen.data_sha256[name][:12], sha256[:12])
         for name, sha256 in asked.data_sha256.items()
@@ -145,8 +145,8 @@ def _shown(value: Value) -> str:
 
 def _eval_every(values: Mapping[str, Any]) -> int:
     """Return the epochs between two rows of the history; 0 stands for about 50 rows."""
-    eval_every: int = values["eval_every"] or math.ceil(values["epochs"] / _HISTORY_ROWS)
-    return min(eval_every, values["epochs"])
+    epochs = int(values["epochs"])
+    return min(int(values["eval_every"]) or math.ceil(epochs / _HISTORY_ROWS), epochs)
 
 
 def _run(
