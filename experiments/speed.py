@@ -133,7 +133,7 @@ def _through_workers(size: Size, data: Dataset, n_workers: int, logs: Path) -> t
 
 
 def _keras_fit(size: Size) -> float:
-    """Return milliseconds an epoch of ``model.fit`` on the documentation's VAE, as it is usually run."""
+    """Return milliseconds an epoch of ``model.fit`` on the documentation's VAE, as usually run."""
     import keras  # noqa: PLC0415 - only the child loads TensorFlow
     from keras import ops  # noqa: PLC0415
 

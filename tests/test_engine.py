@@ -45,9 +45,9 @@ def faulty(stack: Stack, training: np.ndarray, _test: np.ndarray) -> list[Outcom
 def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """Return two workers that train nothing and fail as they are told."""
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    monkeypatch.setattr(engine, "train", faulty)
-    monkeypatch.setattr(engine, "prepare", lambda _log: None)
-    monkeypatch.setattr(engine, "_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(engine.dispatch, "train", faulty)
+    monkeypatch.setattr(engine.cluster, "prepare", lambda _log: None)
+    monkeypatch.setattr(engine.dispatch, "_GRACE_SECONDS", 0.5)
     with engine.workers(2, tmp_path / "logs") as crew:
         yield crew
 

@@ -1,56 +1,25 @@
-"""Stacks in, outcomes as they finish, failures as values. The only room that knows Dask.
+"""Stacks to workers: one at a time, of a shape that the worker has compiled where there is one."""
 
-Workers are processes with one thread each. The parent gives each of them one stack at a time,
-of a shape that it has compiled where there is one.
-"""
-
-import logging
-import os
 import queue
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import dask
 import distributed
 
 from lossbench.data import Dataset
 from lossbench.errors import RunsFailedError
 from lossbench.experiment import RunSettings, Stack
-from lossbench.worker import Outcome, prepare, train
+from lossbench.worker import Outcome, train
 
 _LOG_LINES = 12
 _GRACE_SECONDS = 60.0
-_CLOSE_SECONDS = 3.0
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 120.0
 _MOST_DEATHS = 2  # of workers, before the run that they had is blamed
-
-dask.config.set(
-    {
-        "distributed.scheduler.allowed-failures": 0,
-        "distributed.scheduler.work-stealing": False,
-        "distributed.worker.daemon": True,
-        "distributed.admin.tick.limit": "1h",
-        "distributed.comm.timeouts.connect": "60s",
-    }
-)
-
-
-class _Prepare(distributed.WorkerPlugin):
-    """Loads TensorFlow in every worker as it starts, also after a restart."""
-
-    name = "lossbench-prepare"
-
-    def __init__(self, log_folder: Path | None) -> None:
-        self._log_folder = log_folder
-
-    def setup(self, worker: distributed.Worker) -> None:
-        prepare(_log(self._log_folder, worker.name) if self._log_folder else None)
 
 
 @dataclass(frozen=True)
@@ -194,57 +163,13 @@ class Engine:
 
     def _last_words(self, worker: str) -> str:
         """Return the last lines that a dead worker left in its log."""
-        log = _log(self._log_folder, worker) if self._log_folder else None
+        log = log_of(self._log_folder, worker) if self._log_folder else None
         lines: list[str] = []
         if log is not None and log.exists():
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
         return "\n".join(["the worker process died; its last lines:", *lines])
 
 
-def n_cores() -> int:
-    """Return the number of cores that this process may use: the workers that pay."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _log(folder: Path | None, worker: object) -> Path:
+def log_of(folder: Path | None, worker: object) -> Path:
+    """Return the file that a worker's output goes to."""
     return (folder or Path()) / f"worker-{worker}.log"
-
-
-@contextmanager
-def workers(n_workers: int, log_folder: Path, scheduler: str | None = None) -> Iterator[Engine]:
-    """Start ``n_workers`` local workers, or join the cluster at the address ``scheduler``.
-
-    Local workers and their scheduler listen on 127.0.0.1 alone.
-    """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    if scheduler is not None:
-        with distributed.Client(scheduler, set_as_default=False) as client:
-            client.register_plugin(_Prepare(None))
-            yield Engine(client, None)
-        return
-    with suppress(FileNotFoundError):
-        for log in log_folder.glob("worker-*.log"):
-            log.unlink()
-    cluster = distributed.LocalCluster(
-        n_workers=n_workers,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address=None,
-        worker_dashboard_address=None,
-        memory_limit=0,
-        silence_logs=logging.CRITICAL,
-    )
-    client = distributed.Client(cluster, set_as_default=False)
-    try:
-        client.register_plugin(_Prepare(log_folder))
-        yield Engine(client, log_folder)
-    finally:
-        for nanny in cluster.workers.values():  # they hold nothing: ending them needs no ceremony
-            nanny.auto_restart = False
-            with suppress(ProcessLookupError, AttributeError, TypeError):
-                os.kill(nanny.process.pid, signal.SIGKILL)
-        with suppress(Exception):
-            cluster.close(timeout=_CLOSE_SECONDS)
-            client.close(timeout=_CLOSE_SECONDS)

@@ -1,0 +1,88 @@
+"""The workers: one-thread processes of this machine, or those of a Dask cluster elsewhere."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import dask
+import distributed
+
+from lossbench.engine.dispatch import Engine, log_of
+from lossbench.worker import prepare
+
+_CLOSE_SECONDS = 3.0
+_KEPT_BYTES = 2**30
+_LARGEST_HEAP_PIECE = 2**25  # the largest that the C library takes
+
+dask.config.set(
+    {
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.scheduler.work-stealing": False,
+        "distributed.worker.daemon": True,
+        # Dask has malloc give memory back at once; training takes it again at every step.
+        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": _KEPT_BYTES,
+        "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": _LARGEST_HEAP_PIECE,
+        "distributed.admin.tick.limit": "1h",
+        "distributed.comm.timeouts.connect": "60s",
+    }
+)
+
+
+class _Prepare(distributed.WorkerPlugin):
+    """Loads TensorFlow in every worker as it starts, also after a restart."""
+
+    name = "lossbench-prepare"
+
+    def __init__(self, log_folder: Path | None) -> None:
+        self._log_folder = log_folder
+
+    def setup(self, worker: distributed.Worker) -> None:
+        prepare(log_of(self._log_folder, worker.name) if self._log_folder else None)
+
+
+def n_cores() -> int:
+    """Return the number of cores that this process may use: the workers that pay."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def workers(n_workers: int, log_folder: Path, scheduler: str | None = None) -> Iterator[Engine]:
+    """Start ``n_workers`` local workers, or join the cluster at the address ``scheduler``.
+
+    Local workers and their scheduler listen on 127.0.0.1 alone.
+    """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    if scheduler is not None:
+        with distributed.Client(scheduler, set_as_default=False) as client:
+            client.register_plugin(_Prepare(None))
+            yield Engine(client, None)
+        return
+    with suppress(FileNotFoundError):
+        for log in log_folder.glob("worker-*.log"):
+            log.unlink()
+    cluster = distributed.LocalCluster(
+        n_workers=n_workers,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=None,
+        worker_dashboard_address=None,
+        memory_limit=0,
+        silence_logs=logging.CRITICAL,
+    )
+    client = distributed.Client(cluster, set_as_default=False)
+    try:
+        client.register_plugin(_Prepare(log_folder))
+        yield Engine(client, log_folder)
+    finally:
+        for nanny in cluster.workers.values():  # they hold nothing: ending them needs no ceremony
+            nanny.auto_restart = False
+            with suppress(ProcessLookupError, AttributeError, TypeError):
+                os.kill(nanny.process.pid, signal.SIGKILL)
+        with suppress(Exception):
+            cluster.close(timeout=_CLOSE_SECONDS)
+            client.close(timeout=_CLOSE_SECONDS)
