@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,11 @@ from lossbench import data, theory
 from lossbench.conventions import Convention, ReconstructionLoss, Sizes, elbo
 from lossbench.experiment import Experiment, RunSettings
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _SHOWN_THRESHOLDS = 8
+_HALF = 0.5  # of a unit: the mean over seeds rounds to the prediction
 _Key = tuple[str, int, ReconstructionLoss]
 
 
@@ -73,6 +78,28 @@ class Prediction:
     def to_json(self) -> dict[str, object]:
         """Return the prediction as plain values."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Predicted against measured active units, over the settings with 0 < predicted < k."""
+
+    n_settings: int
+    n_within_one: int
+    n_equal: int
+
+
+def agreement(summary: "pd.DataFrame") -> Agreement:
+    """Return how often the prediction held in a summary; measured is the mean over seeds."""
+    predicted = summary["predicted_active_units"].astype("float64")
+    measured = summary["active_units"].astype("float64")
+    counted = (predicted > 0) & (predicted < summary["k"].astype("float64")) & measured.notna()
+    error = (measured - predicted)[counted].abs()
+    return Agreement(
+        n_settings=int(counted.sum()),
+        n_within_one=int((error <= 1).sum()),
+        n_equal=int((error < _HALF).sum()),
+    )
 
 
 def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:

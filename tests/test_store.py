@@ -24,6 +24,7 @@ from lossbench.schema import HISTORY, METRIC_COLUMNS, RUNS, TIMINGS
 from lossbench.store import TABLES, Record, Store, folders
 from lossbench.store.records import DamagedRecord, decoded, encoded, write_whole
 from lossbench.store.tables import cell
+from lossbench.store.thresholds import measured_thresholds
 
 _HISTORY = ("elbo", "reconstruction", "kl", "active_units", "objective")
 _FILES = (*TABLES, "timings.csv")
@@ -549,3 +550,30 @@ def test_a_holder_that_was_killed_blocks_nobody(tmp_path: Path) -> None:
         assert f"process {holder.pid}" in (tmp_path / ".lock").read_text()
         with Store(tmp_path).locked(pytest.fail):
             assert f"process {os.getpid()}" in (tmp_path / ".lock").read_text()
+
+
+# Measured thresholds.
+
+
+@pytest.mark.parametrize("threshold", [0.7, 3.3, 32.0])
+def test_the_measured_threshold_is_where_the_kl_vanishes(threshold: float) -> None:
+    """KL = 1/2 ln(t_1/beta_eff) below t_1 and 0 above gives t_1 back, from any fine grid."""
+    rows = [
+        {
+            "dataset": "digits",
+            "d": 64,
+            "reconstruction_loss": "bce",
+            "k": 2,
+            "n_seeds": 3,
+            "threshold": threshold,
+            "beta_eff": threshold * ratio,
+            "kl": max(0.0, -0.5 * math.log(ratio)),
+        }
+        for ratio in (0.5, 0.8, 0.9, 0.96, 1.05, 1.2, 2.0)
+    ]
+    (found,) = measured_thresholds(pd.DataFrame(rows)).to_dict(orient="records")
+    assert found["predicted"] == threshold
+    assert found["ratio"] == pytest.approx(1, abs=0.005)
+    coarse = [row for row in rows if not 0.5 < row["beta_eff"] / threshold < 2]
+    assert measured_thresholds(pd.DataFrame(coarse)).empty
+    assert measured_thresholds(pd.DataFrame(rows[:3])).empty

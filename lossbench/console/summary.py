@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lossbench.predict import agreement
 from lossbench.schema import SETTING_COLUMNS
 
 _WIDE = 116
@@ -48,7 +49,8 @@ def _table(title: str, rows: pd.DataFrame, wide: bool) -> Table:
     )
     table.add_column("loss")
     headings = ["d", "beta", "beta_eff", "threshold", "elbo", "kl", "reconstruction"]
-    for heading in [*headings, "active_units"] if wide else [*headings[:-1], "recon.", "active"]:
+    wide_headings = [*headings, "predicted", "active_units"]
+    for heading in wide_headings if wide else [*headings[:-1], "recon.", "active"]:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("collapsed")
     previous = None
@@ -70,6 +72,8 @@ def _cells(row: Mapping[Any, Any], wide: bool) -> Iterator[Text | str]:
         interval = row[f"{name}_ci95"] if wide or name == "elbo" else float("nan")
         mark = "*" if name == "elbo" and row["still_improving"] is True else ""
         yield _number(row[name], interval) + mark
+    if wide:
+        yield "" if pd.isna(row["predicted_active_units"]) else str(row["predicted_active_units"])
     yield "" if pd.isna(row["active_units"]) else f"{row['active_units']:.2g} of {row['k']}"
     yield _collapsed(row)
 
@@ -99,6 +103,13 @@ def _notes(summary: pd.DataFrame) -> Iterator[Text]:
         "A setting collapses where beta_eff reaches its threshold.",
         style="dim",
     )
+    held = agreement(summary)
+    if held.n_settings:
+        yield Text(
+            f"Predicted active units, where 0 < predicted < k: equal to the measured in "
+            f"{held.n_equal} of {held.n_settings} settings, within one in {held.n_within_one}.",
+            style="dim",
+        )
     if (summary["reconstruction_loss"] == "bce").any():
         yield Text(
             "bce on grey pixels is no likelihood: compare its numbers with each other only.",

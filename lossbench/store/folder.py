@@ -25,12 +25,14 @@ from lossbench.store.records import (
     encoded,
     write_whole,
 )
+from lossbench.store.thresholds import measured_thresholds
 
 EXPERIMENT_FILE = "experiment.toml"
 RUNS_TABLE = "runs.csv"
 HISTORY_TABLE = "history.csv"
 SUMMARY_TABLE = "summary.csv"
 TIMINGS_TABLE = "timings.csv"
+THRESHOLDS_TABLE = "thresholds.csv"
 TABLES = (RUNS_TABLE, HISTORY_TABLE, SUMMARY_TABLE)
 _LOCK = ".lock"
 
@@ -126,7 +128,10 @@ class Store:
         self._write(HISTORY_TABLE, tables.csv_bytes([c.name for c in HISTORY], run_history))
         self._write(TIMINGS_TABLE, tables.csv_bytes([c.name for c in TIMINGS], run_timings))
         summary = tables.summary(tables.frame(ordered, RUNS), tables.frame(run_history, HISTORY))
-        self._write(SUMMARY_TABLE, tables.summary_bytes(summary))
+        self._write(SUMMARY_TABLE, tables.frame_bytes(summary))
+        measured = measured_thresholds(summary)
+        if len(measured):
+            self._write(THRESHOLDS_TABLE, tables.frame_bytes(measured))
 
     def _write(self, name: str, content: bytes) -> None:
         path = self.folder / name

@@ -179,12 +179,12 @@ def _last_gain(runs: pd.DataFrame, history: pd.DataFrame) -> pd.Series:
     return last - first
 
 
-def summary_bytes(table: pd.DataFrame) -> bytes:
-    """Return the summary as CSV."""
-    text = [[_summary_cell(value) for value in row] for row in table.itertuples(index=False)]
+def frame_bytes(table: pd.DataFrame) -> bytes:
+    """Return a derived table as CSV."""
+    text = [[_frame_cell(value) for value in row] for row in table.itertuples(index=False)]
     columns = [str(name) for name in table.columns]
     return csv_bytes(columns, (dict(zip(columns, row, strict=True)) for row in text))
 
 
-def _summary_cell(value: Any) -> str:
+def _frame_cell(value: Any) -> str:
     return "" if pd.isna(value) else cell(value.item() if isinstance(value, np.generic) else value)

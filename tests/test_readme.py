@@ -1,0 +1,57 @@
+"""The README cannot drift: its commands run, its columns are the tables'."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from lossbench.cli import main
+from lossbench.schema import DERIVED_COLUMNS, METRIC_COLUMNS
+
+REPOSITORY = Path(__file__).parent.parent
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.partition("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("lossbench ")
+]
+
+
+def test_the_readme_has_commands_to_test() -> None:
+    """Every command of the program is shown at least once."""
+    shown = {command.split()[1] for command in COMMANDS}
+    assert shown == {"explain", "predict", "sweep", "init", "show", "compare"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_runs(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A sweep shows its plan; everything else runs as it stands there."""
+    arguments = shlex.split(command)
+    if arguments[1] == "sweep" and "--dry-run" not in arguments:
+        arguments.append("--dry-run")
+    monkeypatch.chdir(tmp_path if arguments[1] == "init" else REPOSITORY)
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code in (0, None), capsys.readouterr().err
+
+
+@pytest.mark.parametrize("column", [*DERIVED_COLUMNS, *METRIC_COLUMNS])
+def test_the_readme_tells_what_a_column_means(column: str) -> None:
+    """Whoever opens runs.csv finds every number explained."""
+    assert f"`{column}`" in README or column.startswith("train_")
+
+
+def test_the_make_targets_of_the_readme_exist() -> None:
+    """``make X`` in the README is a target of the Makefile."""
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`?make ([a-z][a-z-]+)", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
