@@ -32,7 +32,7 @@ class Part:
 
 
 PARTS = (
-    Part("digits", ("--beta", "0.01,1", "--d", "16,64", "--k", "2", "--seeds", "0,1")),
+    Part("digits", ("--beta", "1", "--d", "16,64", "--k", "2,8", "--seeds", "0,1")),
     Part("patches", ("--beta", "1", "--d", "64,256", "--seeds", "0,")),
     Part("mnist", ("--loss", "docs", "--beta", "1", "--seeds", "0,"), needs_files=True),
 )
