@@ -17,7 +17,7 @@ from scipy import stats
 from lossbench.compare import Comparison, MetricDifference, compare, parse_gate, select
 from lossbench.compare.interval import holm, paired
 from lossbench.console.comparison import comparison_table
-from lossbench.conventions import CONVENTIONS, Sizes, bits_per_dim, elbo, elbo_best_sigma
+from lossbench.conventions import Sizes, bits_per_dim, convention, elbo, elbo_best_sigma
 from lossbench.errors import ResultsError, UsageError
 from lossbench.schema import METRICS, RUNS
 from lossbench.store import tables
@@ -39,7 +39,7 @@ def _run(
     **facts: object,
 ) -> Facts:
     """Return the facts of one run whose numbers hang together; ``gain`` lifts its ELBO."""
-    coefficients = CONVENTIONS[loss].coefficients(Sizes(d=d, k=k), beta)
+    coefficients = convention(loss).coefficients(Sizes(d=d, k=k), beta)
     beta_eff = float(coefficients.beta_eff)
     threshold = _THRESHOLDS[kind, d]
     collapsed = beta_eff >= threshold

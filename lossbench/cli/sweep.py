@@ -144,7 +144,7 @@ def sweep(
     folder = out or Path("results") / asked.name
     plan = sweeps.plan(asked, folder, data_dir, retry_failed=retry_failed)
     if dry_run:
-        progress.show_plan(plan, plan.missing(plan.store.statuses()))
+        progress.show_plan(plan, plan.missing(plan.store.statuses(set_aside=False)))
         return
     with interruptible(), plan.store.locked(progress.tell_holder):
         statuses = plan.store.statuses()

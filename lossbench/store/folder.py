@@ -85,17 +85,21 @@ class Store:
         """Write the complete experiment."""
         self._write(EXPERIMENT_FILE, text_of(experiment).encode())
 
-    def statuses(self) -> dict[str, Status]:
-        """Return the status of every run that has a whole record; damaged ones are set aside."""
-        return {record.run_id: record.status for record in self.records()}
+    def statuses(self, *, set_aside: bool = True) -> dict[str, Status]:
+        """Return the status of every run that has a whole record."""
+        return {record.run_id: record.status for record in self.records(set_aside=set_aside)}
 
-    def records(self) -> Iterator[Record]:
-        """Yield every whole record; a damaged file is renamed to ``<name>.damaged``."""
+    def records(self, *, set_aside: bool = True) -> Iterator[Record]:
+        """Yield every whole record.
+
+        A damaged file is renamed to ``<name>.damaged``, or left alone without ``set_aside``.
+        """
         for path in sorted(self._records.glob("*.json")):
             try:
                 yield decoded(path.read_bytes(), path)
             except DamagedRecord:
-                path.replace(path.with_name(f"{path.name}.damaged"))
+                if set_aside:
+                    path.replace(path.with_name(f"{path.name}.damaged"))
 
     def save(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write one record and its arrays; the run counts as done once the record is there."""
