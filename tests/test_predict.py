@@ -1,0 +1,115 @@
+"""The prediction: from data and settings alone, and the same for equal beta_eff."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lossbench import data, theory
+from lossbench.cli import main
+from lossbench.conventions import catalogue
+from lossbench.experiment import read
+from lossbench.predict import Prediction, agreement, predict
+
+TRAINABLE = sorted(
+    name
+    for name, entry in catalogue().items()
+    if not entry.reason and name != "irmae-vae-2021"  # it has no KL term
+)
+
+
+def predicted(**options: str) -> Prediction:
+    """Return the prediction for the default experiment with options in place of its keys."""
+    return predict(read(None, options))
+
+
+def test_the_blog_collapses_up_to_its_critical_latent_size() -> None:
+    """Every k up to d/t_1 collapses and the next one does not; the documentation never does."""
+    prediction = predicted(d="64", k="1,19,20,64", beta="1", reconstruction_loss="bce")
+    (thresholds,) = prediction.thresholds
+    critical = {each.loss: each.k for each in thresholds.critical}
+    assert critical == {"blog": int(64 / thresholds.largest[0]), "docs": 0}
+    collapses = {s.k: s.collapses for s in prediction.settings if s.loss == "blog"}
+    assert collapses == {1: True, 19: True, 20: False, 64: False}
+
+
+def test_a_loss_above_every_threshold_collapses_for_every_k() -> None:
+    """At d = 4 even the documentation's loss has nothing to say."""
+    prediction = predicted(d="4", k="2", beta="1", loss="docs", reconstruction_loss="mse")
+    assert prediction.thresholds[0].critical[0].k is None
+
+
+def test_only_the_linear_model_has_a_closed_form() -> None:
+    """For mse and linear layers KL, reconstruction and ELBO are those of theory; else unknown."""
+    prediction = predicted(
+        d="64", k="16", beta="0.2", loss="docs", hidden="64,linear", reconstruction_loss="mse,bce"
+    )
+    known = [setting for setting in prediction.settings if setting.elbo is not None]
+    assert [setting.reconstruction_loss for setting in known] == ["mse"]
+    thresholds = theory.thresholds(theory.moments(data.load("digits", 64).train), "mse")
+    optimum = theory.linear_optimum(thresholds, 0.2, 16)
+    assert (known[0].kl, known[0].reconstruction) == (optimum.kl, optimum.reconstruction)
+    assert known[0].predicted_active_units == optimum.active_units
+
+
+@pytest.mark.parametrize("noise_std", [0.1, 0.5, 2.0])
+def test_the_noise_moves_every_threshold(noise_std: float) -> None:
+    """With noise multiplied by s a threshold is t/s^2."""
+    options = {"d": "64", "k": "2", "beta": "1", "loss": "docs", "reconstruction_loss": "bce"}
+    (plain,) = predicted(**options).settings
+    (moved,) = predicted(**options, noise_std=str(noise_std)).settings
+    assert moved.threshold == pytest.approx(plain.threshold / noise_std**2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    losses=st.lists(st.sampled_from(TRAINABLE), min_size=2, max_size=6, unique=True),
+    beta_eff=st.floats(min_value=0.01, max_value=50),
+    k=st.integers(min_value=1, max_value=20),
+)
+def test_equal_beta_eff_has_equal_predictions(losses: list[str], beta_eff: float, k: int) -> None:
+    """Whatever the convention, beta_eff decides."""
+    prediction = predicted(
+        loss=",".join(losses), beta_eff=f"{beta_eff:.6g}", k=str(k), d="16", hidden="linear"
+    )
+    for kind in ("bce", "mse"):
+        facts = {
+            (s.threshold, s.predicted_active_units, s.kl, s.reconstruction, s.elbo)
+            for s in prediction.settings
+            if s.reconstruction_loss == kind
+        }
+        assert len(facts) == 1
+    assert len(prediction.settings) == 2 * len(losses)
+
+
+def test_agreement_counts_only_where_the_prediction_could_be_wrong() -> None:
+    """Settings with none or all of the latents predicted say nothing."""
+    table = pd.DataFrame(
+        {
+            "k": [4, 4, 4, 4, 4, 4],
+            "predicted_active_units": [0, 4, 2, 2, 2, 2],
+            "active_units": [0.0, 4.0, 2.0, 1.0, 0.0, np.nan],
+        }
+    )
+    held = agreement(table)
+    assert (held.n_settings, held.n_equal, held.n_within_one) == (3, 1, 2)
+
+
+def test_the_command_prints_tables_and_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence about the critical size, and the same facts as JSON."""
+    options = ["--d", "64", "--k", "2", "--beta", "1", "--reconstruction-loss", "bce"]
+    for extra in ([], ["--json"]):
+        monkeypatch.setattr(sys, "argv", ["lossbench", "predict", *options, *extra])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert not stop.value.code
+    text, _, rest = capsys.readouterr().out.partition("{")
+    assert "blog at beta 1 collapses for every k up to 19" in text
+    facts = json.loads("{" + rest)
+    assert [s["predicted_active_units"] for s in facts["settings"]] == [0, 2]
