@@ -20,6 +20,7 @@ from lossbench.experiment import (
     Experiment,
     RunSettings,
     extended,
+    layers_text,
     n_parameters,
     read,
     stacks,
@@ -333,7 +334,7 @@ def test_the_layers_of_a_network_take_an_x() -> None:
     assert {run.hidden for run in experiment.runs()} == {(64, 64), (128,), ()}
     single = read(overrides={"hidden": "linear"})
     assert single.fixed["hidden"] == ()
-    assert {run.hidden_text for run in single.runs()} == {"linear"}
+    assert {layers_text(run.hidden) for run in single.runs()} == {"linear"}
 
 
 def test_a_single_value_of_a_fixed_key_stays_outside_the_grid() -> None:

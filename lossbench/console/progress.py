@@ -23,7 +23,7 @@ from lossbench.console.screen import (
     tell_command,
 )
 from lossbench.console.summary import summary_tables
-from lossbench.experiment import RunSettings, stacks
+from lossbench.experiment import RunSettings, layers_text, stacks
 from lossbench.store import TABLES, Record, Store
 from lossbench.sweep import Plan
 
@@ -44,7 +44,7 @@ def show_plan(plan: Plan, missing: Sequence[RunSettings]) -> None:
 
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
-        return "x".join(map(str, value)) or "linear"
+        return layers_text(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -2,7 +2,7 @@
 
 from lossbench.experiment.files import TEMPLATE, read, text_of
 from lossbench.experiment.grid import Experiment, Grid, extended
-from lossbench.experiment.settings import RunSettings
+from lossbench.experiment.settings import RunSettings, layers_text
 from lossbench.experiment.stacks import Stack, n_parameters, stacks
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "RunSettings",
     "Stack",
     "extended",
+    "layers_text",
     "n_parameters",
     "read",
     "stacks",

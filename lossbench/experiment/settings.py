@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from lossbench.conventions import ReconstructionLoss
@@ -18,6 +19,15 @@ def canonical(number: float) -> float:
     0.3
     """
     return float(f"{number:.12g}") + 0.0
+
+
+def layers_text(hidden: Iterable[int]) -> str:
+    """Return hidden layers as a table shows them and an option takes them.
+
+    >>> layers_text((64, 32)), layers_text(())
+    ('64x32', 'linear')
+    """
+    return "x".join(map(str, hidden)) or "linear"
 
 
 @dataclass(frozen=True, order=True)
@@ -52,11 +62,6 @@ class RunSettings:
     beta_eff: float
     time_limit: float
     definition: str = ""
-
-    @property
-    def hidden_text(self) -> str:
-        """The hidden layers as a table shows them: ``64``, ``64x64`` or ``linear``."""
-        return "x".join(map(str, self.hidden)) or "linear"
 
     def identity(self) -> dict[str, object]:
         """Return what makes the run this run, in canonical form."""

@@ -67,14 +67,12 @@ class Store:
                 f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}\n",
                 encoding="utf-8",
             )
-            for stray in (*self._records.glob(f".*{TEMPORARY_SUFFIX}"), *self._stray_tables()):
-                stray.unlink(missing_ok=True)
+            for place in (self.folder, self._records):
+                for stray in place.glob(f".*{TEMPORARY_SUFFIX}"):
+                    stray.unlink(missing_ok=True)
             yield
         finally:
             lock.release()
-
-    def _stray_tables(self) -> Iterator[Path]:
-        return self.folder.glob(f".*{TEMPORARY_SUFFIX}")
 
     def frozen(self) -> Experiment | None:
         """Return the folder's own experiment, with the hashes of its data, if it has one."""

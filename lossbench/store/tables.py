@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from lossbench.errors import ResultsError
+from lossbench.experiment import layers_text
 from lossbench.schema import (
     DERIVED_COLUMNS,
     HISTORY_COLUMNS,
@@ -47,7 +48,7 @@ def run_row(record: Record) -> Row:
         **record.derived,
         **record.metrics,
     }
-    facts["hidden"] = "x".join(map(str, record.settings["hidden"])) or "linear"
+    facts["hidden"] = layers_text(record.settings["hidden"])
     return {column.name: cell(facts.get(column.name)) for column in RUNS}
 
 
