@@ -1,7 +1,9 @@
 """The engine: failures are values, one bad run costs one run, nothing is left running."""
 
+import contextlib
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -105,3 +107,21 @@ def test_an_interrupted_engine_leaves_no_process(tmp_path: Path) -> None:
             break
         time.sleep(0.1)
     assert left == []
+
+
+def test_the_engine_listens_on_this_machine_alone(tmp_path: Path) -> None:
+    """Every port is on 127.0.0.1, and Dask's usual one may be taken by another program."""
+    with socket.socket() as other, engine.workers(1, tmp_path / "logs"):
+        with contextlib.suppress(OSError):  # somebody else has it, which is as good
+            other.bind(("0.0.0.0", 8787))  # noqa: S104
+            other.listen()
+        with engine.workers(1, tmp_path / "more logs"):
+            processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+            listening = [
+                connection.laddr.ip
+                for process in processes
+                for connection in process.net_connections(kind="inet")
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port != 8787
+            ]
+    assert len(listening) >= 4
+    assert set(listening) == {"127.0.0.1"}

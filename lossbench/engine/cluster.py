@@ -21,6 +21,8 @@ dask.config.set(
     {
         "distributed.scheduler.allowed-failures": 0,
         "distributed.scheduler.work-stealing": False,
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
         "distributed.worker.daemon": True,
         # Dask has malloc give memory back at once; training takes it again at every step.
         "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": _KEPT_BYTES,
@@ -69,8 +71,8 @@ def workers(n_workers: int, log_folder: Path, scheduler: str | None = None) -> I
         n_workers=n_workers,
         threads_per_worker=1,
         host="127.0.0.1",
-        dashboard_address=None,
-        worker_dashboard_address=None,
+        # Dask serves HTTP even without a dashboard, and warns if its own port is taken.
+        scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         memory_limit=0,
         silence_logs=logging.CRITICAL,
     )
