@@ -46,7 +46,7 @@ _SETTINGS = (
     Column("noise_std", "float", "factor on the sampling noise, 1 as a rule"),
 )
 _STATUS = (Column("status", "text", "ok, nan, crashed or timeout"),)
-METRICS = (
+_TRAINED_METRICS = (
     Column("elbo", "float", "evidence lower bound on the test split", "nats"),
     Column("reconstruction", "float", "reconstruction term summed over the inputs", "nats"),
     Column("kl", "float", "KL to the prior summed over the latents", "nats"),
@@ -59,13 +59,16 @@ METRICS = (
     Column("train_reconstruction", "float", "reconstruction term on the training split", "nats"),
     Column("train_kl", "float", "KL on the training split", "nats"),
 )
+_IWAE = Column("iwae", "float", "importance-weighted bound on log p(x), where asked for", "nats")
+METRICS = (*_TRAINED_METRICS, _IWAE)
 _FURTHER_SETTINGS = (
     Column("learning_rate_decay", "float", "fraction of the learning rate left at the end"),
     Column("epsilon", "float", "epsilon of adam and rmsprop"),
     Column("eval_every", "int", "epochs between two rows of the history"),
+    Column("iwae_samples", "int", "samples of the importance-weighted bound, where asked for"),
 )
 
-RUNS = _IDENTITY + _DERIVED + _SETTINGS + _STATUS + METRICS + _FURTHER_SETTINGS
+RUNS = _IDENTITY + _DERIVED + _SETTINGS + _STATUS + _TRAINED_METRICS + _FURTHER_SETTINGS + (_IWAE,)
 HISTORY = (
     Column("run_id", "text", "run that the row belongs to"),
     Column("epoch", "int", "epochs trained so far"),

@@ -27,7 +27,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 FRAMEWORKS = ("tensorflow", "keras")
 MOST_LINES = 250
 DOORS = ("__init__", "__main__")
-NN_ORDER = ("layers", "model", "program", "train")
+NN_ORDER = ("layers", "model", "program", "importance", "train")
 
 
 def modules() -> list[Path]:

@@ -78,6 +78,12 @@ def sweep(
         str | None,
         typer.Option(help="Epochs between two rows of the history.", rich_help_panel=_MODEL),
     ] = None,
+    iwae_samples: Annotated[
+        str | None,
+        typer.Option(
+            help="Samples of the importance-weighted bound.", rich_help_panel=_MODEL, metavar="N"
+        ),
+    ] = None,
     time_limit: Annotated[
         str | None, typer.Option(help="Seconds that one run may take.", rich_help_panel=_MODEL)
     ] = None,
@@ -137,6 +143,7 @@ def sweep(
         "learning_rate_decay": learning_rate_decay,
         "epsilon": epsilon,
         "eval_every": eval_every,
+        "iwae_samples": iwae_samples,
         "time_limit": time_limit,
     }
     overrides = {name: text for name, text in options.items() if text is not None}

@@ -13,6 +13,7 @@ from lossbench.console.screen import joined
 
 _ESSENTIAL = (
     "elbo",
+    "iwae",
     "elbo_best_sigma",
     "reconstruction",
     "kl",
@@ -97,8 +98,8 @@ def _metrics(comparison: Comparison) -> Iterator[RenderableType]:
     for heading in ("A", "B", "B - A", "95% interval", "p"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name in _ESSENTIAL:
-        if name != "elbo_best_sigma" or "mse" in kinds:
-            metric = cell.metrics[name]
+        metric = cell.metrics[name]
+        if (name != "elbo_best_sigma" or "mse" in kinds) and (name != "iwae" or metric.n):
             table.add_row(name, *_sides(metric), _signed(metric), _interval(metric), _p(metric.p))
     yield Text()
     yield table

@@ -1,6 +1,6 @@
 """The summary: loss x beta x d, mean over seeds with its interval, threshold beside beta_eff."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,7 @@ from lossbench.schema import SETTING_COLUMNS
 _WIDE = 116
 _TABLE_COLUMNS = ("dataset", "reconstruction_loss", "k")
 _ROW_COLUMNS = ("d", "beta", "loss")
-_NUMBERS = ("elbo", "kl", "reconstruction")
+_NUMBERS = ("elbo", "iwae", "kl", "reconstruction")
 
 
 def summary_tables(summary: pd.DataFrame, width: int) -> RenderableType:
@@ -48,27 +48,28 @@ def _table(title: str, rows: pd.DataFrame, wide: bool) -> Table:
         padding=(0, 1) if wide else (0, 1, 0, 0),
     )
     table.add_column("loss")
-    headings = ["d", "beta", "beta_eff", "threshold", "elbo", "kl", "reconstruction"]
+    numbers = [name for name in _NUMBERS if name != "iwae" or rows[name].notna().any()]
+    headings = ["d", "beta", "beta_eff", "threshold", *numbers]
     wide_headings = [*headings, "predicted", "active_units"]
     for heading in wide_headings if wide else [*headings[:-1], "recon.", "active"]:
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("collapsed")
+    table.add_column("collapsed", overflow="fold")
     previous = None
     for row in rows.to_dict(orient="records"):
         if previous is not None and row["d"] != previous:
             table.add_section()
         previous = row["d"]
-        table.add_row(*_cells(row, wide))
+        table.add_row(*_cells(row, numbers, wide))
     return table
 
 
-def _cells(row: Mapping[Any, Any], wide: bool) -> Iterator[Text | str]:
+def _cells(row: Mapping[Any, Any], numbers: Sequence[str], wide: bool) -> Iterator[Text | str]:
     yield str(row["loss"])
     yield str(row["d"])
     yield f"{row['beta']:.4g}"
     yield f"{row['beta_eff']:.4g}"
     yield f"{row['threshold']:.3f}"
-    for name in _NUMBERS:
+    for name in numbers:
         interval = row[f"{name}_ci95"] if wide or name == "elbo" else float("nan")
         mark = "*" if name == "elbo" and row["still_improving"] is True else ""
         yield _number(row[name], interval) + mark

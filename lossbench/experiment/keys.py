@@ -116,6 +116,14 @@ KEYS = {
             "epochs between two rows of the history; 0 gives about 50 rows a run",
         ),
         Key(
+            "iwae_samples",
+            "training",
+            Annotated[int, Field(ge=0, le=100_000)],
+            0,
+            "a whole number of samples, at most 100000; 0 leaves the bound out",
+            "samples of the importance-weighted bound on log p(x); 0 leaves it out",
+        ),
+        Key(
             "time_limit",
             "training",
             _POSITIVE,

@@ -10,6 +10,7 @@ from lossbench.conventions import ReconstructionLoss
 from lossbench.schema import FORMAT_VERSION
 
 _NOT_IDENTITY = ("a", "b", "beta_eff", "time_limit")
+_OPTIONAL = ("definition", "iwae_samples")
 
 
 def canonical(number: float) -> float:
@@ -37,8 +38,9 @@ class RunSettings:
     Two runs are the same run exactly if their ``identity`` is. The coefficients ``a`` and
     ``b`` of the trained objective ``a*R + b*K`` and ``beta_eff = b/a`` follow from the loss
     convention and the sizes; ``time_limit`` (seconds) says how long to wait for a run.
-    ``definition`` spells out a convention of the experiment's own; it is empty for one of the
-    catalogue, and then no part of the identity.
+    ``definition`` spells out a convention of the experiment's own, and is empty for one of the
+    catalogue; ``iwae_samples`` is 0 where no importance-weighted bound is asked for. Empty or
+    0 they are no part of the identity.
     """
 
     dataset: str
@@ -62,13 +64,15 @@ class RunSettings:
     beta_eff: float
     time_limit: float
     definition: str = ""
+    iwae_samples: int = 0
 
     def identity(self) -> dict[str, object]:
         """Return what makes the run this run, in canonical form."""
         return {
             field.name: getattr(self, field.name)
             for field in fields(self)
-            if field.name not in _NOT_IDENTITY and (field.name != "definition" or self.definition)
+            if field.name not in _NOT_IDENTITY
+            and (field.name not in _OPTIONAL or getattr(self, field.name))
         }
 
     @property

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lossbench.conventions import bits_per_dim, elbo, elbo_best_sigma
 from lossbench.experiment import RunSettings
+from lossbench.nn.importance import ImportanceWeighting
 from lossbench.nn.program import EVALUATION_SAMPLES, Program, Shape, Sums
 
 _EVALUATION_SEED = 0x105E
@@ -64,6 +65,11 @@ def _evaluation_noise(n_images: int, k: int) -> NDArray[np.float32]:
 @functools.lru_cache(maxsize=8)
 def _program(shape: Shape) -> Program:
     return Program(shape)
+
+
+@functools.lru_cache(maxsize=8)
+def _weighting(shape: Shape) -> ImportanceWeighting:
+    return ImportanceWeighting(_program(shape))
 
 
 def train_stack(
@@ -143,6 +149,9 @@ def _results(
 ) -> list[Trained]:
     on_test = _measured(runs, program, test, EVALUATION_SAMPLES)
     on_train = _measured(runs, program, train, EVALUATION_SAMPLES)
+    if runs[0].iwae_samples:
+        for metrics, bound in zip(on_test, _iwae(runs, program, test), strict=True):
+            metrics["iwae"] = bound
     latent_means = program.latent_means(test[:_N_LATENT_MEANS])
     reconstructions = program.reconstructions(latent_means[:, :_N_RECONSTRUCTIONS])
     return [
@@ -157,6 +166,15 @@ def _results(
             latent_means=latent_means[member],
         )
         for member in range(len(runs))
+    ]
+
+
+def _iwae(runs: Sequence[RunSettings], program: Program, images: NDArray[Any]) -> list[float]:
+    """Return the importance-weighted bound of every run, on the yardstick of its ELBO."""
+    log_means = _weighting(program.shape).log_mean_weights(images, runs[0].iwae_samples)
+    return [
+        elbo(-float(log_mean), 0.0, run.d, run.reconstruction_loss)
+        for run, log_mean in zip(runs, log_means[: len(runs)], strict=True)
     ]
 
 

@@ -126,7 +126,7 @@ def sort_key(row: Row) -> tuple[object, ...]:
     """Return the place of a run in ``runs.csv``: by its settings, whenever it was added."""
     numeric = {column.name for column in RUNS if column.kind in ("int", "float")}
     names = (*SETTING_COLUMNS, "seed", "run_id")
-    return tuple(float(row[name] or "nan") if name in numeric else row[name] for name in names)
+    return tuple(float(row.get(name) or "-inf") if name in numeric else row[name] for name in names)
 
 
 def frame(table: Sequence[Row], columns: Sequence[Column]) -> pd.DataFrame:
