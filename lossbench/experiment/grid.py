@@ -1,5 +1,6 @@
 """The grid: every run of an experiment, and which experiments may share a results folder."""
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from lossbench.conventions import Convention, Sizes
 from lossbench.errors import ExperimentError
 from lossbench.experiment.definitions import identity_of, known
 from lossbench.experiment.keys import AXES, FIXED, Value
-from lossbench.experiment.settings import RunSettings, canonical
+from lossbench.experiment.settings import RunSettings, canonical, place
 
 Grid = dict[str, tuple[Value, ...]]
 
@@ -73,7 +74,7 @@ class Experiment:
                 received=f"{n_runs:,} runs",
                 remedy="split it into several experiments",
             )
-        settings = {
+        settings = [
             _run(
                 dict(self.fixed) | dict(zip(grid, values, strict=True)),
                 self.n_images,
@@ -81,8 +82,8 @@ class Experiment:
             )
             for grid in self.grids
             for values in itertools.product(*grid.values())
-        }
-        return tuple(sorted({run.run_id: run for run in sorted(settings)}.values()))
+        ]
+        return tuple({run.run_id: run for run in sorted(settings, key=place)}.values())
 
     def varying(self) -> dict[str, tuple[Value, ...]]:
         """Return the axes that hold more than one value, over all grids."""
@@ -123,10 +124,11 @@ def extended(frozen: Experiment, asked: Experiment) -> Experiment:
             expected=", ".join(f"{name} = {_shown(value)}" for name, value, _ in differing),
             received=", ".join(f"{name} = {_shown(value)}" for name, _, value in differing),
         )
-    known = {run.run_id for run in frozen.runs()}
+    unknown = [grid for grid in asked.grids if grid not in frozen.grids]
+    known = {run.run_id for run in frozen.runs()} if unknown else set()
     added = tuple(
         grid
-        for grid in asked.grids
+        for grid in unknown
         if not {run.run_id for run in replace(asked, grids=(grid,)).runs()} <= known
     )
     return replace(
@@ -149,6 +151,19 @@ def _eval_every(values: Mapping[str, Any]) -> int:
     return min(int(values["eval_every"]) or math.ceil(epochs / _HISTORY_ROWS), epochs)
 
 
+@functools.lru_cache(maxsize=2**16)
+def _weights(
+    loss: Convention, sizes: Sizes, beta: float, beta_eff: float | None
+) -> tuple[float, float, float, float]:
+    """Return beta, a, b and beta_eff; where ``beta_eff`` is given, beta is derived from it."""
+    if beta_eff is not None:
+        beta = float(loss.beta(canonical(beta_eff), sizes))
+    beta = canonical(beta)
+    found = loss.coefficients(sizes, beta)
+    effective = canonical(float(found.beta_eff) if beta_eff is None else beta_eff)
+    return beta, float(found.a), float(found.b), effective
+
+
 def _run(
     values: dict[str, Any], n_images: Mapping[str, int], own: Mapping[str, Convention]
 ) -> RunSettings:
@@ -160,18 +175,16 @@ def _run(
         n_images=n_images.get(values["dataset"]),
     )
     loss = known(values["loss"], own)
-    given = values.pop("beta_eff", None)
-    if given is not None:
-        values["beta"] = float(loss.beta(canonical(given), sizes))
-    beta = canonical(values.pop("beta"))
-    coefficients = loss.coefficients(sizes, beta)
+    beta, a, b, beta_eff = _weights(
+        loss, sizes, values.pop("beta", 1.0), values.pop("beta_eff", None)
+    )
     values["eval_every"] = _eval_every(values)
     floats = ("noise_std", "learning_rate", "learning_rate_decay", "epsilon", "time_limit")
     return RunSettings(
         beta=beta,
-        a=float(coefficients.a),
-        b=float(coefficients.b),
-        beta_eff=canonical(float(coefficients.beta_eff) if given is None else given),
+        a=a,
+        b=b,
+        beta_eff=beta_eff,
         seed=values.pop("seeds"),
         definition=identity_of(loss) if loss.name in own else "",
         **(values | {name: canonical(values[name]) for name in floats}),

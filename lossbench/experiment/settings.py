@@ -1,7 +1,9 @@
 """One run: its complete settings, their canonical form, and its id."""
 
+import functools
 import hashlib
 import json
+import operator
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -9,7 +11,6 @@ from dataclasses import dataclass, fields
 from lossbench.conventions import ReconstructionLoss
 from lossbench.schema import FORMAT_VERSION
 
-_NOT_IDENTITY = ("a", "b", "beta_eff", "time_limit")
 _OPTIONAL = ("definition", "iwae_samples")
 
 
@@ -31,7 +32,7 @@ def layers_text(hidden: Iterable[int]) -> str:
     return "x".join(map(str, hidden)) or "linear"
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class RunSettings:
     """The complete settings of one run, defaults spelt out.
 
@@ -68,14 +69,10 @@ class RunSettings:
 
     def identity(self) -> dict[str, object]:
         """Return what makes the run this run, in canonical form."""
-        return {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if field.name not in _NOT_IDENTITY
-            and (field.name not in _OPTIONAL or getattr(self, field.name))
-        }
+        settings = {name: getattr(self, name) for name in _IDENTITY}
+        return settings | {name: item for name in _OPTIONAL if (item := getattr(self, name))}
 
-    @property
+    @functools.cached_property
     def run_id(self) -> str:
         """A readable slug and ten hex digits of the hash of the identity; never parsed."""
         text = json.dumps(
@@ -87,3 +84,10 @@ class RunSettings:
             f"-d{self.d}-k{self.k}-seed{self.seed}"
         )
         return f"{re.sub(r'[^A-Za-z0-9.+-]', '_', slug)}-{digits}"
+
+
+_FIELDS = tuple(field.name for field in fields(RunSettings))
+_IDENTITY = tuple(
+    name for name in _FIELDS if name not in ("a", "b", "beta_eff", "time_limit", *_OPTIONAL)
+)
+place = operator.attrgetter(*_FIELDS)  # of a run among others: by its settings, in their order
