@@ -85,6 +85,21 @@ TIMINGS = (
     Column("host", "text", "machine that trained the run"),
     Column("worker", "text", "process that trained the run"),
 )
+_SETTINGS_OF_A_ROW = tuple(
+    column
+    for column in _IDENTITY[1:] + _DERIVED + _SETTINGS + _FURTHER_SETTINGS
+    if column.name != "seed"
+)
+SUMMARY = (
+    *_SETTINGS_OF_A_ROW,
+    Column("n_seeds", "int", "runs that ended well, of which the metrics are means"),
+    *(
+        Column(f"{metric.name}{suffix}", "float", f"{what}{metric.meaning}", metric.unit)
+        for metric in METRICS
+        for suffix, what in (("", "mean over seeds: "), ("_ci95", "half width of the mean's: "))
+    ),
+    Column("still_improving", "bool", "the ELBO rose by over 0.1 nats in the last tenth"),
+)
 SETTING_COLUMNS = tuple(
     column.name for column in _IDENTITY[1:] + _SETTINGS + _FURTHER_SETTINGS if column.name != "seed"
 )

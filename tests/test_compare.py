@@ -88,15 +88,19 @@ def _run(
     } | facts
 
 
+def _csv(runs: Iterable[Facts]) -> bytes:
+    names = [column.name for column in RUNS]
+    rows = [[tables.cell(run.get(name)) for name in names] for run in runs]
+    return tables.csv_text([names, *rows]).encode()
+
+
 def _frame(runs: Iterable[Facts]) -> pd.DataFrame:
-    rows = [{name: tables.cell(fact) for name, fact in run.items()} for run in runs]
-    return tables.frame(rows, RUNS)
+    return tables.parsed(_csv(runs), RUNS, Path("runs.csv"))
 
 
 def _write(folder: Path, runs: Iterable[Facts]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [{name: tables.cell(fact) for name, fact in run.items()} for run in runs]
-    (folder / "runs.csv").write_bytes(tables.csv_bytes([c.name for c in RUNS], rows))
+    (folder / "runs.csv").write_bytes(_csv(runs))
     return folder
 
 

@@ -3,10 +3,10 @@
 import getpass
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import filelock
 import pandas as pd
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from lossbench.errors import ResultsError
 from lossbench.experiment import Experiment, read, text_of
-from lossbench.schema import HISTORY, RUNS, TIMINGS, Status
-from lossbench.store import tables
+from lossbench.schema import HISTORY, RUNS, SUMMARY, TIMINGS, Column, Status
+from lossbench.store import rows, tables
 from lossbench.store.records import (
     TEMPORARY_SUFFIX,
     DamagedRecord,
@@ -23,8 +23,10 @@ from lossbench.store.records import (
     array_bytes,
     decoded,
     encoded,
+    id_and_status,
     write_whole,
 )
+from lossbench.store.summary import summarised
 from lossbench.store.thresholds import measured_thresholds
 
 EXPERIMENT_FILE = "experiment.toml"
@@ -35,6 +37,7 @@ TIMINGS_TABLE = "timings.csv"
 THRESHOLDS_TABLE = "thresholds.csv"
 TABLES = (RUNS_TABLE, HISTORY_TABLE, SUMMARY_TABLE)
 _LOCK = ".lock"
+_Read = TypeVar("_Read")
 
 
 class Store:
@@ -85,19 +88,26 @@ class Store:
 
     def statuses(self, *, set_aside: bool = True) -> dict[str, Status]:
         """Return the status of every run that has a whole record."""
-        return {record.run_id: record.status for record in self.records(set_aside=set_aside)}
+        return dict(self._read(id_and_status, set_aside))
 
     def records(self, *, set_aside: bool = True) -> Iterator[Record]:
         """Yield every whole record.
 
         A damaged file is renamed to ``<name>.damaged``, or left alone without ``set_aside``.
         """
-        for path in sorted(self._records.glob("*.json")):
-            try:
-                yield decoded(path.read_bytes(), path)
-            except DamagedRecord:
-                if set_aside:
-                    path.replace(path.with_name(f"{path.name}.damaged"))
+        return self._read(decoded, set_aside)
+
+    def _read(self, reading: Callable[[bytes, Path], _Read], set_aside: bool) -> Iterator[_Read]:
+        """Yield what ``reading`` makes of every whole record, in the order of their ids."""
+        with suppress(FileNotFoundError):
+            for name in sorted(file.name for file in os.scandir(self._records)):
+                path = self._records / name
+                try:
+                    if name.endswith(".json"):
+                        yield reading(path.read_bytes(), path)
+                except DamagedRecord:
+                    if set_aside:
+                        path.replace(f"{path}.damaged")
 
     def save(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write one record and its arrays; the run counts as done once the record is there."""
@@ -109,31 +119,36 @@ class Store:
         """Tell whether the tables already hold every run with its status."""
         if not all((self.folder / name).exists() for name in TABLES):
             return False
-        rows = tables.rows(self.folder / RUNS_TABLE, RUNS)
-        return statuses.items() <= {row["run_id"]: row["status"] for row in rows}.items()
+        runs = tables.read(self.folder / RUNS_TABLE, RUNS)
+        return statuses.items() <= dict(zip(runs["run_id"], runs["status"], strict=True)).items()
 
     def rebuild(self) -> None:
         """Derive every table from the records; rows without a record are kept as they are."""
-        runs = {row["run_id"]: row for row in tables.rows(self.folder / RUNS_TABLE, RUNS)}
-        timings = {row["run_id"]: row for row in tables.rows(self.folder / TIMINGS_TABLE, TIMINGS)}
-        history: dict[str, list[tables.Row]] = {}
-        for row in tables.rows(self.folder / HISTORY_TABLE, HISTORY):
-            history.setdefault(row["run_id"], []).append(row)
-        for record in self.records():
-            runs[record.run_id] = tables.run_row(record)
-            history[record.run_id] = tables.history_rows(record)
-            timings[record.run_id] = tables.timing_row(record)
-        ordered = sorted(runs.values(), key=tables.sort_key)
-        run_history = [row for run in ordered for row in history.get(run["run_id"], [])]
-        run_timings = [timings[run["run_id"]] for run in ordered if run["run_id"] in timings]
-        self._write(RUNS_TABLE, tables.csv_bytes([c.name for c in RUNS], ordered))
-        self._write(HISTORY_TABLE, tables.csv_bytes([c.name for c in HISTORY], run_history))
-        self._write(TIMINGS_TABLE, tables.csv_bytes([c.name for c in TIMINGS], run_timings))
-        summary = tables.summary(tables.frame(ordered, RUNS), tables.frame(run_history, HISTORY))
-        self._write(SUMMARY_TABLE, tables.frame_bytes(summary))
+        before = (
+            tables.read(self.folder / RUNS_TABLE, RUNS),
+            tables.read(self.folder / HISTORY_TABLE, HISTORY),
+            tables.read(self.folder / TIMINGS_TABLE, TIMINGS),
+        )
+        by_run = {record.run_id: rows.of_record(record) for record in self.records()}
+        by_run |= rows.kept(before, by_run.keys())
+        ordered = sorted(by_run.values(), key=lambda run: run.place)
+        runs = self._write_table(RUNS_TABLE, RUNS, [run.run for run in ordered])
+        history = self._write_table(HISTORY_TABLE, HISTORY, [run.history for run in ordered])
+        self._write_table(TIMINGS_TABLE, TIMINGS, [run.timing for run in ordered])
+        summary = summarised(runs, history)
+        self._write(SUMMARY_TABLE, tables.csv_bytes(summary))
         measured = measured_thresholds(summary)
         if len(measured):
-            self._write(THRESHOLDS_TABLE, tables.frame_bytes(measured))
+            self._write(THRESHOLDS_TABLE, tables.csv_bytes(measured))
+
+    def _write_table(
+        self, name: str, columns: Sequence[Column], lines: Sequence[str]
+    ) -> pd.DataFrame:
+        """Write a table from its lines; return it typed."""
+        header = tables.csv_text([[column.name for column in columns]])
+        content = "".join((header, *lines)).encode()
+        self._write(name, content)
+        return tables.parsed(content, columns, self.folder / name)
 
     def _write(self, name: str, content: bytes) -> None:
         path = self.folder / name
@@ -150,15 +165,18 @@ class Store:
                 expected=f"a folder with {RUNS_TABLE}, as `lossbench sweep` leaves it",
                 remedy="name one with its path, or run `lossbench sweep` first",
             )
-        return tables.frame(tables.rows(path, RUNS), RUNS)
+        return tables.read(path, RUNS)
 
     def history(self) -> pd.DataFrame:
         """Return ``history.csv``, typed; empty if there is none."""
-        return tables.frame(tables.rows(self.folder / HISTORY_TABLE, HISTORY), HISTORY)
+        return tables.read(self.folder / HISTORY_TABLE, HISTORY)
 
     def summary(self) -> pd.DataFrame:
-        """Return one row a setting, derived from the tables alone."""
-        return tables.summary(self.runs(), self.history())
+        """Return one row a setting: ``summary.csv``, or if there is none what it would hold."""
+        path = self.folder / SUMMARY_TABLE
+        if path.exists():
+            return tables.read(path, SUMMARY)
+        return summarised(self.runs(), self.history())
 
 
 def folders(results: Path | None = None) -> list[Path]:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from lossbench.schema import FORMAT_VERSION, Status
 _HEAD = b'{"sha256": "'
 _MIDDLE = b'",\n"record": '
 _TAIL = b"}\n"
+_LAST_FACT = f', "format": {FORMAT_VERSION}}}'.encode()
 _DIGEST_LENGTH = 64
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -57,12 +58,7 @@ def encoded(record: Record) -> bytes:
 
 def decoded(raw: bytes, path: Path) -> Record:
     """Return the record in ``raw``; ``DamagedRecord`` if it is not whole or not from ``path``."""
-    digest_end = len(_HEAD) + _DIGEST_LENGTH
-    body = raw[digest_end + len(_MIDDLE) : -len(_TAIL)]
-    digest = hashlib.sha256(body).hexdigest().encode()
-    if raw != b"".join((_HEAD, digest, _MIDDLE, body, _TAIL)):
-        raise DamagedRecord("the record is damaged", where=str(path))
-    facts = json.loads(body)
+    facts = json.loads(_body(raw, path))
     if facts.get("run_id") != path.stem:
         raise DamagedRecord("the record belongs to another run", where=str(path))
     if facts.get("format") != FORMAT_VERSION:
@@ -74,6 +70,27 @@ def decoded(raw: bytes, path: Path) -> Record:
             remedy="use the version of lossbench that wrote it",
         )
     return Record(**facts)
+
+
+def id_and_status(raw: bytes, path: Path) -> tuple[str, Status]:
+    """Return the run's id and status as ``decoded`` would, without reading the rest."""
+    body = _body(raw, path)
+    start = f'{{"run_id": "{path.stem}", "status": "'.encode()
+    if body.startswith(start) and body.endswith(_LAST_FACT):
+        status = body[len(start) : body.index(b'"', len(start))].decode()
+        return path.stem, cast(Status, status)
+    record = decoded(raw, path)
+    return record.run_id, record.status
+
+
+def _body(raw: bytes, path: Path) -> bytes:
+    """Return the JSON of a record whose bytes are those that were written."""
+    digest_end = len(_HEAD) + _DIGEST_LENGTH
+    body = raw[digest_end + len(_MIDDLE) : -len(_TAIL)]
+    digest = hashlib.sha256(body).hexdigest().encode()
+    if raw != b"".join((_HEAD, digest, _MIDDLE, body, _TAIL)):
+        raise DamagedRecord("the record is damaged", where=str(path))
+    return body
 
 
 def _finite(item: Any) -> Any:

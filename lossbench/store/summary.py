@@ -1,0 +1,47 @@
+"""The summary: one row a setting, the mean of every metric over its seeds and its interval."""
+
+import math
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from lossbench.schema import DERIVED_COLUMNS, METRIC_COLUMNS, SETTING_COLUMNS, SUMMARY
+
+_LAST_TENTH = 0.9
+_STILL_IMPROVING_NATS = 0.1
+
+
+def summarised(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of ``SUMMARY`` for the typed tables ``runs.csv`` and ``history.csv``.
+
+    ``<metric>_ci95`` is the half width of the t-interval, empty for fewer than two seeds;
+    ``collapsed`` is the share of seeds that collapsed. ``still_improving`` tells whether the
+    mean ELBO rose by more than 0.1 nats in the last tenth of training.
+    """
+    settings = list(SETTING_COLUMNS)
+    metrics = list(METRIC_COLUMNS)
+    measured = runs.assign(**{name: runs[name].astype("float64") for name in metrics})
+    measured["gain"] = measured["run_id"].map(_last_gain(runs, history))
+    measured.loc[measured["status"] != "ok", [*metrics, "gain"]] = math.nan
+    groups = measured.groupby(settings, sort=False, dropna=False)
+    table = groups[list(DERIVED_COLUMNS)].first()
+    table["n_seeds"] = groups["elbo"].count()
+    deviation = groups[metrics].std()
+    count = groups[metrics].count()
+    half_width = stdtrit((count - 1).clip(lower=1), 0.975) * deviation / np.sqrt(count)
+    for name in metrics:
+        table[name] = groups[name].mean()
+        table[f"{name}_ci95"] = half_width[name]
+    gain = groups["gain"].mean()
+    table["still_improving"] = (gain > _STILL_IMPROVING_NATS).astype("boolean").where(gain.notna())
+    return table.reset_index()[[column.name for column in SUMMARY]]
+
+
+def _last_gain(runs: pd.DataFrame, history: pd.DataFrame) -> pd.Series:
+    """Return by run how many nats the ELBO rose in the last tenth of training."""
+    epochs = history["run_id"].map(runs.set_index("run_id")["epochs"]).astype("float64")
+    before = history[history["epoch"].astype("float64") <= _LAST_TENTH * epochs]
+    first = before.groupby("run_id", sort=False)["elbo"].last()
+    last = history.groupby("run_id", sort=False)["elbo"].last()
+    return last - first
