@@ -1,5 +1,6 @@
 """A sweep: the grid minus what the store has, through the engine, into the store."""
 
+import functools
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossbench import data, theory
-from lossbench.conventions import implied_sigma
+from lossbench.conventions import ReconstructionLoss, implied_sigma
 from lossbench.data import Dataset
 from lossbench.errors import ExperimentError, ResultsError
 from lossbench.experiment import Experiment, RunSettings, extended, stacks
@@ -120,16 +121,10 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
     """
     plan.store.freeze(_joined(plan.experiment, plan.store))
     commit = _git_commit()
-    thresholds: dict[tuple[str, int, str], NDArray[np.float64]] = {}
     n_hopeless = 0
     for outcomes in engine.outcomes(stacks(missing), lambda stack: plan.images.of(stack.runs[0])):
         for outcome in outcomes:
-            run = outcome.run
-            key = (run.dataset, run.d, run.reconstruction_loss)
-            if key not in thresholds:
-                images = plan.images.of(run).train
-                thresholds[key] = theory.thresholds(theory.moments(images), run.reconstruction_loss)
-            record = _record(outcome, thresholds[key], plan.images.of(run).sha256, commit)
+            record = record_of(outcome, plan.images.of(outcome.run), commit)
             plan.store.save(record, outcome.arrays)
             yield record
         crashed = all(outcome.status == "crashed" for outcome in outcomes)
@@ -138,10 +133,15 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
             return
 
 
-def _record(
-    outcome: "Outcome", thresholds: NDArray[np.float64], data_sha256: str, commit: str | None
-) -> Record:
+@functools.lru_cache(maxsize=64)
+def _thresholds(images: Dataset, reconstruction_loss: ReconstructionLoss) -> NDArray[np.float64]:
+    return theory.thresholds(theory.moments(images.train), reconstruction_loss)
+
+
+def record_of(outcome: "Outcome", images: Dataset, commit: str | None) -> Record:
+    """Return the record of a run that was trained on ``images`` by the code of ``commit``."""
     run = outcome.run
+    thresholds = _thresholds(images, run.reconstruction_loss)
     settings = {**run.identity(), "hidden": list(run.hidden)}
     derived = {
         "a": run.a,
@@ -162,7 +162,7 @@ def _record(
         derived=derived,
         metrics=dict(outcome.metrics),
         history=dict(outcome.history),
-        provenance={**outcome.provenance, "data_sha256": data_sha256, "git_commit": commit},
+        provenance={**outcome.provenance, "data_sha256": images.sha256, "git_commit": commit},
         timing=outcome.timing,
         message=outcome.message,
     )
