@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import math
 import os
 import random
@@ -16,13 +17,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from scipy.stats import t
 
+from lossbench.console.summary import summary_tables
 from lossbench.errors import ResultsError
 from lossbench.experiment import RunSettings, read
-from lossbench.schema import HISTORY, METRIC_COLUMNS, RUNS, TIMINGS
+from lossbench.schema import HISTORY, METRIC_COLUMNS, RUNS, TIMINGS, Status
 from lossbench.store import TABLES, Record, Store, folders
-from lossbench.store.records import DamagedRecord, decoded, encoded, write_whole
+from lossbench.store.records import DamagedRecord, decoded, encoded, id_and_status, write_whole
 from lossbench.store.tables import cell
 from lossbench.store.thresholds import measured_thresholds
 
@@ -130,14 +133,27 @@ def test_saving_again_replaces_a_record(store: Store) -> None:
 def test_any_changed_byte_is_noticed() -> None:
     """Whichever byte of a record's file is flipped, the record is damaged."""
     record = _record(_runs()[0])
-    path = Path(f"{record.run_id}.json")
+    path = f"{record.run_id}.json"
     raw = encoded(record)
     assert decoded(raw, path) == record
     for place in range(len(raw)):
         for bit in (1, 128):
             flipped = raw[:place] + bytes([raw[place] ^ bit]) + raw[place + 1 :]
-            with pytest.raises(DamagedRecord):
-                decoded(flipped, path)
+            for reading in (decoded, id_and_status):
+                with pytest.raises(DamagedRecord):
+                    reading(flipped, path)
+
+
+@pytest.mark.parametrize("status", ["ok", "nan", "crashed", "timeout"])
+def test_a_status_is_read_without_the_rest(status: Status) -> None:
+    """The short way says what the long way does, and also whose record it is not."""
+    record = replace(_record(_runs()[0]), status=status)
+    raw = encoded(record)
+    assert id_and_status(raw, f"runs/{record.run_id}.json") == (record.run_id, status)
+    with pytest.raises(DamagedRecord):
+        id_and_status(raw, "runs/another.json")
+    with pytest.raises(ResultsError, match="format"):
+        id_and_status(encoded(replace(record, format=99)), f"{record.run_id}.json")
 
 
 def test_any_truncation_or_addition_is_noticed() -> None:
@@ -146,7 +162,7 @@ def test_any_truncation_or_addition_is_noticed() -> None:
     raw = encoded(record)
     for damaged in (*(raw[:length] for length in range(len(raw))), raw + b"\n", b" " + raw):
         with pytest.raises(DamagedRecord):
-            decoded(damaged, Path(f"{record.run_id}.json"))
+            decoded(damaged, f"{record.run_id}.json")
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "swap"])
@@ -577,3 +593,16 @@ def test_the_measured_threshold_is_where_the_kl_vanishes(threshold: float) -> No
     coarse = [row for row in rows if not 0.5 < row["beta_eff"] / threshold < 2]
     assert measured_thresholds(pd.DataFrame(coarse)).empty
     assert measured_thresholds(pd.DataFrame(rows[:3])).empty
+
+
+def test_a_long_summary_shows_its_beginning_and_says_where_the_rest_is(store: Store) -> None:
+    """Of 500 settings 400 are laid out, and none is lost without a word."""
+    betas = ",".join(str(1 + number / 1000) for number in range(500))
+    for run in _runs(loss="docs", seeds="0,", beta=betas):
+        store.save(_record(run), {})
+    store.rebuild()
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(summary_tables(store.summary(), 100))
+    text = console.export_text()
+    assert sum(line.startswith("docs") for line in text.splitlines()) == 400
+    assert "100 more settings are in summary.csv" in text

@@ -11,7 +11,7 @@ from lossbench.compare.interval import holm, paired
 from lossbench.compare.pairing import Pairing, paired_runs, rows_of
 from lossbench.compare.records import Cell, Comparison, RunPair
 from lossbench.compare.verdict import NATS_NEED, verdict
-from lossbench.compare.wording import Row, Value, counted, number
+from lossbench.compare.wording import Row, Value, counted
 from lossbench.errors import UsageError
 from lossbench.schema import METRICS, Column
 
@@ -86,8 +86,8 @@ def _cell(
         {
             metric.name: paired(
                 metric,
-                [number(row[metric.name]) for row, _ in pairs],
-                [number(row[metric.name]) for _, row in pairs],
+                [row[metric.name] for row, _ in pairs],
+                [row[metric.name] for _, row in pairs],
                 comparable=_comparable(metric, objectives, compared),
             )
             for metric in METRICS
@@ -111,6 +111,8 @@ def _adjusted(cells: Sequence[Cell]) -> tuple[Cell, ...]:
             cell,
             metrics={
                 name: replace(difference, p_holm=adjusted[name][place])
+                if difference.p
+                else difference
                 for name, difference in cell.metrics.items()
             },
         )

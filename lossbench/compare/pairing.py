@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from lossbench.compare.wording import Row, Value, listed
@@ -44,16 +43,14 @@ class Pairing:
 
 def rows_of(frame: pd.DataFrame) -> list[Row]:
     """Return the rows of ``runs.csv`` as plain values, ``None`` where a cell is empty."""
-    table = frame.astype(object).where(frame.notna(), None)
-    return [
-        {str(name): _plain(value) for name, value in row.items()}
-        for row in table.to_dict(orient="records")
-    ]
+    names = [str(name) for name in frame.columns]
+    columns = (_plain(frame[name]) for name in names)
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def _plain(value: object) -> Value:
-    item = value.item() if isinstance(value, np.generic) else value
-    return item if isinstance(item, str | int | float | bool) else None
+def _plain(column: pd.Series) -> list[Value]:
+    """Return a column's cells as Python's own values."""
+    return column.astype(object).where(column.notna(), None).tolist()
 
 
 def paired_runs(a: Sequence[Row], b: Sequence[Row]) -> Pairing:
@@ -96,7 +93,7 @@ def _same(value: Value) -> Value:
 
 
 def _values(rows: Sequence[Row], name: str) -> set[Value]:
-    return {_same(row[name]) for row in rows}
+    return {_same(value) for value in {row[name] for row in rows}}
 
 
 def _key(row: Row, keys: Sequence[str]) -> _Key:

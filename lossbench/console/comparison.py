@@ -24,6 +24,7 @@ _ESSENTIAL = (
 )
 _DECIMALS = {"bits_per_dim": 4, "objective": 4}
 _MOST_UNPAIRED = 5
+_MOST_CELLS = 200
 
 
 def comparison_table(comparison: Comparison) -> RenderableType:
@@ -120,7 +121,10 @@ def _cells(comparison: Comparison) -> Iterator[RenderableType]:
             if "reconstruction_loss" not in comparison.differing:
                 title += f" ({kind})"
             yield Text()
-            yield _cell_table(title, cells, name)
+            yield _cell_table(title, cells[:_MOST_CELLS], name)
+            if len(cells) > _MOST_CELLS:
+                rest = f"{len(cells) - _MOST_CELLS:,} more cells; --json prints all."
+                yield Text(rest, style="yellow")
 
 
 def _cell_table(title: str, cells: Sequence[Cell], name: str) -> Table:

@@ -10,8 +10,10 @@ from rich.text import Text
 
 from lossbench.predict import agreement
 from lossbench.schema import SETTING_COLUMNS
+from lossbench.store import SUMMARY_TABLE
 
 _WIDE = 116
+_MOST_SETTINGS = 400  # more are no reading matter, and take seconds to lay out
 _TABLE_COLUMNS = ("dataset", "reconstruction_loss", "k")
 _ROW_COLUMNS = ("d", "beta", "loss")
 _NUMBERS = ("elbo", "iwae", "kl", "reconstruction")
@@ -21,6 +23,7 @@ def summary_tables(summary: pd.DataFrame, width: int) -> RenderableType:
     """Return the summary as one table for each dataset, reconstruction loss and k.
 
     ``width`` is the console's, in characters: a narrow one shows the interval of the ELBO alone.
+    Of a very long summary the first few hundred settings are shown.
     """
     extra = [
         name
@@ -29,12 +32,19 @@ def summary_tables(summary: pd.DataFrame, width: int) -> RenderableType:
         and summary[name].nunique(dropna=False) > 1
     ]
     parts: list[RenderableType] = []
-    for keys, group in summary.groupby([*_TABLE_COLUMNS, *extra], sort=False, dropna=False):
+    shown = summary
+    if len(summary) > _MOST_SETTINGS:
+        order = [*_TABLE_COLUMNS, *extra, *_ROW_COLUMNS]
+        shown = summary.sort_values(order).head(_MOST_SETTINGS)
+    for keys, group in shown.groupby([*_TABLE_COLUMNS, *extra], sort=False, dropna=False):
         title = ", ".join(
             f"{name} {value}" if name != "dataset" else str(value)
             for name, value in zip((*_TABLE_COLUMNS, *extra), keys, strict=True)
         )
         parts.append(_table(title, group.sort_values(list(_ROW_COLUMNS)), width >= _WIDE))
+    if len(shown) < len(summary):
+        rest = f"{len(summary) - len(shown):,} more settings are in {SUMMARY_TABLE}"
+        parts.append(Text(f"\n{rest}; --json prints all.", style="yellow"))
     return Group(*parts, *_notes(summary))
 
 

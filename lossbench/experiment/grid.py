@@ -3,7 +3,7 @@
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -74,16 +74,12 @@ class Experiment:
                 received=f"{n_runs:,} runs",
                 remedy="split it into several experiments",
             )
-        settings = [
-            _run(
-                dict(self.fixed) | dict(zip(grid, values, strict=True)),
-                self.n_images,
-                self.conventions,
-            )
+        runs = itertools.chain.from_iterable(
+            _runs(dict(self.fixed) | setting, grid["seeds"], self.n_images, self.conventions)
             for grid in self.grids
-            for values in itertools.product(*grid.values())
-        ]
-        return tuple({run.run_id: run for run in sorted(settings, key=place)}.values())
+            for setting in _settings(grid)
+        )
+        return tuple({run.run_id: run for run in sorted(runs, key=place)}.values())
 
     def varying(self) -> dict[str, tuple[Value, ...]]:
         """Return the axes that hold more than one value, over all grids."""
@@ -164,10 +160,19 @@ def _weights(
     return beta, float(found.a), float(found.b), effective
 
 
-def _run(
-    values: dict[str, Any], n_images: Mapping[str, int], own: Mapping[str, Convention]
-) -> RunSettings:
-    """Return the settings of one run; ``beta`` is derived where ``beta_eff`` is given."""
+def _settings(grid: Grid) -> Iterator[dict[str, Value]]:
+    """Yield every combination of the axes other than the seeds."""
+    axes = {name: values for name, values in grid.items() if name != "seeds"}
+    return (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
+
+
+def _runs(
+    values: dict[str, Any],
+    seeds: Iterable[Any],
+    n_images: Mapping[str, int],
+    own: Mapping[str, Convention],
+) -> Iterator[RunSettings]:
+    """Yield the runs of one setting; ``beta`` is derived where ``beta_eff`` is given."""
     sizes = Sizes(
         d=values["d"],
         k=values["k"],
@@ -180,12 +185,7 @@ def _run(
     )
     values["eval_every"] = _eval_every(values)
     floats = ("noise_std", "learning_rate", "learning_rate_decay", "epsilon", "time_limit")
-    return RunSettings(
-        beta=beta,
-        a=a,
-        b=b,
-        beta_eff=beta_eff,
-        seed=values.pop("seeds"),
-        definition=identity_of(loss) if loss.name in own else "",
-        **(values | {name: canonical(values[name]) for name in floats}),
-    )
+    values |= {name: canonical(values[name]) for name in floats}
+    values |= {"beta": beta, "a": a, "b": b, "beta_eff": beta_eff}
+    values["definition"] = identity_of(loss) if loss.name in own else ""
+    return (RunSettings(**values, seed=seed) for seed in seeds)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from lossbench.conventions import ReconstructionLoss
 from lossbench.schema import FORMAT_VERSION
 
+_CANONICAL_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _OPTIONAL = ("definition", "iwae_samples")
 
 
@@ -75,9 +76,7 @@ class RunSettings:
     @functools.cached_property
     def run_id(self) -> str:
         """A readable slug and ten hex digits of the hash of the identity; never parsed."""
-        text = json.dumps(
-            {"format": FORMAT_VERSION} | self.identity(), sort_keys=True, separators=(",", ":")
-        )
+        text = _CANONICAL_JSON.encode({"format": FORMAT_VERSION} | self.identity())
         digits = hashlib.sha256(text.encode()).hexdigest()[:10]
         slug = (
             f"{self.loss}-{self.reconstruction_loss}-beta{self.beta:.6g}"

@@ -1,6 +1,6 @@
 """Whole records in, derived tables out; nothing is half-written, no record is deleted."""
 
-from lossbench.store.folder import TABLES, Store, folders
+from lossbench.store.folder import SUMMARY_TABLE, TABLES, Store, folders
 from lossbench.store.records import Record
 
-__all__ = ["TABLES", "Record", "Store", "folders"]
+__all__ = ["SUMMARY_TABLE", "TABLES", "Record", "Store", "folders"]

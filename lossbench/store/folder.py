@@ -17,6 +17,7 @@ from lossbench.experiment import Experiment, read, text_of
 from lossbench.schema import HISTORY, RUNS, SUMMARY, TIMINGS, Column, Status
 from lossbench.store import rows, tables
 from lossbench.store.records import (
+    RECORD_SUFFIX,
     TEMPORARY_SUFFIX,
     DamagedRecord,
     Record,
@@ -97,17 +98,17 @@ class Store:
         """
         return self._read(decoded, set_aside)
 
-    def _read(self, reading: Callable[[bytes, Path], _Read], set_aside: bool) -> Iterator[_Read]:
+    def _read(self, reading: Callable[[bytes, str], _Read], set_aside: bool) -> Iterator[_Read]:
         """Yield what ``reading`` makes of every whole record, in the order of their ids."""
         with suppress(FileNotFoundError):
-            for name in sorted(file.name for file in os.scandir(self._records)):
-                path = self._records / name
+            files = sorted(file.path for file in os.scandir(self._records))
+            for path in filter(_is_record, files):
                 try:
-                    if name.endswith(".json"):
-                        yield reading(path.read_bytes(), path)
+                    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs more
+                        yield reading(file.read(), path)
                 except DamagedRecord:
                     if set_aside:
-                        path.replace(f"{path}.damaged")
+                        Path(path).replace(f"{path}.damaged")
 
     def save(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write one record and its arrays; the run counts as done once the record is there."""
@@ -177,6 +178,10 @@ class Store:
         if path.exists():
             return tables.read(path, SUMMARY)
         return summarised(self.runs(), self.history())
+
+
+def _is_record(path: str) -> bool:
+    return path.endswith(RECORD_SUFFIX)
 
 
 def folders(results: Path | None = None) -> list[Path]:

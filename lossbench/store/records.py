@@ -21,6 +21,7 @@ _MIDDLE = b'",\n"record": '
 _TAIL = b"}\n"
 _LAST_FACT = f', "format": {FORMAT_VERSION}}}'.encode()
 _DIGEST_LENGTH = 64
+RECORD_SUFFIX = ".json"
 TEMPORARY_SUFFIX = ".tmp"
 
 
@@ -56,15 +57,15 @@ def encoded(record: Record) -> bytes:
     return b"".join((_HEAD, hashlib.sha256(body).hexdigest().encode(), _MIDDLE, body, _TAIL))
 
 
-def decoded(raw: bytes, path: Path) -> Record:
+def decoded(raw: bytes, path: str) -> Record:
     """Return the record in ``raw``; ``DamagedRecord`` if it is not whole or not from ``path``."""
     facts = json.loads(_body(raw, path))
-    if facts.get("run_id") != path.stem:
-        raise DamagedRecord("the record belongs to another run", where=str(path))
+    if facts.get("run_id") != run_id_of(path):
+        raise DamagedRecord("the record belongs to another run", where=path)
     if facts.get("format") != FORMAT_VERSION:
         raise ResultsError(
             "the record has a format that this version does not know",
-            where=str(path),
+            where=path,
             expected=f"format {FORMAT_VERSION}",
             received=f"format {facts.get('format')}",
             remedy="use the version of lossbench that wrote it",
@@ -72,24 +73,30 @@ def decoded(raw: bytes, path: Path) -> Record:
     return Record(**facts)
 
 
-def id_and_status(raw: bytes, path: Path) -> tuple[str, Status]:
+def id_and_status(raw: bytes, path: str) -> tuple[str, Status]:
     """Return the run's id and status as ``decoded`` would, without reading the rest."""
     body = _body(raw, path)
-    start = f'{{"run_id": "{path.stem}", "status": "'.encode()
+    run_id = run_id_of(path)
+    start = f'{{"run_id": "{run_id}", "status": "'.encode()
     if body.startswith(start) and body.endswith(_LAST_FACT):
         status = body[len(start) : body.index(b'"', len(start))].decode()
-        return path.stem, cast(Status, status)
+        return run_id, cast(Status, status)
     record = decoded(raw, path)
     return record.run_id, record.status
 
 
-def _body(raw: bytes, path: Path) -> bytes:
+def run_id_of(path: str) -> str:
+    """Return the id that a record's file is named for."""
+    return path.rpartition("/")[2].removesuffix(RECORD_SUFFIX)
+
+
+def _body(raw: bytes, path: str) -> bytes:
     """Return the JSON of a record whose bytes are those that were written."""
     digest_end = len(_HEAD) + _DIGEST_LENGTH
     body = raw[digest_end + len(_MIDDLE) : -len(_TAIL)]
     digest = hashlib.sha256(body).hexdigest().encode()
     if raw != b"".join((_HEAD, digest, _MIDDLE, body, _TAIL)):
-        raise DamagedRecord("the record is damaged", where=str(path))
+        raise DamagedRecord("the record is damaged", where=path)
     return body
 
 
