@@ -62,7 +62,12 @@ def decoded(raw: bytes, path: Path) -> Record:
     digest = hashlib.sha256(body).hexdigest().encode()
     if raw != b"".join((_HEAD, digest, _MIDDLE, body, _TAIL)):
         raise DamagedRecord("the record is damaged", where=str(path))
-    facts = json.loads(body)
+    try:
+        facts = json.loads(body)
+    except (ValueError, RecursionError):
+        facts = None
+    if not isinstance(facts, dict):
+        raise DamagedRecord("the record holds something else", where=str(path))
     if facts.get("run_id") != path.stem:
         raise DamagedRecord("the record belongs to another run", where=str(path))
     if facts.get("format") != FORMAT_VERSION:
@@ -73,7 +78,10 @@ def decoded(raw: bytes, path: Path) -> Record:
             received=f"format {facts.get('format')}",
             remedy="use the version of lossbench that wrote it",
         )
-    return Record(**facts)
+    try:
+        return Record(**facts)
+    except TypeError:
+        raise DamagedRecord("the record has other facts than a record", where=str(path)) from None
 
 
 def _finite(item: Any) -> Any:
@@ -95,11 +103,15 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            os.fsync(file)
+        finally:
+            os.close(file)
+        os.replace(temporary, path)  # noqa: PTH105 - every step of a write goes through os
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
