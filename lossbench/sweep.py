@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lossbench import data, theory
 from lossbench.conventions import ReconstructionLoss, implied_sigma
 from lossbench.data import Dataset
-from lossbench.errors import ExperimentError, ResultsError
+from lossbench.errors import ExperimentError, ResultsError, RunsFailedError
 from lossbench.experiment import Experiment, RunSettings, extended, stacks
 from lossbench.schema import Status
 from lossbench.store import Record, Store
@@ -116,21 +116,35 @@ def _free(out: Path) -> Path:
 def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> Iterator[Record]:
     """Train what is missing, and yield each record once it is safely written.
 
-    The folder must be locked. Stops early, with the rest left missing, after five stacks in a
-    row in which every run crashed.
+    The folder must be locked. ``RunsFailedError`` after five stacks in a row without one
+    success: the rest is left missing.
     """
     plan.store.freeze(_joined(plan.experiment, plan.store))
     commit = _git_commit()
+    planned = stacks(missing)
+    stack_of = {run: number for number, stack in enumerate(planned) for run in stack.runs}
+    n_left = {number: len(stack.runs) for number, stack in enumerate(planned)}
     n_hopeless = 0
-    for outcomes in engine.outcomes(stacks(missing), lambda stack: plan.images.of(stack.runs[0])):
+    for outcomes in engine.outcomes(planned, lambda stack: plan.images.of(stack.runs[0])):
         for outcome in outcomes:
-            record = record_of(outcome, plan.images.of(outcome.run), commit)
+            run = outcome.run
+            record = record_of(outcome, plan.images.of(run), commit)
             plan.store.save(record, outcome.arrays)
             yield record
-        crashed = all(outcome.status == "crashed" for outcome in outcomes)
-        n_hopeless = n_hopeless + 1 if crashed else 0
-        if n_hopeless == _HOPELESS_STACKS:
-            return
+            if outcome.status == "ok":
+                n_hopeless = 0
+                n_left.pop(stack_of[run], None)  # what has one success is not hopeless
+            elif stack_of[run] in n_left:
+                n_left[stack_of[run]] -= 1
+                n_hopeless += n_left[stack_of[run]] == 0
+        if n_hopeless >= _HOPELESS_STACKS:
+            raise RunsFailedError(
+                f"stopped: {n_hopeless} stacks in a row had not one success",
+                where=str(plan.store.folder),
+                received=f"{run.run_id} {outcome.status}, the last of them",
+                remedy="mend what the lines above tell, then run the same command again: "
+                "what was finished is kept",
+            )
 
 
 @functools.lru_cache(maxsize=64)

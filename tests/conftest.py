@@ -1,8 +1,10 @@
-"""What several test rooms need: one tiny finished sweep, made once."""
+"""What several test rooms need: one tiny finished sweep, made once; the figures of a soak."""
 
+import csv
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,44 @@ def tiny_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     answer = lossbench("sweep", *TINY, "--out", str(folder), folder=folder.parent)
     assert answer.returncode == 0, answer.stderr
     return folder
+
+
+# `make soak` runs the drills that keep the promises at full length, and notes their figures.
+
+SOAK = "LOSSBENCH_SOAK" in os.environ
+_FIGURES = Path(__file__).parent.parent / "results" / "reliability.csv"
+_COLUMNS = ("promise", "trials", "held", "figure", "note")
+_noted: dict[str, dict[str, object]] = {}
+
+
+def trials(quick: int, long: int) -> int:
+    """Return how often a drill is done: a few times in `make test`, often in `make soak`."""
+    return long if SOAK else quick
+
+
+Note = Callable[..., None]
+
+
+@pytest.fixture
+def note() -> Note:
+    """Return what notes a promise: how often it was put to the test, how often it held."""
+
+    def noted(promise: str, n_trials: int, n_held: int, figure: str, remark: str = "") -> None:
+        row = (promise, n_trials, n_held, figure, remark)
+        _noted[promise] = dict(zip(_COLUMNS, row, strict=True))
+
+    return noted
+
+
+def pytest_sessionfinish() -> None:
+    """Write the figures of a soak; those of drills that did not run this time stay."""
+    if not (SOAK and _noted):
+        return
+    rows = {}
+    if _FIGURES.exists():
+        with _FIGURES.open(newline="", encoding="utf-8") as file:
+            rows = {row["promise"]: row for row in csv.DictReader(file)}
+    with _FIGURES.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows((rows | _noted)[name] for name in sorted(rows | _noted))

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import io
 import math
 import os
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from faults import STEPS, FaultyOs
 from rich.console import Console
 from scipy.stats import t
 
@@ -24,7 +26,7 @@ from lossbench.console.summary import summary_tables
 from lossbench.errors import ResultsError
 from lossbench.experiment import RunSettings, read
 from lossbench.schema import HISTORY, METRIC_COLUMNS, RUNS, TIMINGS, Status
-from lossbench.store import TABLES, Record, Store, folders
+from lossbench.store import TABLES, Record, Store, folders, records
 from lossbench.store.records import DamagedRecord, decoded, encoded, id_and_status, write_whole
 from lossbench.store.tables import cell
 from lossbench.store.thresholds import measured_thresholds
@@ -198,45 +200,50 @@ def test_a_record_of_another_version_is_not_called_damaged(store: Store) -> None
 # Whole or not at all.
 
 
-@pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_old_file_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_disk_that_refuses_leaves_a_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, code: int
 ) -> None:
-    """When a write fails, the old bytes stand, no temporary is left, and the error is told."""
+    """Old bytes or new ones stand, no temporary is left, and the error names path and remedy."""
     path = tmp_path / "runs.csv"
     write_whole(path, b"old")
 
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def refuse() -> None:
+        raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
-        patch.setattr(*((os, "fsync") if step == "fsync" else (Path, "replace")), refuse)
-        with pytest.raises(ResultsError, match="No space left on device") as caught:
+        patch.setattr(records, "os", FaultyOs(STEPS.index(step) + 1, refuse))
+        with pytest.raises(ResultsError, match=os.strerror(code)) as caught:
             write_whole(path, b"new")
     assert caught.value.where == str(path)
+    assert "free some space" in caught.value.remedy
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
     write_whole(path, b"new")
     assert path.read_bytes() == b"new"
 
 
-@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("step", STEPS)
 def test_a_write_that_is_killed_leaves_the_old_file_whole(tmp_path: Path, step: str) -> None:
-    """A process that dies between two steps of a write leaves a stray, which the lock sweeps up."""
+    """A process that dies in a step of a write leaves a stray, which the lock sweeps up."""
     store = Store(tmp_path)
     with store.locked(pytest.fail):
         store.save(_record(_runs()[0]), {})
     path = _path(store, _record(_runs()[0]))
     old = path.read_bytes()
-    owner = "os" if step == "fsync" else "Path"
     code = (
-        "import os, sys; from pathlib import Path; from lossbench.store.records import write_whole;"
-        f"{owner}.{step} = lambda *_: os._exit(9);"
-        "write_whole(Path(sys.argv[1]), b'new')"
+        "import os, sys; from pathlib import Path; from lossbench.store import records;"
+        "from faults import STEPS, FaultyOs;"
+        "records.os = FaultyOs(STEPS.index(sys.argv[2]) + 1, lambda: os.kill(os.getpid(), 9));"
+        "records.write_whole(Path(sys.argv[1]), b'new')"
     )
-    assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == 9
+    command = [sys.executable, "-c", code, path, step]
+    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    died = subprocess.run(command, check=False, env=os.environ | {"PYTHONPATH": here})
+    assert died.returncode == -signal.SIGKILL
     assert path.read_bytes() == old
-    assert len(list(path.parent.iterdir())) == 2
+    assert len(list(path.parent.iterdir())) == (1 if step == "open" else 2)
     with store.locked(pytest.fail):
         assert list(path.parent.iterdir()) == [path]
 
@@ -566,6 +573,46 @@ def test_a_holder_that_was_killed_blocks_nobody(tmp_path: Path) -> None:
         assert f"process {holder.pid}" in (tmp_path / ".lock").read_text()
         with Store(tmp_path).locked(pytest.fail):
             assert f"process {os.getpid()}" in (tmp_path / ".lock").read_text()
+
+
+def test_a_waiter_is_never_told_of_a_holder_who_has_gone(tmp_path: Path) -> None:
+    """Whoever lets go takes the name off the door."""
+    with Store(tmp_path).locked(pytest.fail):
+        assert str(os.getpid()) in (tmp_path / ".lock").read_text()
+    assert (tmp_path / ".lock").read_text().strip() == ""
+
+
+@pytest.mark.parametrize("name", ["runs", "logs", ".lock"])
+def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    """A results folder from somebody else cannot have us write elsewhere."""
+    folder, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / name).symlink_to(elsewhere / "file" if name == ".lock" else elsewhere)
+    with pytest.raises(ResultsError, match="link"), Store(folder).locked(pytest.fail):
+        pytest.fail("nothing can be locked there")
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["experiment.toml", "runs.csv", "runs/x.json"])
+def test_a_link_in_the_place_of_a_file_is_replaced_not_followed(tmp_path: Path, name: str) -> None:
+    """What a link leads to keeps its bytes."""
+    (tmp_path / "runs").mkdir()
+    target = tmp_path / "target"
+    target.write_bytes(b"mine")
+    (tmp_path / name).symlink_to(target)
+    write_whole(tmp_path / name, b"new")
+    assert target.read_bytes() == b"mine"
+    assert (tmp_path / name).read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("body", [b"[]", b"7", b"{", b"[" * 100_000, b'{"run_id": "x", "y": 1}'])
+def test_a_record_made_up_by_somebody_is_damaged(body: bytes) -> None:
+    """A right checksum alone makes no record."""
+    digest = hashlib.sha256(body).hexdigest().encode()
+    raw = b'{"sha256": "' + digest + b'",\n"record": ' + body + b"}\n"
+    with pytest.raises(ResultsError):
+        decoded(raw, "x.json")
 
 
 # Measured thresholds.

@@ -8,7 +8,6 @@ import typer
 
 import lossbench
 from lossbench.cli import compare, explain, init, predict, show, sweep
-from lossbench.cli.interrupts import Interrupted
 from lossbench.errors import LossbenchError
 
 app = typer.Typer(
@@ -46,8 +45,8 @@ def _program(
     pass
 
 
-def main() -> None:
-    """Run the program and exit with the code that the design gives the outcome."""
+def run() -> None:
+    """Run one command; tell its error, and exit with the code that the design gives it."""
     try:
         app()
     except LossbenchError as error:
@@ -55,8 +54,6 @@ def main() -> None:
 
         show_error(error)
         sys.exit(error.exit_code)
-    except Interrupted as stop:
-        sys.exit(stop.exit_code)
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away: nobody is left to tell
         sys.exit(1)

@@ -1,8 +1,10 @@
-"""Ctrl-C and the signals that end a process: a word at once, then an orderly end."""
+"""Ctrl-C and the signals that end a process: a word at once, then an orderly end, in time."""
 
 import os
+import select
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -10,10 +12,11 @@ from types import FrameType
 _SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+_PATIENCE_SECONDS = 4.0
 
 
 class Interrupted(BaseException):
-    """The sweep was asked to stop; everything finished is kept."""
+    """The program was asked to stop; everything finished is kept."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
@@ -22,21 +25,49 @@ class Interrupted(BaseException):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn the first signal into ``Interrupted``; a second one ends the process at once."""
+    """Turn the first signal into ``Interrupted``; a second one ends the process at once.
+
+    Python runs a handler only between two of its own steps, and one step may be long. So a
+    thread tells the user, and ends the process if it has not ended itself after four seconds.
+    """
     asked = False
 
     def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal asked
-        if asked:
-            os._exit(128 + number)
-        asked = True
-        sys.stderr.write("\nstopping: finished runs are kept, the same command goes on from here\n")
-        sys.stderr.flush()
-        raise Interrupted(number)
+        if not asked:
+            asked = True
+            raise Interrupted(number)
 
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    threading.Thread(target=_watch, args=(reader,), daemon=True).start()
+    before = {
+        number: signal.signal(number, handle)
+        for number in _SIGNALS
+        if signal.getsignal(number) is not signal.SIG_IGN  # nohup says: go on
+    }
+    wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not asked:  # else the watch goes on until the process has ended
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            os.close(writer)
+
+
+def _watch(reader: int) -> None:
+    """Wait for a signal, tell the user, and end the process at the next one or in time."""
+    if number := _arrived(reader):
+        sys.stderr.write("\nstopping\n")
+        sys.stderr.flush()
+        if select.select([reader], [], [], _PATIENCE_SECONDS)[0]:
+            number = _arrived(reader)
+        os._exit(128 + number)
+    os.close(reader)
+
+
+def _arrived(reader: int) -> int:
+    """Return the number of the next signal, or 0 once nobody sends any more."""
+    return int.from_bytes(os.read(reader, 1))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossbench.cli.interrupts import interruptible
+from lossbench.cli.interrupts import Interrupted
 from lossbench.errors import RunsFailedError
 
 if TYPE_CHECKING:
@@ -153,13 +153,20 @@ def sweep(
     if dry_run:
         progress.show_plan(plan, plan.missing(plan.store.statuses(set_aside=False)))
         return
-    with interruptible(), plan.store.locked(progress.tell_holder):
+    with plan.store.locked(progress.tell_holder):
         statuses = plan.store.statuses()
         missing = plan.missing(statuses)
         progress.show_plan(plan, missing)
-        if missing:
-            _train(plan, missing, workers, scheduler)
-            statuses = plan.store.statuses()
+        try:
+            if missing:
+                _train(plan, missing, workers, scheduler)
+        except Interrupted:
+            screen.tell("finished runs are kept; the same command goes on from here")
+            raise
+        except RunsFailedError:
+            plan.store.rebuild()
+            raise
+        statuses = plan.store.statuses()
         if missing or not plan.store.is_tabulated(statuses):
             plan.store.rebuild()
     progress.show_results(plan.store, as_json=json)
@@ -183,10 +190,13 @@ def _train(
     from lossbench.console import progress  # noqa: PLC0415
     from lossbench.sweep import carry_out  # noqa: PLC0415
 
-    with engine.workers(
-        n_workers or engine.n_cores(), plan.store.folder / "logs", scheduler
-    ) as crew:
-        records = carry_out(plan, crew, missing)
-        failed = [r for r in progress.tracked(records, len(missing)) if r.status != "ok"]
-    if failed:
-        progress.tell_failure(failed[0])
+    failed = None
+    try:
+        with engine.workers(
+            n_workers or engine.n_cores(), plan.store.folder / "logs", scheduler
+        ) as crew:
+            for record in progress.tracked(carry_out(plan, crew, missing), len(missing)):
+                failed = failed or (record if record.status != "ok" else None)
+    finally:
+        if failed:
+            progress.tell_failure(failed)

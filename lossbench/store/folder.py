@@ -51,32 +51,57 @@ class Store:
     @contextmanager
     def locked(self, on_wait: Callable[[str], None]) -> Iterator[None]:
         """Hold the folder; ``on_wait`` is told who holds it before waiting for them."""
-        try:
+        with self._refusals_told():
             self._records.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ResultsError(
-                "the results folder cannot be made",
-                where=str(self.folder),
-                received=error.strerror or str(error),
-                remedy="choose another folder with --out",
-            ) from None
-        lock = filelock.FileLock(self.folder / _LOCK)
+            self._refuse_links()
+            lock = filelock.FileLock(self.folder / _LOCK)
+            try:
+                lock.acquire(blocking=False)
+            except filelock.Timeout:
+                on_wait((self.folder / _LOCK).read_text(encoding="utf-8").strip())
+                lock.acquire()
         try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
-            on_wait((self.folder / _LOCK).read_text(encoding="utf-8").strip())
-            lock.acquire()
-        try:
-            (self.folder / _LOCK).write_text(
-                f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}\n",
-                encoding="utf-8",
-            )
-            for place in (self.folder, self._records):
-                for stray in place.glob(f".*{TEMPORARY_SUFFIX}"):
-                    stray.unlink(missing_ok=True)
+            with self._refusals_told():
+                self._note(f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}")
+                for place in (self.folder, self._records):
+                    for stray in place.glob(f".*{TEMPORARY_SUFFIX}"):
+                        stray.unlink(missing_ok=True)
             yield
         finally:
+            with suppress(OSError):
+                self._note("")  # whoever waits is not told of one who has gone
             lock.release()
+
+    def _note(self, holder: str) -> None:
+        """Write down who holds the folder."""
+        (self.folder / _LOCK).write_text(f"{holder}\n", encoding="utf-8")
+
+    def _refuse_links(self) -> None:
+        """Refuse a folder in which a link would have us write elsewhere."""
+        for name in ("runs", "logs", _LOCK):
+            path = self.folder / name
+            if path.is_symlink():
+                raise ResultsError(
+                    "the results folder holds a link, and what is written would land elsewhere",
+                    where=str(path),
+                    expected="a folder or a file of its own",
+                    received=f"a link to {path.readlink()}",
+                    remedy="remove the link; the results folder itself may be one",
+                )
+
+    @contextmanager
+    def _refusals_told(self) -> Iterator[None]:
+        """Tell what the disk refuses, with the path that it refuses."""
+        try:
+            yield
+        except OSError as error:
+            raise ResultsError(
+                "the results folder cannot be used",
+                where=str(error.filename or self.folder),
+                received=error.strerror or str(error),
+                remedy="free some space or mend the permissions, or choose another folder with "
+                "--out",
+            ) from None
 
     def frozen(self) -> Experiment | None:
         """Return the folder's own experiment, with the hashes of its data, if it has one."""
@@ -103,12 +128,14 @@ class Store:
         with suppress(FileNotFoundError):
             files = sorted(file.path for file in os.scandir(self._records))
             for path in filter(_is_record, files):
+                with self._refusals_told(), open(path, "rb", buffering=0) as file:  # noqa: PTH123
+                    raw = file.read()  # a Path a record would cost as much as reading it
                 try:
-                    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs more
-                        yield reading(file.read(), path)
+                    yield reading(raw, path)
                 except DamagedRecord:
                     if set_aside:
-                        Path(path).replace(f"{path}.damaged")
+                        with self._refusals_told():
+                            Path(path).replace(f"{path}.damaged")
 
     def save(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write one record and its arrays; the run counts as done once the record is there."""

@@ -59,7 +59,12 @@ def encoded(record: Record) -> bytes:
 
 def decoded(raw: bytes, path: str) -> Record:
     """Return the record in ``raw``; ``DamagedRecord`` if it is not whole or not from ``path``."""
-    facts = json.loads(_body(raw, path))
+    try:
+        facts = json.loads(_body(raw, path))
+    except (ValueError, RecursionError):
+        facts = None
+    if not isinstance(facts, dict):
+        raise DamagedRecord("the record holds something else", where=path)
     if facts.get("run_id") != run_id_of(path):
         raise DamagedRecord("the record belongs to another run", where=path)
     if facts.get("format") != FORMAT_VERSION:
@@ -70,7 +75,10 @@ def decoded(raw: bytes, path: str) -> Record:
             received=f"format {facts.get('format')}",
             remedy="use the version of lossbench that wrote it",
         )
-    return Record(**facts)
+    try:
+        return Record(**facts)
+    except TypeError:
+        raise DamagedRecord("the record has other facts than a record", where=path) from None
 
 
 def id_and_status(raw: bytes, path: str) -> tuple[str, Status]:
@@ -119,11 +127,15 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            os.fsync(file)
+        finally:
+            os.close(file)
+        os.replace(temporary, path)  # noqa: PTH105 - every step of a write goes through os
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -1,0 +1,151 @@
+"""lossbench with a training that is a function of the settings, and that fails as it is told.
+
+As a script this is the command line with real workers, a real store and real signals; only
+``lossbench.nn.train`` is another: it needs no TensorFlow and no time. The workers import this
+script again and so have the same training. ``LOSSBENCH_DRILL`` holds a ``Drill`` as JSON.
+"""
+
+import json
+import math
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from faults import FaultyOs
+
+from lossbench.experiment import RunSettings
+
+VARIABLE = "LOSSBENCH_DRILL"
+
+
+@dataclass(frozen=True)
+class Drill:
+    """What goes wrong, and what is noted.
+
+    ``log`` gets a line with its id for every run that begins; a run takes ``seconds``;
+    ``faults`` maps seeds to ``nan``, ``raise``, ``fault``, ``exit``, ``kill`` or ``hang``;
+    ``killed_step`` is the step of a write at which the whole process group is killed, and
+    ``steps`` a file that gets their names; ``grace`` is how long a hang is waited for.
+    """
+
+    log: str = ""
+    seconds: float = 0.0
+    faults: dict[str, str] = field(default_factory=dict)
+    killed_step: int = 0
+    steps: str = ""
+    grace: float = 0.5
+    broken: bool = False
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a process that drills so."""
+        here = str(Path(__file__).parent)
+        return os.environ | {
+            VARIABLE: json.dumps(asdict(self)),
+            "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]),
+        }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What ``lossbench.nn.train`` returns for a run."""
+
+    metrics: dict[str, float | int | bool]
+    history: dict[str, list[float | int]]
+    originals: np.ndarray
+    reconstructions: np.ndarray
+    latent_means: np.ndarray
+
+
+class OutOfTime(Exception):  # noqa: N818 - as in lossbench.nn.train
+    """The stack took longer than the time limit of its runs allows."""
+
+
+def drilled() -> Drill:
+    """Return the drill of this process."""
+    return Drill(**json.loads(os.environ.get(VARIABLE, "{}")))
+
+
+def train_stack(
+    runs: Sequence[RunSettings], _width: int, _train: np.ndarray, _test: np.ndarray
+) -> list[Trained]:
+    """Stand in for training: numbers that follow from each run's id."""
+    drill = drilled()
+    if drill.log:
+        with Path(drill.log).open("a", encoding="utf-8") as log:
+            log.write("".join(f"{run.run_id}\n" for run in runs))
+    time.sleep(drill.seconds * len(runs))
+    for run in runs:
+        if (fault := drill.faults.get(str(run.seed), "")) not in ("", "nan"):
+            _fail(fault, run)
+    return [_trained(run, drill.faults.get(str(run.seed)) == "nan") for run in runs]
+
+
+def _fail(fault: str, run: RunSettings) -> None:
+    print(f"last words of seed {run.seed}", file=sys.stderr, flush=True)
+    if fault == "raise":
+        raise ValueError(f"last words of seed {run.seed}")
+    if fault == "exit":
+        os._exit(7)
+    if fault == "hang":
+        time.sleep(3600)
+    os.kill(os.getpid(), signal.SIGSEGV if fault == "fault" else signal.SIGKILL)
+
+
+def _trained(run: RunSettings, is_nan: bool) -> Trained:
+    number = random.Random(run.run_id).random  # noqa: S311 - nothing is kept secret
+    names = ("elbo", "reconstruction", "kl", "bits_per_dim", "elbo_best_sigma", "objective")
+    metrics: dict[str, Any] = {
+        name: math.nan if is_nan else number()
+        for name in (*names, "train_elbo", "train_reconstruction", "train_kl")
+    }
+    history: dict[str, list[Any]] = {"epoch": [1, 2], "active_units": [1, 2]}
+    history |= {name: [number(), number()] for name in ("elbo", "reconstruction", "kl")}
+    image = np.full((8, run.d), number(), np.float32)
+    return Trained(
+        metrics=metrics | {"active_units": 2, "collapsed": False},
+        history=history | {"objective": [number(), number()]},
+        originals=image,
+        reconstructions=image,
+        latent_means=np.full((360, run.k), number(), np.float32),
+    )
+
+
+def training() -> ModuleType:
+    """Return what stands in for ``lossbench.nn.train``."""
+    module = ModuleType("lossbench.nn.train")
+    module.__dict__.update(train_stack=train_stack, Trained=Trained, OutOfTime=OutOfTime)
+    return module
+
+
+def _kill_group() -> None:
+    os.killpg(0, signal.SIGKILL)
+
+
+def _main() -> None:
+    from lossbench import cli, engine  # noqa: PLC0415 - the workers need neither
+    from lossbench.store import records  # noqa: PLC0415
+
+    drill = drilled()
+    engine.dispatch._GRACE_SECONDS = drill.grace
+    records.os = disk = FaultyOs(drill.killed_step, _kill_group)
+    try:
+        cli.main()
+    finally:
+        if drill.steps:
+            Path(drill.steps).write_text("\n".join(disk.steps), encoding="utf-8")
+
+
+if __name__ in ("__main__", "__mp_main__") and not drilled().broken:
+    sys.modules["lossbench.nn.train"] = training()
+elif __name__ == "__mp_main__":
+    sys.modules["lossbench.nn.train"] = None  # its import fails
+if __name__ == "__main__":
+    _main()

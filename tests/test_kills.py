@@ -1,0 +1,345 @@
+"""Kills and signals: a sweep with real workers loses nothing, repeats nothing, leaves nothing.
+
+The training is the drill's: a function of the settings, so that moments are many.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Note, lossbench, trials
+from drill import Drill
+from test_sweep import all_gone, left_over
+
+from lossbench.store import TABLES, Store
+
+GRID = (
+    *("--d", "16", "--k", "1,2,3,4,5,6", "--hidden", "8", "--epochs", "2", "--beta", "1"),
+    *("--reconstruction-loss", "bce", "--seeds", "3"),
+)
+N_RUNS = 36
+DRILL = Path(__file__).with_name("drill.py")
+
+
+def started(
+    folder: Path, drill: Drill, *options: str, grid: tuple[str, ...] = GRID
+) -> subprocess.Popen[str]:
+    """Start a drilled sweep in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, DRILL, "sweep", *grid, *options],
+        cwd=folder,
+        env=drill.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finished(
+    folder: Path, drill: Drill, *options: str, grid: tuple[str, ...] = GRID
+) -> tuple[int, str]:
+    """Run a drilled sweep to its end; return its exit code and its messages."""
+    sweep = started(folder, drill, *options, grid=grid)
+    told = sweep.communicate(timeout=120)[1]
+    assert all_gone(sweep.pid, 10)
+    return sweep.returncode, told
+
+
+def tables(folder: Path) -> list[bytes]:
+    """Return the tables that must not depend on what happened on the way."""
+    return [(folder / name).read_bytes() for name in TABLES]
+
+
+def ids(folder: Path) -> set[str]:
+    """Return the runs that have a record, torn or not."""
+    return {path.stem for path in folder.glob("runs/*.json")}
+
+
+def noted(log: Path) -> list[str]:
+    """Return what was trained since this was last asked."""
+    names = log.read_text(encoding="utf-8").split() if log.exists() else []
+    log.unlink(missing_ok=True)
+    return names
+
+
+@pytest.fixture
+def unbroken(tmp_path: Path) -> tuple[list[bytes], int, float]:
+    """Return the tables of an unbroken sweep, its steps of writing and its seconds."""
+    begun = time.monotonic()
+    drill = Drill(seconds=0.01, steps=str(tmp_path / "steps"))
+    code, told = finished(tmp_path, drill, "--out", "whole")
+    assert code == 0, told
+    seconds = time.monotonic() - begun
+    return tables(tmp_path / "whole"), len((tmp_path / "steps").read_text().split()), seconds
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_to_kills(
+    tmp_path: Path, unbroken: tuple[list[bytes], int, float], note: Note
+) -> None:
+    """Kill -9 of the group at random moments and in random steps of a write; the same command."""
+    whole, n_steps, seconds = unbroken
+    rng = random.Random(1)  # noqa: S311 - nothing is kept secret
+    n_kills, killed = trials(8, 200), Counter[str]()
+    n_lost = n_torn = n_repeated = n_tables = n_chains = 0
+    log = tmp_path / "log"
+    while sum(killed.values()) < n_kills:
+        n_chains += 1
+        out = f"killed-{n_chains}"
+        folder, workers = tmp_path / out, str(1 + n_chains % 2)
+        ended = False
+        while not ended:
+            before = ids(folder)
+            way = "none" if sum(killed.values()) >= n_kills else rng.choice(["moment", "step"])
+            step = rng.randint(1, n_steps) if way == "step" else 0
+            drill = Drill(log=str(log), seconds=0.01, killed_step=step)
+            sweep = started(tmp_path, drill, "--out", out, "--workers", workers)
+            try:
+                sweep.communicate(timeout=rng.uniform(0, seconds) if way == "moment" else 120)
+            except subprocess.TimeoutExpired:
+                os.killpg(sweep.pid, signal.SIGKILL)
+                sweep.communicate()
+            assert all_gone(sweep.pid, 10)
+            ended = sweep.returncode == 0
+            killed[way] += not ended
+            again = noted(log)
+            n_repeated += len(before.intersection(again)) + len(again) - len(set(again))
+            n_lost += len(before - ids(folder))
+            n_torn += len(ids(folder)) - len(Store(folder).statuses()) if folder.exists() else 0
+            n_repeated += ended and set(again) != ids(folder) - before
+        n_tables += tables(folder) == whole and len(ids(folder)) == N_RUNS
+    note(
+        "no completed run is lost",
+        n_kills,
+        n_kills - n_lost - n_torn,
+        f"{n_lost} lost, {n_torn} torn, {n_repeated} trained again",
+        f"kill -9 of the group, {killed['moment']} at random moments, {killed['step']} in a step "
+        "of a write; the same command again",
+    )
+    note("resuming is exact", n_chains, n_tables, "byte-identical tables", "1 and 2 workers")
+    note("nothing done is redone", n_kills, n_kills - n_repeated, "trained: exactly the missing")
+    assert (n_lost, n_torn, n_repeated, n_tables) == (0, 0, 0, n_chains)
+
+
+@contextmanager
+def running(
+    folder: Path, drill: Drill, *options: str, grid: tuple[str, ...] = GRID
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a drilled sweep, and end it whatever happens."""
+    sweep = started(folder, drill, *options, grid=grid)
+    try:
+        yield sweep
+    finally:
+        for process in left_over(sweep.pid):
+            process.kill()
+        sweep.communicate()
+
+
+def first_word(sweep: subprocess.Popen[str]) -> None:
+    """Wait until the sweep says that it stops."""
+    assert sweep.stderr is not None
+    while (line := sweep.stderr.readline()) != "stopping\n":
+        assert line, "it ended without a word"
+
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.mark.slow
+def test_signals_at_any_moment(
+    tmp_path: Path, unbroken: tuple[list[bytes], int, float], note: Note
+) -> None:
+    """A word at once, the end in time with the right code, no process left, no traceback."""
+    whole, _, seconds = unbroken
+    rng = random.Random(2)  # noqa: S311 - nothing is kept secret
+    n_trials, broken, words, ends = trials(6, 50), [], [0.0], [0.0]
+    while n_trials > len(words) - 1:
+        number = list(CODES)[len(words) % 3]
+        twice, group = rng.random() < 0.3, rng.random() < 0.5
+        out = tmp_path / "stopped"
+        moment = rng.uniform(0.15, seconds * 0.9)
+        with running(tmp_path, Drill(seconds=0.01), "--out", str(out)) as sweep:
+            time.sleep(moment)
+            if sweep.poll() is not None:
+                for path in (*out.glob("runs/*"), *out.glob("*.csv")):
+                    path.unlink()
+                continue
+            begun = time.monotonic()
+            (os.killpg if group else os.kill)(sweep.pid, number)
+            first_word(sweep)
+            words.append(time.monotonic() - begun)
+            if twice:
+                os.kill(sweep.pid, number)
+            _, rest = sweep.communicate(timeout=30)
+            ends.append(time.monotonic() - begun)
+            good = sweep.returncode == CODES[number] and "Traceback" not in rest
+            good &= all_gone(sweep.pid, 5) and ends[-1] < 5 and words[-1] < trials(2, 1)
+            broken += [] if good else [(number, moment, twice, group, sweep.returncode, rest)]
+    code, told = finished(tmp_path, Drill(), "--out", "stopped")
+    late = sum(word > 0.3 for word in words)
+    note(
+        "Ctrl-C, SIGTERM and SIGHUP",
+        n_trials,
+        n_trials - len(broken),
+        f"first word after at most {max(words):.2f} s ({late} after more than 0.3 s), "
+        f"end after at most {max(ends):.1f} s",
+        "at random moments, once and twice, to the parent and to the group; exit 130, 143, 129",
+    )
+    assert broken == []
+    assert code == 0, told
+    assert tables(tmp_path / "stopped") == whole
+
+
+@pytest.mark.slow
+def test_no_worker_outlives_its_parent(tmp_path: Path, note: Note) -> None:
+    """Kill -9 of the parent alone, while workers train, hang or are starting."""
+    n_trials, longest, n_held = trials(2, 20), 0.0, 0
+    rng = random.Random(3)  # noqa: S311 - nothing is kept secret
+    for number in range(n_trials):
+        drill = Drill(seconds=0.2, faults={"1": "hang"} if number % 2 else {}, grace=60)
+        with running(tmp_path, drill, "--out", f"orphaned-{number}") as sweep:
+            time.sleep(rng.uniform(1.5, 4))
+            begun = time.monotonic()
+            os.kill(sweep.pid, signal.SIGKILL)
+            sweep.wait()
+            n_held += all_gone(sweep.pid, 5)
+            longest = max(longest, time.monotonic() - begun)
+    note("the parent dies", n_trials, n_held, f"no process after at most {longest:.2f} s")
+    assert n_held == n_trials
+
+
+@pytest.mark.slow
+def test_four_sweeps_on_one_folder(
+    tmp_path: Path, unbroken: tuple[list[bytes], int, float], note: Note
+) -> None:
+    """One trains, the others say for whom they wait and find nothing to do; a dead holder too."""
+    whole, _, _ = unbroken
+    n_trials, broken = trials(1, 25), []
+    for number in range(n_trials):
+        log, out = tmp_path / "log", f"shared-{number}"
+        drill = Drill(log=str(log), seconds=0.01)
+        sweeps = [started(tmp_path, drill, "--out", out) for _ in range(4)]
+        killed = number % 2 == 0
+        if killed:
+            deadline = time.monotonic() + 60
+            while not ids(tmp_path / out) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            holder = int((tmp_path / out / ".lock").read_text().split()[-1])
+            os.killpg(holder, signal.SIGKILL)
+        answers = [sweep.communicate(timeout=300)[1] for sweep in sweeps]
+        codes = Counter(sweep.returncode for sweep in sweeps)
+        good = codes == ({0: 3, -9: 1} if killed else {0: 4})
+        n_told = sum("waiting: the results folder is in use by" in told for told in answers)
+        n_idle = sum(f"{N_RUNS} runs, {N_RUNS} done\n" in told for told in answers)
+        good &= n_told >= 3 - killed and n_idle == (2 if killed else 3)
+        again = Counter(noted(log))
+        good &= len(again) == N_RUNS and (killed or set(again.values()) == {1})
+        good &= tables(tmp_path / out) == whole
+        broken += [] if good else [(number, codes, n_told, n_idle, again.most_common(2))]
+    note(
+        "two sweeps, one folder",
+        n_trials,
+        n_trials - len(broken),
+        "4 processes; every run trained once, equal tables",
+        "in every other trial the first holder is killed",
+    )
+    assert broken == []
+
+
+@pytest.mark.slow
+def test_one_bad_run_costs_one_run(tmp_path: Path, note: Note) -> None:
+    """Of 20: a NaN, an exception, a fault, an exit, an out-of-memory kill and a hang; 14 are ok."""
+    faults = {"2": "nan", "5": "raise", "8": "fault", "11": "exit", "14": "kill", "17": "hang"}
+    grid = (
+        *("--d", "16", "--k", "2", "--hidden", "8", "--epochs", "2", "--beta", "1"),
+        *("--loss", "docs", "--reconstruction-loss", "bce", "--seeds", "20", "--time-limit", "0.2"),
+    )
+    n_trials, broken = trials(1, 5), []
+    for number in range(n_trials):
+        out = tmp_path / f"bad-{number}"
+        code, told = finished(tmp_path, Drill(faults=faults), "--out", str(out), grid=grid)
+        found = {record.settings["seed"]: record for record in Store(out).records()}
+        statuses = {str(seed): record.status for seed, record in found.items()}
+        failed = {seed: status for seed, status in statuses.items() if status != "ok"}
+        good = failed == dict.fromkeys(faults, "crashed") | {"2": "nan", "17": "timeout"}
+        good &= len(found) == 20 and code == 3 and "6 of 20 runs failed" in told
+        for seed in (5, 8, 11, 14, 17):
+            good &= f"last words of seed {seed}" in found[seed].message
+        shapes = sorted(Store(out).runs()["status"])
+        good &= shapes.count("ok") == 14
+        broken += [] if good else [(code, failed, {s: found[int(s)].message for s in failed}, told)]
+    note(
+        "one bad run is one bad run",
+        n_trials,
+        n_trials - len(broken),
+        "14 ok, 1 nan, 4 crashed, 1 timeout, each with its last lines",
+        "a NaN, an exception, SIGSEGV, os._exit, SIGKILL as of the kernel out of memory, a hang",
+    )
+    assert broken == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["raise", "nan"])
+def test_a_broken_set_up_stops(tmp_path: Path, note: Note, fault: str) -> None:
+    """After five stacks in a row without one success: exit 3, why, tables of what there is."""
+    faults = {str(seed): fault for seed in range(8)}
+    grid = (*GRID[:3], "1,2,3,4,5,6,7,8,9,10", *GRID[4:-1], "4")
+    code, told = finished(tmp_path, Drill(faults=faults), "--out", "broken", grid=grid)
+    n_failed = len(Store(tmp_path / "broken").runs())
+    held = code == 3 and "stopped: 5 stacks in a row had not one success" in told
+    held &= 5 * 8 <= n_failed <= 7 * 8 and ("last words" in told or fault == "nan")
+    note(f"a broken set-up stops ({fault})", 1, int(held), f"{n_failed} of 80 runs tried", "exit 3")
+    assert held, told
+
+
+@pytest.mark.slow
+def test_one_success_in_a_stack_is_hope(tmp_path: Path) -> None:
+    """Stacks of which a member fails do not stop a sweep, however many there are."""
+    grid = (*GRID[:3], "1,2,3,4,5,6,7", *GRID[4:-1], "3")
+    faults = {"0": "raise", "2": "raise"}
+    code, told = finished(tmp_path, Drill(faults=faults), "--out", "half", grid=grid)
+    assert code == 3
+    assert "28 of 42 runs failed" in told
+    assert len(Store(tmp_path / "half").runs()) == 42
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_start_are_told(tmp_path: Path) -> None:
+    """Without a framework to train with: exit 3, the log's last line, no traceback."""
+    code, told = finished(tmp_path, Drill(broken=True), "--out", "none")
+    assert code == 3, told
+    assert "Traceback" not in told.partition("error:")[2]
+    assert "lossbench.nn.train" in told
+
+
+@pytest.mark.slow
+def test_real_training_resumes_exactly(tmp_path: Path, tiny_results: Path, note: Note) -> None:
+    """Killed once its first record is there, the real sweep gives the same bytes."""
+    n_trials, n_held = trials(1, 5), 0
+    for number in range(n_trials):
+        out = tmp_path / f"real-{number}"
+        with subprocess.Popen(
+            [sys.executable, "-m", "lossbench", "sweep", *TINY, "--out", out],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as sweep:
+            deadline = time.monotonic() + 60
+            while len(ids(out)) < 1 + number % 3 and time.monotonic() < deadline:
+                time.sleep(0.001)
+            os.killpg(sweep.pid, signal.SIGKILL)
+        workers = str(1 + number % 2)
+        answer = lossbench("sweep", *TINY, "--out", str(out), "--workers", workers, folder=tmp_path)
+        n_held += answer.returncode == 0 and tables(out) == tables(tiny_results)
+    note("resuming is exact, with TensorFlow", n_trials, n_held, "byte-identical tables")
+    assert n_held == n_trials

@@ -1,0 +1,270 @@
+"""Every write step may fail, at any moment: files are whole, and the next sweep goes on."""
+
+import errno
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import Note, trials
+from drill import Drill, training
+from faults import STEPS, FaultyOs, Killed
+
+from lossbench import engine, worker
+from lossbench.cli import main
+from lossbench.store import TABLES, Store, records
+from lossbench.store.records import decoded
+
+GRID = (
+    *("--d", "16", "--k", "1,2", "--hidden", "8", "--epochs", "2", "--beta", "1"),
+    *("--loss", "docs", "--reconstruction-loss", "bce", "--seeds", "2"),
+)
+N_RUNS = 4
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
+
+
+class _Inline:
+    """An engine that trains in this process."""
+
+    def outcomes(self, waiting: object, data: Callable[..., object]) -> Iterator[object]:
+        """Yield the outcomes of each stack."""
+        for stack in waiting:
+            images = data(stack)
+            yield worker.train(stack, images.train, images.test)
+
+
+@pytest.fixture(autouse=True)
+def _drilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train in this process, in no time, and note what is trained."""
+
+    @contextmanager
+    def workers(*_: object) -> Iterator[_Inline]:
+        yield _Inline()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(engine, "workers", workers)
+    monkeypatch.setitem(sys.modules, "lossbench.nn.train", training())
+    for name, text in Drill(log=str(tmp_path / "log")).environment().items():
+        monkeypatch.setenv(name, text)
+
+
+def sweep(monkeypatch: pytest.MonkeyPatch, folder: str, *more: str) -> int:
+    """Run the command in this process; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["lossbench", "sweep", *GRID, "--out", folder, *more])
+    try:
+        main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def trained() -> list[str]:
+    """Return the runs that were trained since this was last asked."""
+    log = Path("log")
+    names = log.read_text(encoding="utf-8").split() if log.exists() else []
+    log.unlink(missing_ok=True)
+    return names
+
+
+def torn(folder: Path) -> list[Path]:
+    """Return the visible files that are not whole."""
+    whole = Path("whole")
+    found = []
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        if path.name.startswith("."):
+            continue
+        if path.suffix == ".json":
+            if decoded(path.read_bytes(), str(path)).run_id != path.stem:
+                found.append(path)
+        elif path.suffix == ".csv" and path.name not in TABLES:
+            continue
+        elif path.read_bytes() != (whole / path.relative_to(folder)).read_bytes():
+            found.append(path)
+    return found
+
+
+def tables(folder: Path) -> list[bytes]:
+    """Return the tables that must not depend on what happened on the way."""
+    return [(folder / name).read_bytes() for name in TABLES]
+
+
+def faulty_sweep(
+    monkeypatch: pytest.MonkeyPatch, folder: str, number: int, fault: Callable[[], None]
+) -> int | None:
+    """Sweep with a fault in one step; return the exit code, or None for a kill."""
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "os", FaultyOs(number, fault))
+        try:
+            return sweep(patch, folder)
+        except Killed:
+            return None
+
+
+def refusal(code: int) -> Callable[[], None]:
+    """Return a fault: what the disk refuses."""
+
+    def refuse() -> None:
+        raise OSError(code, os.strerror(code))
+
+    return refuse
+
+
+def kill() -> None:
+    """End a write as ``kill -9`` does."""
+    raise Killed
+
+
+def n_steps(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Make the unbroken sweep; return how many steps of a write it has."""
+    disk = FaultyOs()
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "os", disk)
+        assert sweep(patch, "whole") == 0
+    assert set(disk.steps) == set(STEPS)
+    assert len(trained()) == N_RUNS
+    return len(disk.steps)
+
+
+def test_any_step_of_a_write_may_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], note: Note
+) -> None:
+    """Each open, write, fsync and rename of a sweep, refused or killed: nothing is torn or lost."""
+    n, n_trials, broken = n_steps(monkeypatch), 0, []
+    capsys.readouterr()
+    faults = {"killed": kill} | {os.strerror(code): refusal(code) for code in ERRORS}
+    for number in range(1, n + 1):
+        for name, fault in list(faults.items())[:: 1 if trials(0, 1) else 1 + number % 3]:
+            folder = f"{number}-{name}".replace(" ", "-")
+            code = faulty_sweep(monkeypatch, folder, number, fault)
+            told = capsys.readouterr().err
+            kept = set(Store(Path(folder)).statuses(set_aside=False))
+            once = sorted(trained())
+            good = code == (None if name == "killed" else 2) and torn(Path(folder)) == []
+            if name != "killed":
+                good &= name in told and "run the same command again" in told and folder in told
+                good &= not list(Path(folder).rglob("*.tmp"))
+            good &= sweep(monkeypatch, folder) == 0 and tables(Path(folder)) == tables(
+                Path("whole")
+            )
+            again = trained()
+            good &= len(again) == len(set(again)) and kept.isdisjoint(again)
+            good &= len(kept) + len(again) == N_RUNS and set(once) | set(again) >= kept
+            good &= not list(Path(folder).rglob("*.tmp"))
+            n_trials += 1
+            broken += [] if good else [(folder, told)]
+            capsys.readouterr()
+    note(
+        "every write step may fail",
+        n_trials,
+        n_trials - len(broken),
+        f"{n} steps of a sweep of {N_RUNS} runs: killed, ENOSPC, EIO, EACCES at each",
+    )
+    assert broken == []
+
+
+def test_a_fault_that_tears_a_file_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of torn files can fail."""
+    n_steps(monkeypatch)
+    assert torn(Path("whole")) == []
+    table = Path("torn/runs.csv")
+    table.parent.mkdir()
+    table.write_bytes(Path("whole/runs.csv").read_bytes()[:-9])
+    assert torn(Path("torn")) == [table]
+
+
+def test_damage_to_a_record_costs_one_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], note: Note
+) -> None:
+    """A flipped byte, a cut, an empty file: set aside, that run alone redone, tables as before."""
+    n_steps(monkeypatch)
+    before = tables(Path("whole"))
+    rng = random.Random(0)  # noqa: S311 - nothing is kept secret
+    paths = sorted(Path("whole/runs").glob("*.json"))
+    n_each, broken = trials(12, 200), []
+    for kind in ("flip", "cut", "empty", "swap"):
+        for number in range(n_each if kind in ("flip", "cut") else 1):
+            path, other = rng.sample(paths, 2)
+            raw, hurt = path.read_bytes(), {path.stem}
+            place = rng.randrange(len(raw))
+            if kind == "flip":
+                flipped = raw[place] ^ (1 << rng.randrange(8))
+                path.write_bytes(raw[:place] + bytes([flipped]) + raw[place + 1 :])
+            elif kind == "swap":
+                hurt.add(other.stem)
+                path.write_bytes(other.read_bytes())
+                other.write_bytes(raw)
+            else:
+                path.write_bytes(raw[:place] if kind == "cut" else b"")
+            good = sweep(monkeypatch, "whole") == 0 and set(trained()) == hurt
+            aside = {p.name.partition(".json")[0] for p in Path("whole/runs").glob("*.damaged")}
+            good &= aside == hurt and tables(Path("whole")) == before
+            broken += [] if good else [(kind, number, place, path.name)]
+            for damaged in Path("whole/runs").glob("*.damaged"):
+                damaged.unlink()
+            capsys.readouterr()
+    n_trials = 2 * n_each + 2
+    note(
+        "damage is noticed",
+        n_trials,
+        n_trials - len(broken),
+        f"{n_each} flipped bytes, {n_each} cuts, an empty file, two records swapped",
+    )
+    assert broken == []
+
+
+@contextmanager
+def small_disk(place: Path) -> Iterator[Callable[[], None]]:
+    """Make a disk of 48 kB at ``place``, where one may; yields what makes it large.
+
+    Where mounting is not allowed, no file of this process may pass 8 bytes instead.
+    """
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(place)]
+    if shutil.which("mount") and subprocess.run(mount, check=False).returncode == 0:
+        larger = ["mount", "-o", "remount,size=16m", str(place)]
+        try:
+            yield lambda: subprocess.run(larger, check=True) and None
+        finally:
+            subprocess.run(["umount", place], check=True)  # noqa: S607
+        return
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, before[1]))
+
+    def lift() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    try:
+        yield lift
+    finally:
+        lift()
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_disk_that_is_really_full(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], note: Note
+) -> None:
+    """The sweep ends with exit 2, the path and a remedy; with more room it goes on."""
+    n_steps(monkeypatch)
+    with small_disk(Path("disk")) as enlarge:
+        capsys.readouterr()
+        code = sweep(monkeypatch, "disk/results")
+        told = capsys.readouterr().err
+        kept = set(Store(Path("disk/results")).statuses())
+        trained()
+        enlarge()
+        assert sweep(monkeypatch, "disk/results") == 0
+        redone = trained()
+        held = code == 2 and "disk/results" in told and "free some space" in told
+        held &= tables(Path("disk/results")) == tables(Path("whole"))
+        held &= len(kept) + len(redone) == N_RUNS and kept.isdisjoint(redone)
+    figure = f"{len(kept)} of {N_RUNS} runs fitted, the rest was trained with more room"
+    note("a full disk is told and survived", 1, int(held), figure, "a tmpfs of 48 kB")
+    assert held, told
