@@ -20,7 +20,7 @@ from lossbench.schema import Status
 if TYPE_CHECKING:
     from lossbench.nn.train import Trained
 
-_PROVENANCE_PACKAGES = ("lossbench", "tensorflow", "keras", "numpy")
+_PACKAGES = ("lossbench", "tensorflow", "keras", "numpy")
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ def _measured(run: RunSettings, result: "Trained", timing: dict[str, Any]) -> Ou
     )
 
 
+def versions() -> dict[str, str]:
+    """Return the versions that decide what a run's bytes are, Python's among them."""
+    packages = {package: version(package) for package in _PACKAGES}
+    return {"python": platform.python_version(), **packages}
+
+
 def _provenance() -> dict[str, Any]:
-    versions = {package: version(package) for package in _PROVENANCE_PACKAGES}
-    return {
-        "python": platform.python_version(),
-        **versions,
-        "processor": _processor(),
-        "threads": 1,
-    }
+    return {**versions(), "processor": _processor(), "threads": 1}
 
 
 def _processor() -> str:

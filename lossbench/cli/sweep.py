@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossbench.cli.interrupts import Interrupted
-from lossbench.errors import RunsFailedError
+from lossbench.errors import RunsFailedError, UsageError
 
 if TYPE_CHECKING:
     from lossbench.experiment import RunSettings
@@ -103,6 +103,10 @@ def sweep(
         str | None,
         typer.Option(help="Address of a Dask scheduler.", rich_help_panel=_EXECUTION),
     ] = None,
+    scheduler_file: Annotated[
+        Path | None,
+        typer.Option(help="File that a Dask scheduler wrote.", rich_help_panel=_EXECUTION),
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option(help="Train `nan` runs again, too.", rich_help_panel=_EXECUTION)
     ] = False,
@@ -149,6 +153,7 @@ def sweep(
     overrides = {name: text for name, text in options.items() if text is not None}
     asked = experiments.read(experiment, overrides)
     folder = out or Path("results") / asked.name
+    address = _scheduler_address(scheduler, scheduler_file)
     plan = sweeps.plan(asked, folder, data_dir, retry_failed=retry_failed)
     if dry_run:
         progress.show_plan(plan, plan.missing(plan.store.statuses(set_aside=False)))
@@ -159,7 +164,7 @@ def sweep(
         progress.show_plan(plan, missing)
         try:
             if missing:
-                _train(plan, missing, workers, scheduler)
+                _train(plan, missing, workers, address)
         except Interrupted:
             screen.tell("finished runs are kept; the same command goes on from here")
             raise
@@ -182,8 +187,21 @@ def sweep(
         )
 
 
+def _scheduler_address(scheduler: str | None, scheduler_file: Path | None) -> str:
+    """Return the address of the scheduler that is asked for, or an empty string."""
+    if scheduler_file is None:
+        return scheduler or ""
+    from lossbench import engine  # noqa: PLC0415
+
+    if scheduler is not None:
+        raise UsageError(
+            "--scheduler and --scheduler-file name a scheduler twice", expected="one of the two"
+        )
+    return engine.address_in(scheduler_file)
+
+
 def _train(
-    plan: "Plan", missing: "Sequence[RunSettings]", n_workers: int | None, scheduler: str | None
+    plan: "Plan", missing: "Sequence[RunSettings]", n_workers: int | None, address: str
 ) -> None:
     """Train what is missing, and tell why the first failed run failed."""
     from lossbench import engine  # noqa: PLC0415 - Dask only if there is something to train
@@ -192,8 +210,10 @@ def _train(
 
     failed = None
     try:
-        with engine.workers(
-            n_workers or engine.n_cores(), plan.store.folder / "logs", scheduler
+        with (
+            engine.cluster(address)
+            if address
+            else engine.workers(n_workers or engine.n_cores(), plan.store.folder / "logs")
         ) as crew:
             for record in progress.tracked(carry_out(plan, crew, missing), len(missing)):
                 failed = failed or (record if record.status != "ok" else None)

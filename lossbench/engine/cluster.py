@@ -1,4 +1,4 @@
-"""The workers: one-thread processes of this machine, or those of a Dask cluster elsewhere."""
+"""The workers of this machine: one-thread processes that end with the sweep."""
 
 import logging
 import os
@@ -38,11 +38,11 @@ class _Prepare(distributed.WorkerPlugin):
 
     name = "lossbench-prepare"
 
-    def __init__(self, log_folder: Path | None) -> None:
+    def __init__(self, log_folder: Path) -> None:
         self._log_folder = log_folder
 
     def setup(self, worker: distributed.Worker) -> None:
-        prepare(log_of(self._log_folder, worker.name) if self._log_folder else None)
+        prepare(log_of(self._log_folder, worker.name))
 
 
 def n_cores() -> int:
@@ -53,17 +53,9 @@ def n_cores() -> int:
 
 
 @contextmanager
-def workers(n_workers: int, log_folder: Path, scheduler: str | None = None) -> Iterator[Engine]:
-    """Start ``n_workers`` local workers, or join the cluster at the address ``scheduler``.
-
-    Local workers and their scheduler listen on 127.0.0.1 alone.
-    """
+def workers(n_workers: int, log_folder: Path) -> Iterator[Engine]:
+    """Start ``n_workers`` workers of this machine; they listen on 127.0.0.1 alone."""
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    if scheduler is not None:
-        with distributed.Client(scheduler, set_as_default=False) as client:
-            client.register_plugin(_Prepare(None))
-            yield Engine(client, None)
-        return
     with suppress(FileNotFoundError):
         for log in log_folder.glob("worker-*.log"):
             log.unlink()

@@ -20,6 +20,8 @@ _GRACE_SECONDS = 60.0
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 120.0
 _MOST_DEATHS = 2  # of workers, before the run that they had is blamed
+_GATHER_SECONDS = 60.0
+_LEAVE_SECONDS = 5.0  # that a worker may be unknown to the scheduler before it counts as gone
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,22 @@ class _Assignment:
 
 
 class Engine:
-    """Workers that train stacks; made by ``workers``."""
+    """Workers that train stacks; made by ``workers``.
 
-    def __init__(self, client: distributed.Client, log_folder: Path | None) -> None:
+    ``admit`` returns those of some workers (addresses by name) that may be given runs.
+    """
+
+    def __init__(
+        self,
+        client: distributed.Client,
+        log_folder: Path | None,
+        admit: Callable[[dict[str, str]], dict[str, str]] = dict,
+    ) -> None:
         self._client = client
         self._log_folder = log_folder
+        self._admit = admit
         self._last_seen = time.monotonic()
+        self._seen: dict[str, float] = {}
         self._done: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
         self._running: dict[distributed.Future, _Assignment] = {}
         self._compiled: dict[str, set[tuple[object, ...]]] = {}
@@ -58,6 +70,7 @@ class Engine:
         """
         waiting = list(stacks)
         while waiting or self._running:
+            self._check_scheduler()
             self._assign(waiting, data)
             for future, assignment in self._finished():
                 outcomes, again = self._collected(future, assignment)
@@ -84,20 +97,26 @@ class Engine:
             stack = self._next(name, waiting)
             waiting.remove(stack)
             self._compiled.setdefault(name, set()).add(stack.shape)
-            future = self._client.submit(
-                train, stack, *self._data(data(stack)), workers=[address], pure=False
-            )
+            try:
+                arrays = self._data(data(stack), list(names.values()))
+            except (OSError, TimeoutError):  # the workers went away meanwhile: look again
+                waiting.insert(0, stack)
+                return
+            future = self._client.submit(train, stack, *arrays, workers=[address], pure=False)
             self._running[future] = _Assignment(stack, name, address, time.monotonic())
             future.add_done_callback(self._done.put)
 
     def _workers(self) -> dict[str, str]:
         """Return the address of every worker by its name, which outlives a restart."""
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        return {
-            str(facts["name"]): address
-            for address, facts in workers.items()
-            if address not in self._gone
-        }
+        workers = self._client.scheduler_info(n_workers=-1).get("workers", {})
+        self._seen |= dict.fromkeys(workers, time.monotonic())
+        return self._admit(
+            {
+                str(facts["name"]): address
+                for address, facts in workers.items()
+                if address not in self._gone
+            }
+        )
 
     def _next(self, worker: str, waiting: list[Stack]) -> Stack:
         mine = self._compiled.get(worker, set())
@@ -114,11 +133,23 @@ class Engine:
             ),
         )
 
-    def _data(self, dataset: Dataset) -> list[distributed.Future]:
+    def _check_scheduler(self) -> None:
+        """Raise ``RunsFailedError`` if the scheduler is gone for good."""
+        if self._client.status in ("closing", "closed"):
+            raise RunsFailedError(
+                "the connection to the scheduler is lost; what was finished is kept",
+                where=str(self._client.scheduler.address if self._client.scheduler else ""),
+                remedy="start the scheduler and its workers again, then run the same command: "
+                "it goes on where it stopped",
+            )
+
+    def _data(self, dataset: Dataset, workers: list[str]) -> list[distributed.Future]:
         """Return the dataset's arrays on the workers; they travel once per worker."""
         sent = self._sent.get(dataset.sha256)
         if sent is None or any(future.status != "finished" for future in sent):
-            sent = self._client.scatter([dataset.train, dataset.test], broadcast=True, hash=False)
+            sent = self._client.scatter(
+                [dataset.train, dataset.test], workers=workers, broadcast=True, hash=False
+            )
             self._sent[dataset.sha256] = sent
         return sent
 
@@ -126,7 +157,11 @@ class Engine:
         """Wait a while for stacks to finish or to be overdue; return those that did."""
         with suppress(queue.Empty):
             self._done.get(timeout=_POLL_SECONDS)
-        ended = [f for f, job in self._running.items() if f.done() or job.is_overdue]
+        ended = [
+            future
+            for future, job in self._running.items()
+            if future.done() or job.is_overdue or self._has_left(job.address)
+        ]
         return [(future, self._running.pop(future)) for future in ended]
 
     def _collected(
@@ -134,12 +169,14 @@ class Engine:
     ) -> tuple[list[Outcome], list[Stack]]:
         """Return a finished stack's outcomes, or its runs one by one to try again."""
         stack = assignment.stack
-        if not future.done():
+        outcomes = self._result(future)
+        if future.status == "cancelled":  # with its scheduler: no run is to blame
+            return [], [stack]
+        if not future.done() and assignment.is_overdue:
             future.cancel()
             self._restart(assignment.worker)
             failure = Outcome(stack.runs[0], "timeout", message="the time limit was over")
-        elif future.status == "finished":
-            outcomes: list[Outcome] = future.result()
+        elif outcomes is not None:
             if all(outcome.status != "crashed" for outcome in outcomes):
                 return outcomes, []
             failure = outcomes[0]
@@ -153,6 +190,21 @@ class Engine:
         if len(stack.runs) == 1:
             return [failure], []
         return [], [replace(stack, runs=(run,)) for run in stack.runs]
+
+    def _result(self, future: distributed.Future) -> list[Outcome] | None:
+        """Return what a finished stack left; None if it died, or if its worker did meanwhile."""
+        if future.status != "finished":
+            return None
+        try:
+            outcomes: list[Outcome] = future.result(timeout=_GATHER_SECONDS)
+        except (OSError, TimeoutError, distributed.CancelledError, distributed.KilledWorker):
+            return None
+        return outcomes
+
+    def _has_left(self, address: str) -> bool:
+        """Tell whether the scheduler has not known a worker for a while."""
+        last = self._seen.get(address, time.monotonic())
+        return max(self._seen.values(), default=last) - last > _LEAVE_SECONDS
 
     def _restart(self, worker: str) -> None:
         self._compiled.pop(worker, None)
