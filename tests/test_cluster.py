@@ -162,7 +162,7 @@ def test_nobody_at_the_address_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     """Exit 2: what was tried, and how to start a scheduler."""
     monkeypatch.setattr(remote, "_CONNECT_SECONDS", 1)
     with pytest.raises(UsageError, match="no scheduler answers") as caught:
-        remote.cluster("tcp://127.0.0.1:9").__enter__()
+        remote.join("tcp://127.0.0.1:9").__enter__()
     assert "dask scheduler" in caught.value.remedy
     with pytest.raises(UsageError, match="cannot be read"):
         engine.address_in(tmp_path / "none.json")
@@ -177,7 +177,7 @@ def test_workers_with_other_versions_are_refused(
     """A table of the versions that differ, and nothing is trained; a late one gets no work."""
     with engine.workers(1, tmp_path / "logs") as crew:
         address = crew._client.scheduler.address
-        with engine.cluster(address) as joined:
+        with engine.join(address) as joined:
             assert len(joined._workers()) == 1
         here = remote.versions()
         monkeypatch.setattr(remote, "versions", lambda: here)  # workers answer with their own
@@ -188,7 +188,7 @@ def test_workers_with_other_versions_are_refused(
                 dict.fromkeys(workers.values(), here | {"tensorflow": "1.0"})
             ),
         )
-        with pytest.raises(UsageError, match="other versions") as caught, engine.cluster(address):
+        with pytest.raises(UsageError, match="other versions") as caught, engine.join(address):
             pass
         table = caught.value.received.splitlines()
         assert [line.split() for line in table[1:]] == [

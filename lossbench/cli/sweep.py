@@ -211,7 +211,7 @@ def _train(
     failed = None
     try:
         with (
-            engine.cluster(address)
+            engine.join(address)
             if address
             else engine.workers(n_workers or engine.n_cores(), plan.store.folder / "logs")
         ) as crew:

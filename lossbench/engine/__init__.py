@@ -2,6 +2,6 @@
 
 from lossbench.engine.cluster import n_cores, workers
 from lossbench.engine.dispatch import Engine
-from lossbench.engine.remote import address_in, cluster
+from lossbench.engine.remote import address_in, join
 
-__all__ = ["Engine", "address_in", "cluster", "n_cores", "workers"]
+__all__ = ["Engine", "address_in", "join", "n_cores", "workers"]

@@ -3,7 +3,7 @@
 import queue
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import distributed
 
 from lossbench.data import Dataset
+from lossbench.engine.waiting import Shape, Waiting
 from lossbench.errors import RunsFailedError
 from lossbench.experiment import RunSettings, Stack
 from lossbench.worker import Outcome, train
@@ -53,10 +54,12 @@ class Engine:
         self._log_folder = log_folder
         self._admit = admit
         self._last_seen = time.monotonic()
+        self._asked = 0.0
+        self._known: dict[str, Mapping[str, object]] = {}
         self._seen: dict[str, float] = {}
         self._done: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
         self._running: dict[distributed.Future, _Assignment] = {}
-        self._compiled: dict[str, set[tuple[object, ...]]] = {}
+        self._compiled: dict[str, set[Shape]] = {}
         self._sent: dict[str, list[distributed.Future]] = {}
         self._gone: set[str] = set()
         self._deaths: Counter[RunSettings] = Counter()
@@ -68,18 +71,18 @@ class Engine:
 
         A stack that dies is tried again run by run, so that one bad run costs one run.
         """
-        waiting = list(stacks)
+        waiting = Waiting(stacks)
         while waiting or self._running:
             self._check_scheduler()
             self._assign(waiting, data)
             for future, assignment in self._finished():
                 outcomes, again = self._collected(future, assignment)
-                waiting[:0] = again
+                waiting.put_back(again)
                 if outcomes:
                     self._assign(waiting, data)  # keep the workers busy while records are written
                     yield outcomes
 
-    def _assign(self, waiting: list[Stack], data: Callable[[Stack], Dataset]) -> None:
+    def _assign(self, waiting: Waiting, data: Callable[[Stack], Dataset]) -> None:
         """Give every idle worker a stack, of a shape that it has compiled where there is one."""
         busy = {assignment.worker for assignment in self._running.values()}
         names = self._workers()
@@ -94,13 +97,13 @@ class Engine:
         for name, address in names.items():
             if name in busy or not waiting:
                 continue
-            stack = self._next(name, waiting)
-            waiting.remove(stack)
-            self._compiled.setdefault(name, set()).add(stack.shape)
+            mine = self._compiled.setdefault(name, set())
+            stack = waiting.take(mine, set().union(*self._compiled.values()) - mine)
+            mine.add(stack.shape)
             try:
                 arrays = self._data(data(stack), list(names.values()))
             except (OSError, TimeoutError):  # the workers went away meanwhile: look again
-                waiting.insert(0, stack)
+                waiting.put_back([stack])
                 return
             future = self._client.submit(train, stack, *arrays, workers=[address], pure=False)
             self._running[future] = _Assignment(stack, name, address, time.monotonic())
@@ -108,29 +111,16 @@ class Engine:
 
     def _workers(self) -> dict[str, str]:
         """Return the address of every worker by its name, which outlives a restart."""
-        workers = self._client.scheduler_info(n_workers=-1).get("workers", {})
-        self._seen |= dict.fromkeys(workers, time.monotonic())
+        if time.monotonic() - self._asked > _POLL_SECONDS:
+            self._asked = time.monotonic()
+            self._known = self._client.scheduler_info(n_workers=-1).get("workers", {})
+            self._seen |= dict.fromkeys(self._known, self._asked)
         return self._admit(
             {
                 str(facts["name"]): address
-                for address, facts in workers.items()
+                for address, facts in self._known.items()
                 if address not in self._gone
             }
-        )
-
-    def _next(self, worker: str, waiting: list[Stack]) -> Stack:
-        mine = self._compiled.get(worker, set())
-        others = set().union(*(self._compiled.values())) - mine
-        n_waiting: dict[tuple[object, ...], int] = {}
-        for stack in waiting:
-            n_waiting[stack.shape] = n_waiting.get(stack.shape, 0) + 1
-        return max(
-            waiting,
-            key=lambda stack: (
-                stack.shape in mine,
-                stack.shape not in others,
-                n_waiting[stack.shape],
-            ),
         )
 
     def _check_scheduler(self) -> None:

@@ -31,7 +31,7 @@ def address_in(file: Path) -> str:
 
 
 @contextmanager
-def cluster(address: str) -> Iterator[Engine]:
+def join(address: str) -> Iterator[Engine]:
     """Join the cluster whose scheduler is at ``address``.
 
     Certificates and keys are those of Dask's own configuration. ``UsageError`` if nobody answers,

@@ -1,5 +1,6 @@
 """Stacks: runs that one compiled program trains side by side."""
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable
@@ -24,7 +25,7 @@ class Stack:
     runs: tuple[RunSettings, ...]
     width: int
 
-    @property
+    @functools.cached_property
     def shape(self) -> tuple[object, ...]:
         """What the runs share; stacks of one shape share one compiled program."""
         return _shape(self.runs[0])
