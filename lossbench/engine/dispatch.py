@@ -38,9 +38,12 @@ class _Assignment:
 class Engine:
     """Workers that train stacks; made by ``workers``."""
 
-    def __init__(self, client: distributed.Client, log_folder: Path | None) -> None:
+    def __init__(
+        self, client: distributed.Client, log_folder: Path | None, kill: Callable[[str], None]
+    ) -> None:
         self._client = client
         self._log_folder = log_folder
+        self._kill = kill
         self._last_seen = time.monotonic()
         self._done: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
         self._running: dict[distributed.Future, _Assignment] = {}
@@ -136,8 +139,9 @@ class Engine:
         stack = assignment.stack
         if not future.done():
             future.cancel()
-            self._restart(assignment.worker)
-            failure = Outcome(stack.runs[0], "timeout", message="the time limit was over")
+            words = self._last_words(assignment.worker, "the time limit was over")
+            self._restart(assignment)
+            failure = Outcome(stack.runs[0], "timeout", message=words)
         elif future.status == "finished":
             outcomes: list[Outcome] = future.result()
             if all(outcome.status != "crashed" for outcome in outcomes):
@@ -149,25 +153,38 @@ class Engine:
             self._deaths.update(stack.runs)
             if self._deaths[stack.runs[0]] < _MOST_DEATHS:
                 return [], [replace(stack, runs=(run,)) for run in stack.runs]
-            failure = Outcome(stack.runs[0], "crashed", message=self._last_words(assignment.worker))
+            failure = Outcome(
+                stack.runs[0],
+                "crashed",
+                message=self._last_words(assignment.worker, "the worker process died"),
+            )
         if len(stack.runs) == 1:
             return [failure], []
         return [], [replace(stack, runs=(run,)) for run in stack.runs]
 
-    def _restart(self, worker: str) -> None:
-        self._compiled.pop(worker, None)
-        address = self._workers().get(worker)
-        if address is not None:
-            self._gone.add(address)
-            self._client.restart_workers([address], raise_for_error=False)
+    def _restart(self, assignment: _Assignment) -> None:
+        """End a worker that hangs; another process takes its place and its name.
 
-    def _last_words(self, worker: str) -> str:
-        """Return the last lines that a dead worker left in its log."""
+        A worker of this machine is killed: asked to restart, it may never come back. One
+        elsewhere can only be asked, and not for long.
+        """
+        self._compiled.pop(assignment.worker, None)
+        self._gone.add(assignment.address)
+        if self._log_folder is not None:
+            self._kill(assignment.worker)
+            return
+        with suppress(TimeoutError):
+            self._client.restart_workers(
+                [assignment.address], timeout=_GRACE_SECONDS, raise_for_error=False
+            )
+
+    def _last_words(self, worker: str, what: str) -> str:
+        """Return what happened to a worker, and the last lines in its log."""
         log = log_of(self._log_folder, worker) if self._log_folder else None
         lines: list[str] = []
         if log is not None and log.exists():
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-        return "\n".join(["the worker process died; its last lines:", *lines])
+        return "\n".join([f"{what}; the worker's last lines:", *lines])
 
 
 def log_of(folder: Path | None, worker: object) -> Path:
