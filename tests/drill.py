@@ -96,7 +96,7 @@ def _fail(fault: str, run: RunSettings) -> None:
         os._exit(7)
     if fault == "hang":
         time.sleep(3600)
-    os.kill(os.getpid(), signal.SIGSEGV if fault == "fault" else signal.SIGKILL)
+    signal.raise_signal(signal.SIGSEGV if fault == "fault" else signal.SIGKILL)
 
 
 def _trained(run: RunSettings, is_nan: bool) -> Trained:

@@ -5,6 +5,7 @@ The training is the drill's: a function of the settings, so that moments are man
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,11 +31,15 @@ DRILL = Path(__file__).with_name("drill.py")
 
 
 def started(
-    folder: Path, drill: Drill, *options: str, grid: tuple[str, ...] = GRID
+    folder: Path,
+    drill: Drill,
+    *options: str,
+    grid: tuple[str, ...] = GRID,
+    program: tuple[str, ...] = (str(DRILL),),
 ) -> subprocess.Popen[str]:
-    """Start a drilled sweep in a session of its own."""
+    """Start a drilled sweep, or the ``program``'s, in a session of its own."""
     return subprocess.Popen(
-        [sys.executable, DRILL, "sweep", *grid, *options],
+        [sys.executable, *program, "sweep", *grid, *options],
         cwd=folder,
         env=drill.environment(),
         stdout=subprocess.DEVNULL,
@@ -44,13 +49,31 @@ def started(
     )
 
 
+@contextmanager
+def running(
+    folder: Path,
+    drill: Drill,
+    *options: str,
+    grid: tuple[str, ...] = GRID,
+    program: tuple[str, ...] = (str(DRILL),),
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a sweep, and end it whatever happens."""
+    sweep = started(folder, drill, *options, grid=grid, program=program)
+    try:
+        yield sweep
+    finally:
+        for process in left_over(sweep.pid):
+            process.kill()
+        sweep.communicate()
+
+
 def finished(
     folder: Path, drill: Drill, *options: str, grid: tuple[str, ...] = GRID
 ) -> tuple[int, str]:
     """Run a drilled sweep to its end; return its exit code and its messages."""
-    sweep = started(folder, drill, *options, grid=grid)
-    told = sweep.communicate(timeout=120)[1]
-    assert all_gone(sweep.pid, 10)
+    with running(folder, drill, *options, grid=grid) as sweep:
+        told = sweep.communicate(timeout=120)[1]
+        assert all_gone(sweep.pid, 10)
     return sweep.returncode, told
 
 
@@ -130,18 +153,11 @@ def test_nothing_is_lost_to_kills(
     assert (n_lost, n_torn, n_repeated, n_tables) == (0, 0, 0, n_chains)
 
 
-@contextmanager
-def running(
-    folder: Path, drill: Drill, *options: str, grid: tuple[str, ...] = GRID
-) -> Iterator[subprocess.Popen[str]]:
-    """Start a drilled sweep, and end it whatever happens."""
-    sweep = started(folder, drill, *options, grid=grid)
-    try:
-        yield sweep
-    finally:
-        for process in left_over(sweep.pid):
-            process.kill()
-        sweep.communicate()
+def handles_signals(sweep: subprocess.Popen[str]) -> bool:
+    """Tell whether the program has come so far that it answers to SIGHUP."""
+    status = Path(f"/proc/{sweep.pid}/status").read_text(encoding="utf-8")
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (signal.SIGHUP - 1) & 1)
 
 
 def first_word(sweep: subprocess.Popen[str]) -> None:
@@ -164,14 +180,16 @@ def test_signals_at_any_moment(
     n_trials, broken, words, ends = trials(6, 50), [], [0.0], [0.0]
     while n_trials > len(words) - 1:
         number = list(CODES)[len(words) % 3]
-        twice, group = rng.random() < 0.3, rng.random() < 0.5
-        out = tmp_path / "stopped"
-        moment = rng.uniform(0.15, seconds * 0.9)
-        with running(tmp_path, Drill(seconds=0.01), "--out", str(out)) as sweep:
+        twice, group, starting = (rng.random() < share for share in (0.3, 0.5, 0.3))
+        out = tmp_path / ("never started" if starting else "stopped")
+        moment = rng.uniform(0, 1 if starting else seconds * 0.8)
+        program = ("-m", "lossbench") if starting else (str(DRILL),)
+        with running(tmp_path, Drill(seconds=0.01), "--out", str(out), program=program) as sweep:
+            while not handles_signals(sweep):
+                time.sleep(0.002)
             time.sleep(moment)
             if sweep.poll() is not None:
-                for path in (*out.glob("runs/*"), *out.glob("*.csv")):
-                    path.unlink()
+                shutil.rmtree(out)
                 continue
             begun = time.monotonic()
             (os.killpg if group else os.kill)(sweep.pid, number)
@@ -314,7 +332,7 @@ def test_one_success_in_a_stack_is_hope(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_workers_that_cannot_start_are_told(tmp_path: Path) -> None:
-    """Without a framework to train with: exit 3, the log's last line, no traceback."""
+    """Without a framework to train with: exit 3, what is missing, no traceback."""
     code, told = finished(tmp_path, Drill(broken=True), "--out", "none")
     assert code == 3, told
     assert "Traceback" not in told.partition("error:")[2]

@@ -31,16 +31,18 @@ def interruptible() -> Iterator[None]:
     thread tells the user, and ends the process if it has not ended itself after four seconds.
     """
     asked = False
+    told = threading.Lock()
 
     def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal asked
+        _tell(told)
         if not asked:
             asked = True
             raise Interrupted(number)
 
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    threading.Thread(target=_watch, args=(reader,), daemon=True).start()
+    threading.Thread(target=_watch, args=(reader, told), daemon=True).start()
     before = {
         number: signal.signal(number, handle)
         for number in _SIGNALS
@@ -57,11 +59,17 @@ def interruptible() -> Iterator[None]:
             os.close(writer)
 
 
-def _watch(reader: int) -> None:
-    """Wait for a signal, tell the user, and end the process at the next one or in time."""
-    if number := _arrived(reader):
+def _tell(told: threading.Lock) -> None:
+    """Tell the user, once: whoever comes first keeps the lock."""
+    if told.acquire(blocking=False):
         sys.stderr.write("\nstopping\n")
         sys.stderr.flush()
+
+
+def _watch(reader: int, told: threading.Lock) -> None:
+    """Wait for a signal, tell the user, and end the process at the next one or in time."""
+    if number := _arrived(reader):
+        _tell(told)
         if select.select([reader], [], [], _PATIENCE_SECONDS)[0]:
             number = _arrived(reader)
         os._exit(128 + number)

@@ -11,6 +11,7 @@ import dask
 import distributed
 
 from lossbench.engine.dispatch import Engine, log_of
+from lossbench.errors import RunsFailedError
 from lossbench.worker import prepare
 
 _CLOSE_SECONDS = 3.0
@@ -69,14 +70,34 @@ def workers(n_workers: int, log_folder: Path) -> Iterator[Engine]:
         silence_logs=logging.CRITICAL,
     )
     client = distributed.Client(cluster, set_as_default=False)
+    nannies = {str(name): nanny for name, nanny in cluster.workers.items()}
     try:
-        client.register_plugin(_Prepare(log_folder))
-        yield Engine(client, log_folder)
+        _prepare_all(client, log_folder)
+        yield Engine(client, log_folder, lambda name, _address: _kill(nannies[name]))
     finally:
-        for nanny in cluster.workers.values():  # they hold nothing: ending them needs no ceremony
+        for nanny in nannies.values():
             nanny.auto_restart = False
-            with suppress(ProcessLookupError, AttributeError, TypeError):
-                os.kill(nanny.process.pid, signal.SIGKILL)
+            _kill(nanny)
         with suppress(Exception):
             cluster.close(timeout=_CLOSE_SECONDS)
             client.close(timeout=_CLOSE_SECONDS)
+
+
+def _kill(nanny: distributed.Nanny) -> None:
+    """End a worker process, which holds nothing: it needs no ceremony, and may be deaf to one."""
+    with suppress(ProcessLookupError, AttributeError, TypeError):
+        os.kill(nanny.process.pid, signal.SIGKILL)
+
+
+def _prepare_all(client: distributed.Client, log_folder: Path) -> None:
+    """Prepare every worker; ``RunsFailedError`` says why one cannot be."""
+    try:
+        client.register_plugin(_Prepare(log_folder))
+    except Exception as error:
+        raise RunsFailedError(
+            "the workers cannot start, so nothing was trained",
+            where=str(log_folder),
+            received=f"{type(error).__name__}: {error}",
+            remedy="mend what it says (`make install` installs what lossbench needs), then run "
+            "the same command again",
+        ) from error

@@ -41,6 +41,7 @@ class _Assignment:
 class Engine:
     """Workers that train stacks; made by ``workers``.
 
+    ``restart`` ends a worker, by its name and address, so that another process takes its place;
     ``admit`` returns those of some workers (addresses by name) that may be given runs.
     """
 
@@ -48,10 +49,12 @@ class Engine:
         self,
         client: distributed.Client,
         log_folder: Path | None,
+        restart: Callable[[str, str], None],
         admit: Callable[[dict[str, str]], dict[str, str]] = dict,
     ) -> None:
         self._client = client
         self._log_folder = log_folder
+        self._restart = restart
         self._admit = admit
         self._last_seen = time.monotonic()
         self._asked = 0.0
@@ -164,8 +167,11 @@ class Engine:
             return [], [stack]
         if not future.done() and assignment.is_overdue:
             future.cancel()
-            self._restart(assignment.worker)
-            failure = Outcome(stack.runs[0], "timeout", message="the time limit was over")
+            words = self._last_words(assignment.worker, "the time limit was over")
+            self._compiled.pop(assignment.worker, None)
+            self._gone.add(assignment.address)
+            self._restart(assignment.worker, assignment.address)
+            failure = Outcome(stack.runs[0], "timeout", message=words)
         elif outcomes is not None:
             if all(outcome.status != "crashed" for outcome in outcomes):
                 return outcomes, []
@@ -176,7 +182,11 @@ class Engine:
             self._deaths.update(stack.runs)
             if self._deaths[stack.runs[0]] < _MOST_DEATHS:
                 return [], [replace(stack, runs=(run,)) for run in stack.runs]
-            failure = Outcome(stack.runs[0], "crashed", message=self._last_words(assignment.worker))
+            failure = Outcome(
+                stack.runs[0],
+                "crashed",
+                message=self._last_words(assignment.worker, "the worker process died"),
+            )
         if len(stack.runs) == 1:
             return [failure], []
         return [], [replace(stack, runs=(run,)) for run in stack.runs]
@@ -196,20 +206,13 @@ class Engine:
         last = self._seen.get(address, time.monotonic())
         return max(self._seen.values(), default=last) - last > _LEAVE_SECONDS
 
-    def _restart(self, worker: str) -> None:
-        self._compiled.pop(worker, None)
-        address = self._workers().get(worker)
-        if address is not None:
-            self._gone.add(address)
-            self._client.restart_workers([address], raise_for_error=False)
-
-    def _last_words(self, worker: str) -> str:
-        """Return the last lines that a dead worker left in its log."""
+    def _last_words(self, worker: str, what: str) -> str:
+        """Return what happened to a worker, and the last lines in its log."""
         log = log_of(self._log_folder, worker) if self._log_folder else None
         lines: list[str] = []
         if log is not None and log.exists():
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-        return "\n".join(["the worker process died; its last lines:", *lines])
+        return "\n".join([f"{what}; the worker's last lines:", *lines])
 
 
 def log_of(folder: Path | None, worker: object) -> Path:

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import distributed
@@ -14,6 +14,7 @@ from lossbench.worker import versions
 
 _CONNECT_SECONDS = 10
 _FIRST_WORKER_SECONDS = 60
+_RESTART_SECONDS = 30
 _START = "start one with `dask scheduler` and `dask worker ADDRESS --nthreads 1`"
 
 
@@ -52,7 +53,13 @@ def join(address: str) -> Iterator[Engine]:
     with client:
         roll = _Roll(client)
         roll.check(_first_workers(client, address))
-        yield Engine(client, None, roll.admitted)
+        yield Engine(client, None, lambda _, worker: _restart(client, worker), roll.admitted)
+
+
+def _restart(client: distributed.Client, worker: str) -> None:
+    """Ask a worker that hangs to start again; it may be deaf, so not for long."""
+    with suppress(TimeoutError):
+        client.restart_workers([worker], timeout=_RESTART_SECONDS, raise_for_error=False)
 
 
 def _first_workers(client: distributed.Client, address: str) -> dict[str, str]:
