@@ -1,0 +1,92 @@
+"""Tensors of whatever library a loss is written in; a library counts once the user has loaded it.
+
+Nothing is imported here that the audited file has not imported already.
+"""
+
+import random
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from lossbench.audit.probe import Floats
+
+_KNOWN = ("torch", "tensorflow", "keras", "jax")
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes tensors of one library at one precision from arrays."""
+
+    framework: str
+    single: bool
+    make: Callable[[Floats], Any]
+
+
+def makers(loss: object) -> Iterator[Maker]:
+    """Yield the ways to call a loss, the likeliest first, each at double precision first."""
+    for framework in [*_named_in(loss), "numpy"]:
+        for single in (False, True):
+            yield Maker(framework, single, _maker(framework, np.float32 if single else np.float64))
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator of random numbers that is loaded."""
+    random.seed(seed)
+    np.random.seed(seed)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(seed)
+    if tensorflow := _loaded("tensorflow", "random"):
+        tensorflow.random.set_seed(seed)
+    if keras := _loaded("keras", "utils"):
+        keras.utils.set_random_seed(seed)
+
+
+def to_array(value: Any) -> np.ndarray[Any, Any]:
+    """Return a tensor of any library as an array."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    return np.asarray(value)
+
+
+def _loaded(name: str, part: str) -> Any:
+    """Return a library that is loaded to its end."""
+    module = sys.modules.get(name)
+    return module if module is not None and hasattr(module, part) else None
+
+
+def _named_in(loss: object) -> list[str]:
+    """Return the loaded libraries, those that the loss itself names before the others."""
+    function = getattr(loss, "__func__", loss)
+    function = getattr(function, "python_function", function)  # what tf.function wraps
+    function = getattr(function, "__wrapped__", function)
+    own: set[str] = set()
+    if isinstance(function, FunctionType):
+        names = set(function.__code__.co_names)
+        own = {_root(v) for name, v in function.__globals__.items() if name in names}
+    loaded = [name for name in _KNOWN if _loaded(name, "__version__")]
+    if own and own <= {"numpy", "math", "builtins", "scipy"} and "numpy" in own:
+        return []
+    return sorted(loaded, key=lambda name: name not in own)
+
+
+def _root(value: object) -> str:
+    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
+    return str(name or "").partition(".")[0]
+
+
+def _maker(framework: str, dtype: type) -> Callable[[Floats], Any]:
+    module: Any = sys.modules.get(framework)
+    match framework:
+        case "torch":
+            return lambda array: module.from_numpy(array.astype(dtype))
+        case "tensorflow":
+            return lambda array: module.constant(array.astype(dtype))
+        case "keras":
+            return lambda array: module.ops.convert_to_tensor(array.astype(dtype))
+        case "jax":
+            return lambda array: module.numpy.asarray(array.astype(dtype))
+    return lambda array: array.astype(dtype)

@@ -1,0 +1,116 @@
+"""The convention of the catalogue that scales like a measured loss."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lossbench.audit.scaling import Point
+from lossbench.conventions import Entry, Sizes, catalogue
+from lossbench.errors import UsageError
+
+_SAME = 1e-3
+_KINDS = {
+    "bce": ("bce",),
+    "bce_logits": ("bce",),
+    "mse": ("mse", "gaussian_fixed_sigma"),
+    "l1": ("l1",),
+    "categorical": ("categorical",),
+}
+
+
+@dataclass(frozen=True)
+class Match:
+    """A convention whose objective, at ``beta`` on its KL and times ``scale``, is the loss's.
+
+    ``same`` is whether that holds at every size that was measured; else it holds at the asked
+    sizes alone. ``also`` names rows with the very same a and b and the same reconstruction.
+    """
+
+    name: str
+    title: str
+    beta: float
+    scale: float
+    same: bool
+    also: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    entry: Entry
+    place: int
+    beta: float
+    scale: float
+    same: bool
+    fits: bool
+
+    @property
+    def exact(self) -> bool:
+        return (
+            self.same
+            and math.isclose(self.scale, 1, rel_tol=_SAME)
+            and (math.isclose(self.beta, 1, rel_tol=_SAME))
+        )
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """The seed's two go first where only beta differs; then the same a, b; then the rest."""
+        seed = self.entry.lineage == "seed"
+        plain = self.same and math.isclose(self.scale, 1, rel_tol=_SAME)
+        return (
+            not (seed and plain),
+            not (self.exact and self.fits),
+            not self.same,
+            not seed,
+            abs(math.log(self.beta)) + abs(math.log(self.scale)),
+            not self.fits,
+            self.place,
+        )
+
+
+def nearest(kind: str | None, points: Sequence[Point], asked: Point) -> Match | None:
+    """Return the convention nearest to what was measured; ``None`` without an R or against K."""
+    if asked.a <= 0 or asked.b < 0:
+        return None
+    if asked.b == 0:
+        return None
+    found = sorted(_candidates(kind, points, asked), key=lambda c: c.rank)
+    if not found:
+        return None
+    best = found[0]
+    also = tuple(
+        c.entry.name for c in found if c.exact and c.fits and c.entry.name != best.entry.name
+    )
+    return Match(
+        name=best.entry.name,
+        title=best.entry.convention.title,
+        beta=_short(best.beta),
+        scale=_short(best.scale),
+        same=best.same,
+        also=also,
+    )
+
+
+def _candidates(kind: str | None, points: Sequence[Point], asked: Point) -> Iterator[_Candidate]:
+    for place, entry in enumerate(catalogue().values()):
+        if not entry.trainable:
+            continue
+        ratios = []
+        try:
+            for point in [asked, *points]:
+                s = {name: int(point.symbols[name]) for name in ("d", "k", "B", "N")}
+                there = entry.convention.coefficients(Sizes(s["d"], s["k"], s["B"], s["N"]), 1)
+                ratios.append((point.a / float(there.a), point.b / float(there.b)))
+        except (UsageError, ZeroDivisionError):
+            continue
+        scale, weighed = ratios[0]
+        same = all(
+            math.isclose(r, scale, rel_tol=_SAME) and math.isclose(w, weighed, rel_tol=_SAME)
+            for r, w in ratios
+        )
+        seed = entry.lineage == "seed" and kind in ("bce", "bce_logits", "mse")
+        fits = kind is None or seed or entry.reconstruction in _KINDS.get(kind, ())
+        yield _Candidate(entry, place, weighed / scale, scale, same, fits)
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
