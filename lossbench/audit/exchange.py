@@ -18,7 +18,7 @@ _SHARED = ("z_mean", "z_log_var")
 def tensor(array: Floats) -> Any:
     """Return a float32 tensor of Keras' backend."""
     keras: Any = sys.modules["keras"]
-    return keras.ops.convert_totensor(array.astype(np.float32))
+    return keras.ops.convert_to_tensor(array.astype(np.float32))
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def rounder(value: float, size: float) -> float:
 
 
 def _digits(value: float) -> int:
-    return len(f"{value:.6e}".partition("e")[0].rstrip("0").replace(".", "").lstrip("-"))
+    return len(f"{value:.4e}".partition("e")[0].rstrip("0").replace(".", "").lstrip("-"))
 
 
 def assumed(law: Law, fixed: Mapping[str, float]) -> Law:

@@ -63,14 +63,24 @@ def _named_in(loss: object) -> list[str]:
     function = getattr(loss, "__func__", loss)
     function = getattr(function, "python_function", function)  # what tf.function wraps
     function = getattr(function, "__wrapped__", function)
-    own: set[str] = set()
-    if isinstance(function, FunctionType):
-        names = set(function.__code__.co_names)
-        own = {_root(v) for name, v in function.__globals__.items() if name in names}
+    own = _used_by(function, set())
     loaded = [name for name in _KNOWN if _loaded(name, "__version__")]
     if own and own <= {"numpy", "math", "builtins", "scipy"} and "numpy" in own:
         return []
     return sorted(loaded, key=lambda name: name not in own)
+
+
+def _used_by(function: object, seen: set[int]) -> set[str]:
+    """Return the packages that a function names, or a function of the same file that it calls."""
+    if not isinstance(function, FunctionType) or id(function) in seen:
+        return set()
+    seen.add(id(function))
+    names = set(function.__code__.co_names)
+    used = names & {*_KNOWN, "numpy"}  # imported inside the function
+    for value in (function.__globals__[name] for name in names & function.__globals__.keys()):
+        own = isinstance(value, FunctionType) and value.__globals__ is function.__globals__
+        used |= _used_by(value, seen) if own else {_root(value)}
+    return used
 
 
 def _root(value: object) -> str:

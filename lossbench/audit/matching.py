@@ -61,8 +61,9 @@ class _Candidate:
             not (self.exact and self.fits),
             not self.same,
             not seed,
-            abs(math.log(self.beta)) + abs(math.log(self.scale)),
+            not math.isclose(self.beta, 1, rel_tol=_SAME),
             not self.fits,
+            0.0 if self.same else abs(math.log(self.beta)) + abs(math.log(self.scale)),
             self.place,
         )
 
@@ -94,22 +95,25 @@ def _candidates(kind: str | None, points: Sequence[Point], asked: Point) -> Iter
     for place, entry in enumerate(catalogue().values()):
         if not entry.trainable:
             continue
-        ratios = []
         try:
-            for point in [asked, *points]:
-                s = {name: int(point.symbols[name]) for name in ("d", "k", "B", "N")}
-                there = entry.convention.coefficients(Sizes(s["d"], s["k"], s["B"], s["N"]), 1)
-                ratios.append((point.a / float(there.a), point.b / float(there.b)))
-        except (UsageError, ZeroDivisionError):
+            scale, weighed = _ratios(entry, asked)
+            same = all(
+                math.isclose(here, there, rel_tol=_SAME)
+                for point in points
+                for here, there in zip((scale, weighed), _ratios(entry, point), strict=True)
+            )
+        except (UsageError, ZeroDivisionError):  # it has no such a and b, or no KL
             continue
-        scale, weighed = ratios[0]
-        same = all(
-            math.isclose(r, scale, rel_tol=_SAME) and math.isclose(w, weighed, rel_tol=_SAME)
-            for r, w in ratios
-        )
         seed = entry.lineage == "seed" and kind in ("bce", "bce_logits", "mse")
         fits = kind is None or seed or entry.reconstruction in _KINDS.get(kind, ())
         yield _Candidate(entry, place, weighed / scale, scale, same, fits)
+
+
+def _ratios(entry: Entry, point: Point) -> tuple[float, float]:
+    """Return a and b of a point over those of a row of the catalogue at the same sizes."""
+    size = {name: int(point.symbols[name]) for name in ("d", "k", "B", "N")}
+    there = entry.convention.coefficients(Sizes(size["d"], size["k"], size["B"], size["N"]), 1)
+    return point.a / float(there.a), point.b / float(there.b)
 
 
 def _short(value: float) -> float:

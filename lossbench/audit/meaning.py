@@ -50,7 +50,8 @@ def _meaning(audit: Audit) -> list[str]:
         beta = "" if math.isclose(match.beta, 1, rel_tol=_ONE) else f" with beta {match.beta:g}"
         times = "" if math.isclose(match.scale, 1, rel_tol=_ONE) else f", times {match.scale:g}"
         is_like = "Your loss is" if match.same else "At these sizes your loss is"
-        found.append(f"{is_like} {match.name}{beta}{times}.")
+        others = f" (as in {', '.join(match.also[:3])})" if match.also and match.same else ""
+        found.append(f"{is_like} {match.name}{beta}{times}{others}.")
     if value > 0 and math.isfinite(value):
         scale = audit.a.value
         by = ""

@@ -35,6 +35,7 @@ _USUAL = (
 _LARGE = ((3.5, -4.0, -2.0), (4.0, 0.0, 0.0), (4.5, 0.5, 1.5), (5.0, -1.0, 0.0), (6.0, -3.0, 0.0))
 _FAR = ((8.0, 0.0, 0.0), (0.0, -8.0, -8.0), (0.0, 4.0, 4.0))
 _UNEVEN = 0.02
+_ROWS = {"the first image": (0, EVERY), "the last image": (-1, EVERY)}
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,10 @@ def read_reconstruction(probing: Probing, base: Probe) -> Reconstruction:
     best = fits[nearest]
     if best.holds:
         change = float(best.coefficients.mean())
-        uneven = _uneven_pixels(probing, base, nearest, change)
+        uneven = _told(_uneven_pixels(probing, base, nearest, change), "reconstruction")
         return Reconstruction(nearest, nearest, best.misfit, True, {}, uneven)
-    uneven = _uneven_pixels(probing, base, nearest, float(best.coefficients.mean()))
+    shares = _uneven_pixels(probing, base, nearest, float(best.coefficients.mean()))
+    uneven = _told(shares, "reconstruction", unfelt=True)
     usual = ("bce", "mse", "l1")
     mixed = fit(probing, np.array([[row[kind] for kind in usual] for row in features]), values)
     mixture = {}
@@ -120,7 +122,7 @@ def read_kl(probing: Probing, base: Probe) -> Kl:
         found = fit(probing, np.array([[kl(p, log_std=log_std)] for p in probes]), values)
         if found.holds:
             b = float(found.coefficients.mean())
-            uneven = _uneven_latents(probing, base, b, log_std)
+            uneven = _told(_uneven_latents(probing, base, b, log_std=log_std), "KL")
             clipped = not (log_std or probing.stochastic) and _clipped(probing, base, b)
             return Kl("clipped" if clipped else form, found.misfit, uneven=uneven)
     closed = fit(probing, np.array([[kl(p)] for p in probes]), values)
@@ -132,6 +134,10 @@ def read_kl(probing: Probing, base: Probe) -> Kl:
             bounded = _bounded(probing, base, form, held.coefficients[0], held.constant)
             if bounded is not None:
                 return replace(bounded, misfit=closed.misfit)
+    b = float(closed.coefficients.mean())
+    uneven = _told(_uneven_latents(probing, base, b, log_std=False), "KL", unfelt=True)
+    if uneven:
+        return Kl("closed", closed.misfit, uneven=uneven)
     return _of_parts(probing, probes, values, closed.misfit)
 
 
@@ -194,48 +200,51 @@ def _clipped(probing: Probing, base: Probe, b: float) -> bool:
     return False
 
 
-def _uneven_pixels(probing: Probing, base: Probe, kind: str, a: float) -> str:
-    places = {
-        "the first image": (0, EVERY),
-        "the last image": (-1, EVERY),
-        "the first pixel": (EVERY, 0),
-        "the last pixel": (EVERY, -1),
-    }
+def _uneven_pixels(probing: Probing, base: Probe, kind: str, a: float) -> dict[str, float]:
+    """Return how often the ends of the images count in the reconstruction, where not once."""
     plain = replace(base, level=0.25)
     before, r = probing.value(plain), reconstruction(plain, kind)
-    for place, patch in places.items():
+    found = {}
+    for place, patch in {
+        **_ROWS,
+        "the first pixel": (EVERY, 0),
+        "the last pixel": (EVERY, -1),
+    }.items():
         moved = replace(plain, patch=patch)
-        told = _share(
-            probing, probing.value(moved) - before, before, a * (reconstruction(moved, kind) - r)
-        )
-        if told:
-            return f"{place} counts {told} in the reconstruction"
-    return ""
+        expected = a * (reconstruction(moved, kind) - r)
+        found[place] = _share(probing, probing.value(moved) - before, before, expected)
+    return {place: share for place, share in found.items() if share is not None}
 
 
-def _uneven_latents(probing: Probing, base: Probe, b: float, log_std: bool) -> str:
-    places = {
-        "the first image": (0, EVERY),
-        "the last image": (-1, EVERY),
+def _uneven_latents(probing: Probing, base: Probe, b: float, *, log_std: bool) -> dict[str, float]:
+    """Return how often the ends of the latents count in the KL, where not once."""
+    before = probing.value(base)
+    found = {}
+    for place, patch in {
+        **_ROWS,
         "the first latent": (EVERY, 0),
         "the last latent": (EVERY, -1),
-    }
-    before = probing.value(base)
-    for place, patch in places.items():
+    }.items():
         moved = replace(_at(base, (2.5, -1.0, -0.5), 3), latent_patch=patch)
-        told = _share(
-            probing, probing.value(moved) - before, before, b * kl(moved, log_std=log_std)
-        )
-        if told:
-            return f"{place} counts {told} in the KL"
-    return ""
+        expected = b * kl(moved, log_std=log_std)
+        found[place] = _share(probing, probing.value(moved) - before, before, expected)
+    return {place: share for place, share in found.items() if share is not None}
 
 
-def _share(probing: Probing, got: Floats, around: Floats, expected: float) -> str:
-    """Return how often a part counts, in words, if that is not once."""
+def _share(probing: Probing, got: Floats, around: Floats, expected: float) -> float | None:
+    """Return how often a part counts; ``None`` if that is once."""
     chance = 4 * float(got.std() / np.sqrt(len(got)))
     slack = _UNEVEN * abs(expected) + 4 * probing.rounding(around) + chance
     if abs(float(got.mean()) - expected) <= slack or not expected:
-        return ""
-    share = float(got.mean()) / expected
-    return "nothing" if abs(share) < _UNEVEN else f"{share:.3g} times"
+        return None
+    return float(got.mean()) / expected
+
+
+def _told(shares: dict[str, float], term: str, *, unfelt: bool = False) -> str:
+    """Return what is uneven, in words; ``unfelt`` tells of what counts nothing alone."""
+    for place, share in sorted(shares.items(), key=lambda each: abs(each[1])):
+        if abs(share) < _UNEVEN:
+            return f"{place} counts nothing in the {term}"
+        if not unfelt:
+            return f"{place} counts {share:.3g} times in the {term}"
+    return ""
