@@ -14,7 +14,7 @@ import numpy as np
 
 from lossbench.audit.probe import Floats
 
-_KNOWN = ("torch", "tensorflow", "keras", "jax")
+_KNOWN = ("torch", "tensorflow", "keras")
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,4 @@ def _maker(framework: str, dtype: type) -> Callable[[Floats], Any]:
             return lambda array: module.constant(array.astype(dtype))
         case "keras":
             return lambda array: module.ops.convert_to_tensor(array.astype(dtype))
-        case "jax":
-            return lambda array: module.numpy.asarray(array.astype(dtype))
     return lambda array: array.astype(dtype)
