@@ -45,7 +45,7 @@ def examine(
     if probing.stochastic:
         base = replace(base, rows=_ROWS_FOR_NOISE, batch_size=_ROWS_FOR_NOISE)
     term = read_reconstruction(probing, base)
-    latents = read_kl(probing, quiet(base, term.nearest))
+    latents = read_kl(probing, quiet(base, term.kind))
     if not term.present and latents.form == "absent":
         raise Stopped(Failure("constant"))
     weights = _weights(how.defaults, settings)

@@ -26,7 +26,7 @@ def findings(seen: Evidence) -> tuple[Finding, ...]:
 def _finite(seen: Evidence) -> Iterator[Finding]:
     """Yield what makes the loss infinite or NaN though it is ordinary input."""
     kind, base = seen.reconstruction.kind, seen.base
-    still = quiet(base, seen.reconstruction.nearest)
+    still = quiet(base, seen.reconstruction.kind)
     asked = [
         ("z_log_var of -20", replace(still, low=-20, high=-20)),
         ("z_log_var of 5", replace(still, low=5, high=5)),

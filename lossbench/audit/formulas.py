@@ -37,6 +37,9 @@ def formula(law: Law) -> str:
     if law.shift is not None:
         symbol, m, power = law.shift
         text = f"({symbol} {'+' if m > 0 else '-'} {abs(m):g})"
+        if law.constant < 0 and m < 0:
+            law = Law(-law.constant, law.powers, law.shift)
+            text = f"({abs(m):g} - {symbol})"
         (above if power > 0 else below).append(text)
     constant = constant_text(law.constant)
     sign = "-" if constant.startswith("-") else ""

@@ -53,7 +53,7 @@ def from_function(
     for role, parameter in named.items():
         if parameter not in signature.names:
             raise Refusal("args", f"{role}={parameter}", shown)
-    takes = inspect.signature(loss).parameters.values()
+    takes = inspect.signature(getattr(loss, "forward", loss)).parameters.values()
     if not any(p.kind is p.VAR_KEYWORD for p in takes):
         for parameter in given:
             if parameter not in signature.names:

@@ -1,11 +1,12 @@
 """The convention of the catalogue that scales like a measured loss."""
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lossbench.audit.scaling import Point
-from lossbench.conventions import Entry, Sizes, catalogue
+from lossbench.conventions import Convention, Entry, Sizes, catalogue
 from lossbench.errors import UsageError
 
 _SAME = 1e-3
@@ -112,8 +113,15 @@ def _candidates(kind: str | None, points: Sequence[Point], asked: Point) -> Iter
 def _ratios(entry: Entry, point: Point) -> tuple[float, float]:
     """Return a and b of a point over those of a row of the catalogue at the same sizes."""
     size = {name: int(point.symbols[name]) for name in ("d", "k", "B", "N")}
-    there = entry.convention.coefficients(Sizes(size["d"], size["k"], size["B"], size["N"]), 1)
-    return point.a / float(there.a), point.b / float(there.b)
+    scaling = replace(entry.convention, name="", title="")  # many rows scale alike
+    a, b = _coefficients(scaling, Sizes(size["d"], size["k"], size["B"], size["N"]))
+    return point.a / a, point.b / b
+
+
+@functools.lru_cache(maxsize=1024)
+def _coefficients(scaling: Convention, sizes: Sizes) -> tuple[float, float]:
+    there = scaling.coefficients(sizes, 1)
+    return float(there.a), float(there.b)
 
 
 def _short(value: float) -> float:

@@ -35,8 +35,8 @@ class Probe:
 
     The latents have means of ``mean`` in size, give or take 30%, with random signs, and log
     variances between ``low`` and ``high``; outside ``latent_patch``, where there is one, they
-    are zero. ``draw`` numbers the draws; ``seed`` is for the loss's own randomness;
-    ``settings`` are further arguments.
+    are zero. ``image_draw`` and ``latent_draw`` number the draws; ``seed`` is
+    for the loss's own randomness; ``settings`` are further arguments.
     """
 
     d: int
@@ -55,7 +55,8 @@ class Probe:
     low: float = 0.0
     high: float = 0.0
     latent_patch: Patch | None = None
-    draw: int = 0
+    image_draw: int = 0
+    latent_draw: int = 0
     seed: int = 0
     settings: tuple[tuple[str, Setting], ...] = ()
 
@@ -91,7 +92,7 @@ def _images(probe: Probe) -> tuple[Floats, Floats]:
             logit = _NEAR_LOGIT if probe.x_hat == "near_logits" else _FAR_LOGIT
             x_hat = np.where(x > 0.5, logit, -logit)
         case "level":
-            jitter = np.random.default_rng([_SEED, 1, probe.draw]).uniform(-0.05, 0.05, size)
+            jitter = np.random.default_rng([_SEED, 1, probe.image_draw]).uniform(-0.05, 0.05, size)
             x_hat = probe.level + jitter
     if probe.patch is not None:
         x_hat[_inside(probe.patch, size)] = 1 - probe.level
@@ -100,7 +101,7 @@ def _images(probe: Probe) -> tuple[Floats, Floats]:
 
 def _latents(probe: Probe) -> tuple[Floats, Floats]:
     size = (probe.rows, probe.k)
-    draws = np.random.default_rng([_SEED, 2, probe.draw])
+    draws = np.random.default_rng([_SEED, 2, probe.latent_draw])
     signs = np.where(draws.random(size) < 0.5, -1.0, 1.0)
     z_mean = probe.mean * signs * draws.uniform(0.7, 1.3, size)
     z_log_var = draws.uniform(0, 1, size) * (probe.high - probe.low) + probe.low

@@ -66,7 +66,8 @@ def read_signature(
 
     A size with a default keeps it, and so does a parameter that ``given`` sets.
     """
-    parameters = inspect.signature(loss).parameters.values()
+    called = getattr(loss, "forward", loss)  # what a module of PyTorch is called with
+    parameters = inspect.signature(called).parameters.values()
     plain = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     told = {parameter: role for role, parameter in named.items()}
     arguments: dict[str, str] = {}

@@ -45,7 +45,7 @@ def measure(probing: Probing, probe: Probe, term: Reconstruction, latents: Kl) -
     a = (probing.value(high) - probing.value(low)) / change
     if not term.present:
         a = np.zeros_like(a)
-    still = quiet(probe, term.nearest)
+    still = quiet(probe, term.kind)
     near, far = (replace(still, mean=m, low=lo, high=hi) for m, lo, hi in _pair(latents))
     log_std = latents.form == "log_std"
     values = (probing.value(far), probing.value(near))
@@ -99,8 +99,8 @@ class Survey:
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """Every point at the asked weights."""
-        found = [self.reference, self.asked, *([self.joint] if self.joint else [])]
+        """Every point at the asked weights, first the one that differs in most sizes."""
+        found = [*([self.joint] if self.joint else []), self.reference, self.asked]
         for symbol in ("d", "k", "B", "N"):
             found += self.around.get(symbol, ())
         return tuple(found)

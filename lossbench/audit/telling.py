@@ -152,13 +152,9 @@ def _last(failure: Failure) -> str:
 
 def _unusual(failure: Failure) -> str:
     role = failure.message.partition(",")[0]
-    return (
-        f"--args {role}=NAME if an argument of another name is it; or add"
-        if failure.line
-        else ("add")
-    )
+    return f"--args {role}=NAME if an argument of another name is it; else write a wrapper"
 
 
 def _wrapped(what: str) -> str:
     lines = "\n".join(f"    {line}" for line in _WRAPPER)
-    return f"{what}, and audit it:\n{lines}"
+    return f"{what}, and audit that:\n{lines}"

@@ -73,9 +73,9 @@ class Kl:
 
 def read_reconstruction(probing: Probing, base: Probe) -> Reconstruction:
     """Return the kind of reconstruction, with the latents at zero."""
-    probes = [replace(base, level=level, draw=n) for n, level in enumerate(_LEVELS)]
+    probes = [replace(base, level=level, image_draw=n) for n, level in enumerate(_LEVELS)]
     probes += [
-        replace(base, level=level, draw=9 + n, patch=(EVERY, n - 1))
+        replace(base, level=level, image_draw=9 + n, patch=(EVERY, n - 1))
         for n, level in enumerate((0.2, 0.65))
     ]
     values = probing.values(probes)
@@ -103,8 +103,13 @@ def read_reconstruction(probing: Probing, base: Probe) -> Reconstruction:
     return Reconstruction(None, nearest, best.misfit, True, mixture, uneven)
 
 
-def quiet(base: Probe, kind: str) -> Probe:
-    """Return a probe with as little reconstruction error as its kind allows."""
+def quiet(base: Probe, kind: str | None) -> Probe:
+    """Return a probe with as little reconstruction error as its kind allows.
+
+    A kind that is not known may be anything there, infinite too: it stays where it was.
+    """
+    if kind is None:
+        return base
     x, x_hat = _QUIET.get(kind, ("grey", "equal"))
     return replace(base, x=x, x_hat=x_hat)  # type: ignore[arg-type]
 
@@ -163,7 +168,7 @@ def _of_parts(probing: Probing, probes: list[Probe], values: Floats, misfit: flo
 
 def _at(base: Probe, sizes: tuple[float, float, float], draw: int) -> Probe:
     mean, low, high = sizes
-    return replace(base, mean=mean, low=low, high=high, draw=draw)
+    return replace(base, mean=mean, low=low, high=high, latent_draw=draw)
 
 
 def _bounded(probing: Probing, base: Probe, form: str, b: Floats, constant: Floats) -> Kl | None:
