@@ -121,9 +121,9 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
         "beta": float(f"{10 ** draw(st.floats(-3, 3)):.3g}") + 0.0001,
         "by_argument": draw(st.booleans()),
         "returns": draw(st.sampled_from(["scalar", "samples", "tuple", "dict"])),
-        "d": draw(st.integers(2, 120)),
-        "k": draw(st.integers(1, 24)),
-        "B": draw(st.integers(1, 200)),
+        "d": draw(st.integers(2, 40)),
+        "k": draw(st.integers(1, 12)),
+        "B": draw(st.integers(1, 40)),
     }
 
 

@@ -62,7 +62,7 @@ class Callee:
         ordered = [
             values.pop(name) if name in values else given.pop(name) for name in self._positional
         ]
-        seed_everything(probe.seed)
+        seed_everything(probe.seed, maker.framework)
         kept = dict(values)
         try:
             returned = self._loss(*ordered, **values, **given)

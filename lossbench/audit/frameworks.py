@@ -33,16 +33,18 @@ def makers(loss: object) -> Iterator[Maker]:
             yield Maker(framework, single, _maker(framework, np.float32 if single else np.float64))
 
 
-def seed_everything(seed: int) -> None:
-    """Seed every generator of random numbers that is loaded."""
+def seed_everything(seed: int, framework: str) -> None:
+    """Seed the generators of Python, of NumPy and of the library that a loss is called in."""
     random.seed(seed)
     np.random.seed(seed)
-    if torch := sys.modules.get("torch"):
-        torch.manual_seed(seed)
-    if tensorflow := _loaded("tensorflow", "random"):
-        tensorflow.random.set_seed(seed)
-    if keras := _loaded("keras", "utils"):
-        keras.utils.set_random_seed(seed)
+    library: Any = sys.modules.get(framework)
+    match framework:
+        case "torch":
+            library.manual_seed(seed)
+        case "tensorflow":
+            library.random.set_seed(seed)
+        case "keras":
+            library.utils.set_random_seed(seed)
 
 
 def to_array(value: Any) -> np.ndarray[Any, Any]:

@@ -68,7 +68,7 @@ class ModelCallee:
             model = self._build(**{role: chosen[role] for role in self._sizes})
             self._models[key] = _prepared(model, drawn, probe)
         model, exchange, packed = self._models[key]
-        seed_everything(probe.seed)
+        seed_everything(probe.seed, "keras")
         x = tensor(_fitted(model, drawn["x"]))
         with exchanged(exchange, drawn):
             return answer_of(_objective(model, packed(x)))
