@@ -13,6 +13,7 @@ N_SEEDS = 24
 _TOTALS = ("loss", "total_loss", "total", "objective", "loss_total", "vae_loss")
 _ROUNDING = 40.0  # of a sum of many numbers, in units of the last place
 _MISFIT = 5e-4
+UNEVEN = 0.02  # how far a part may count other than once
 
 
 class Probing:
@@ -153,3 +154,12 @@ def _described(probe: Probe) -> str:
         f"x between 0.2 and 0.8, x_hat around {probe.level:g}, z_mean up to "
         f"{1.3 * probe.mean:.2g}, z_log_var between {probe.low:g} and {probe.high:g}"
     )
+
+
+def share(probing: Probing, got: Floats, around: Floats, expected: float) -> float | None:
+    """Return how often a part counts; ``None`` if that is once."""
+    chance = 4 * float(got.std() / np.sqrt(len(got)))
+    slack = UNEVEN * abs(expected) + 4 * probing.rounding(around) + chance
+    if abs(float(got.mean()) - expected) <= slack or not expected:
+        return None
+    return float(got.mean()) / expected

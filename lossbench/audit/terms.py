@@ -16,7 +16,7 @@ from lossbench.audit.probe import (
     reconstruction,
     reconstructions,
 )
-from lossbench.audit.probing import Probing, fit
+from lossbench.audit.probing import UNEVEN, Probing, fit, share
 
 _LEVELS = (0.12, 0.27, 0.42, 0.58, 0.73, 0.88)
 _SQUARED = ("mse", "l1")
@@ -34,7 +34,6 @@ _USUAL = (
 )
 _LARGE = ((3.5, -4.0, -2.0), (4.0, 0.0, 0.0), (4.5, 0.5, 1.5), (5.0, -1.0, 0.0), (6.0, -3.0, 0.0))
 _FAR = ((8.0, 0.0, 0.0), (0.0, -8.0, -8.0), (0.0, 4.0, 4.0))
-_UNEVEN = 0.02
 _ROWS = {"the first image": (0, EVERY), "the last image": (-1, EVERY)}
 
 
@@ -200,7 +199,7 @@ def _clipped(probing: Probing, base: Probe, b: float) -> bool:
     for n, sizes in enumerate(_FAR):
         far = _at(base, sizes, 60 + n)
         got = probing.value(far, finite=False) - zero
-        if np.isfinite(got).all() and abs(float(got.mean()) / (b * kl(far)) - 1) > _UNEVEN:
+        if np.isfinite(got).all() and abs(float(got.mean()) / (b * kl(far)) - 1) > UNEVEN:
             return True
     return False
 
@@ -217,8 +216,8 @@ def _uneven_pixels(probing: Probing, base: Probe, kind: str, a: float) -> dict[s
     }.items():
         moved = replace(plain, patch=patch)
         expected = a * (reconstruction(moved, kind) - r)
-        found[place] = _share(probing, probing.value(moved) - before, before, expected)
-    return {place: share for place, share in found.items() if share is not None}
+        found[place] = share(probing, probing.value(moved) - before, before, expected)
+    return {place: times for place, times in found.items() if times is not None}
 
 
 def _uneven_latents(probing: Probing, base: Probe, b: float, *, log_std: bool) -> dict[str, float]:
@@ -232,23 +231,14 @@ def _uneven_latents(probing: Probing, base: Probe, b: float, *, log_std: bool) -
     }.items():
         moved = replace(_at(base, (2.5, -1.0, -0.5), 3), latent_patch=patch)
         expected = b * kl(moved, log_std=log_std)
-        found[place] = _share(probing, probing.value(moved) - before, before, expected)
-    return {place: share for place, share in found.items() if share is not None}
-
-
-def _share(probing: Probing, got: Floats, around: Floats, expected: float) -> float | None:
-    """Return how often a part counts; ``None`` if that is once."""
-    chance = 4 * float(got.std() / np.sqrt(len(got)))
-    slack = _UNEVEN * abs(expected) + 4 * probing.rounding(around) + chance
-    if abs(float(got.mean()) - expected) <= slack or not expected:
-        return None
-    return float(got.mean()) / expected
+        found[place] = share(probing, probing.value(moved) - before, before, expected)
+    return {place: times for place, times in found.items() if times is not None}
 
 
 def _told(shares: dict[str, float], term: str, *, unfelt: bool = False) -> str:
     """Return what is uneven, in words; ``unfelt`` tells of what counts nothing alone."""
     for place, share in sorted(shares.items(), key=lambda each: abs(each[1])):
-        if abs(share) < _UNEVEN:
+        if abs(share) < UNEVEN:
             return f"{place} counts nothing in the {term}"
         if not unfelt:
             return f"{place} counts {share:.3g} times in the {term}"
