@@ -237,9 +237,9 @@ def _uneven_latents(probing: Probing, base: Probe, b: float, *, log_std: bool) -
 
 def _told(shares: dict[str, float], term: str, *, unfelt: bool = False) -> str:
     """Return what is uneven, in words; ``unfelt`` tells of what counts nothing alone."""
-    for place, share in sorted(shares.items(), key=lambda each: abs(each[1])):
-        if abs(share) < UNEVEN:
+    for place, times in sorted(shares.items(), key=lambda each: abs(each[1])):
+        if abs(times) < UNEVEN:
             return f"{place} counts nothing in the {term}"
         if not unfelt:
-            return f"{place} counts {share:.3g} times in the {term}"
+            return f"{place} counts {times:.3g} times in the {term}"
     return ""
