@@ -10,6 +10,10 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Only some tests need PyTorch. It is not in the lock file: from PyPI it brings gigabytes for GPUs;
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu has pip take the CPU build.
+TORCH := torch==2.13.0
+TORCH_INSTALLED := $(VENV)/.torch
 
 EXPERIMENTS := $(wildcard experiments/*.toml)
 # MNIST does not come with the dependencies: its experiments run where its files are.
@@ -45,7 +49,11 @@ ifndef LOSSBENCH_DATA_DIR
 	@echo "with its four IDX files in a folder: LOSSBENCH_DATA_DIR=FOLDER make all-results"
 endif
 
-test: install  ## Run all the tests
+$(TORCH_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	@touch $@
+
+test: $(TORCH_INSTALLED)  ## Run all the tests
 	$(BIN)/python -m pytest
 
 lint: install  ## Check format, lint and types

@@ -6,9 +6,10 @@
     |-- UsageError            exit 2   a wrong option, name or selection
     |   |-- ExperimentError   exit 2   a wrong key or value in an experiment
     |   |-- DataError         exit 2   data that is missing, damaged or unfit
+    |   |-- AuditError        exit 2   a loss function that cannot be audited as it is
     |   `-- ResultsError      exit 2   a results folder that cannot be used as asked
     |-- RunsFailedError       exit 3   some runs failed; the rest is kept
-    `-- GateTrippedError      exit 4   a --fail-if condition holds
+    `-- GateTrippedError      exit 4   a --fail-if condition holds, or an expectation fails
 
 An error is raised where the fact is known and caught once, in ``cli``.
 """
@@ -72,6 +73,10 @@ class DataError(UsageError):
     """Data is missing, damaged or unfit."""
 
 
+class AuditError(UsageError):
+    """A loss function cannot be audited as it is."""
+
+
 class ResultsError(UsageError):
     """A results folder cannot be read or used as asked."""
 
@@ -83,7 +88,7 @@ class RunsFailedError(LossbenchError):
 
 
 class GateTrippedError(LossbenchError):
-    """A condition given with ``--fail-if`` holds."""
+    """A condition given with ``--fail-if`` holds, or ``--expect-beta-eff`` is not met."""
 
     exit_code = 4
 

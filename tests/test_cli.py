@@ -213,7 +213,7 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
     """The docstring is the help."""
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    for command in ("init", "sweep", "show", "compare"):
+    for command in ("init", "sweep", "show", "compare", "audit"):
         assert command in out
         code, text, _ = run(capsys, command, "--help")
         assert code == 0

@@ -1,6 +1,7 @@
 """The house stands: floors, where TensorFlow may load, and what must stay quick to start."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ FLOORS = (
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-FRAMEWORKS = ("tensorflow", "keras")
+FRAMEWORKS = ("tensorflow", "keras", "torch")
 MOST_LINES = 250
 DOORS = ("__init__", "__main__")
 NN_ORDER = ("layers", "model", "program", "importance", "train")
@@ -119,13 +120,16 @@ COMMANDS = (
     ["compare", "RESULTS:seed=0", "RESULTS:seed=1"],
     ["explain"],
     ["explain", "blog", "--d", "784", "--k", "2"],
+    ["audit", "BROKEN:vae_loss", "--d", "4", "--k", "2"],
 )
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_only_training_loads_tensorflow(command: list[str], tiny_results: Path) -> None:
     """Whatever trains nothing starts without the frameworks."""
-    arguments = [part.replace("RESULTS", str(tiny_results)) for part in command]
+    broken = str(Path(__file__).parent / "audited" / "broken.py")
+    places = {"RESULTS": str(tiny_results), "BROKEN": broken}
+    arguments = [re.sub("RESULTS|BROKEN", lambda found: places[found[0]], part) for part in command]
     code = f"sys.argv = ['lossbench', *{arguments!r}]; from lossbench.cli import main; main()"
     loaded = loaded_after(code)
     assert "lossbench" in loaded
@@ -135,4 +139,4 @@ def test_only_training_loads_tensorflow(command: list[str], tiny_results: Path) 
 def test_the_check_of_what_is_loaded_can_fail() -> None:
     """An interpreter that has a worker's rooms prepared is found out."""
     loaded = loaded_after("from lossbench.worker import prepare; prepare(None)")
-    assert loaded.issuperset(FRAMEWORKS)
+    assert loaded.issuperset({"tensorflow", "keras"})

@@ -19,11 +19,13 @@ COMMANDS = [
     if line.startswith("lossbench ")
 ]
 
+(MY_VAE,) = re.findall(r"```python\n(# my_vae.py\n.*?)```", README, re.DOTALL)
+
 
 def test_the_readme_has_commands_to_test() -> None:
     """Every command of the program is shown at least once."""
     shown = {command.split()[1] for command in COMMANDS}
-    assert shown == {"explain", "predict", "sweep", "init", "show", "compare"}
+    assert shown == {"audit", "explain", "predict", "sweep", "init", "show", "compare"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -37,7 +39,8 @@ def test_a_command_of_the_readme_runs(
     arguments = shlex.split(command)
     if arguments[1] == "sweep" and "--dry-run" not in arguments:
         arguments.append("--dry-run")
-    monkeypatch.chdir(tmp_path if arguments[1] == "init" else REPOSITORY)
+    monkeypatch.chdir(tmp_path if arguments[1] in ("init", "audit") else REPOSITORY)
+    (tmp_path / "my_vae.py").write_text(MY_VAE, encoding="utf-8")
     monkeypatch.setattr(sys, "argv", arguments)
     with pytest.raises(SystemExit) as stop:
         main()

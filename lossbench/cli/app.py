@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import lossbench
-from lossbench.cli import compare, explain, init, predict, show, sweep
+from lossbench.cli import audit, compare, explain, init, predict, show, sweep
 from lossbench.errors import LossbenchError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("predict")(predict.predict)
 app.command("sweep")(sweep.sweep)
 app.command("show")(show.show)
 app.command("compare")(compare.compare)
+app.command("audit")(audit.audit)
 
 
 def _print_version(wanted: bool) -> None:
