@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import lossbench
-from lossbench.cli import compare, explain, init, predict, show, sweep
+from lossbench.cli import compare, explain, init, predict, report, show, sweep
 from lossbench.cli.interrupts import Interrupted
 from lossbench.errors import LossbenchError
 
@@ -26,6 +26,7 @@ app.command("predict")(predict.predict)
 app.command("sweep")(sweep.sweep)
 app.command("show")(show.show)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
 
 
 def _print_version(wanted: bool) -> None:

@@ -51,6 +51,11 @@ def tell_command(label: str, command: str) -> None:
     messages().print(Text(f"{label}: {command}"), soft_wrap=True)
 
 
+def show_path(path: object) -> None:
+    """Print the path of what a command made, on one line, so that it can be copied."""
+    out().print(Text(str(path)), soft_wrap=True)
+
+
 def show_json(facts: object) -> None:
     """Print a result as JSON, plain whatever the terminal."""
     sys.stdout.write(json.dumps(facts, indent=2, allow_nan=False) + "\n")

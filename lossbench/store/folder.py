@@ -16,11 +16,11 @@ from lossbench.errors import ResultsError
 from lossbench.experiment import Experiment, read, text_of
 from lossbench.schema import HISTORY, RUNS, TIMINGS, Status
 from lossbench.store import tables
+from lossbench.store.arrays import array_bytes, read_arrays
 from lossbench.store.records import (
     TEMPORARY_SUFFIX,
     DamagedRecord,
     Record,
-    array_bytes,
     decoded,
     encoded,
     write_whole,
@@ -99,11 +99,33 @@ class Store:
                 if set_aside:
                     path.replace(path.with_name(f"{path.name}.damaged"))
 
-    def save(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def save(
+        self,
+        record: Record,
+        arrays: Mapping[str, NDArray[Any]],
+        weights: Mapping[str, NDArray[Any]] | None = None,
+    ) -> None:
         """Write one record and its arrays; the run counts as done once the record is there."""
+        if weights:
+            write_whole(self._weights_of(record.run_id), array_bytes(weights))
         if arrays:
             write_whole(self._records / f"{record.run_id}.npz", array_bytes(arrays))
         write_whole(self._records / f"{record.run_id}.json", encoded(record))
+
+    def arrays(self, run_id: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays for figures that a run left; none if they are not there."""
+        return read_arrays(self._records / f"{run_id}.npz")
+
+    def weights(self, run_id: str) -> dict[str, NDArray[Any]]:
+        """Return the weights that a run was asked to keep; none if they are not there."""
+        return read_arrays(self._weights_of(run_id))
+
+    def has_weights(self, run_id: str) -> bool:
+        """Tell whether a run's weights were kept."""
+        return self._weights_of(run_id).exists()
+
+    def _weights_of(self, run_id: str) -> Path:
+        return self._records / f"{run_id}.weights.npz"
 
     def is_tabulated(self, statuses: Mapping[str, Status]) -> bool:
         """Tell whether the tables already hold every run with its status."""

@@ -1,0 +1,122 @@
+"""Learning curves: the ELBO over training, mean over seeds with its 95% interval."""
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from lossbench.compare.wording import factor
+from lossbench.report.cases import Case, losses_of, shared_beta
+from lossbench.report.style import Drawing, Series, figure, legend
+from lossbench.schema import SETTING_COLUMNS
+
+
+def over_seeds(history: pd.DataFrame, run_ids: list[str], column: str = "elbo") -> pd.DataFrame:
+    """Return ``mean`` and ``half_width`` of a column of the history over these runs, by epoch.
+
+    The half width is of the 95% t-interval, missing for a single run.
+    """
+    chosen = history[history["run_id"].isin(run_ids)]
+    by_epoch = chosen.groupby("epoch")[column]
+    count = by_epoch.count()
+    half_width = stdtrit((count - 1).clip(lower=1), 0.975) * by_epoch.std() / np.sqrt(count)
+    return pd.DataFrame({"mean": by_epoch.mean(), "half_width": half_width})
+
+
+def learning_curves(
+    case: Case, runs: pd.DataFrame, history: pd.DataFrame, series: dict[str, Series]
+) -> Drawing | None:
+    """Draw the ELBO over the epochs: every loss at one beta, and again at the first's beta_eff.
+
+    None if the history of these runs is not known.
+    """
+    chosen = _chosen(case)
+    curves = [
+        (row, over_seeds(history, _run_ids(row, runs)), is_converted)
+        for row, is_converted in chosen
+    ]
+    curves = [(row, curve, converted) for row, curve, converted in curves if len(curve) > 1]
+    if not curves:
+        return None
+    drawn = figure()
+    axes = drawn.add_subplot()
+    for row, curve, is_converted in curves:
+        options = series[str(row["loss"])].options | {"marker": ""}
+        epochs = curve.index.to_numpy(dtype=np.float64)
+        axes.plot(
+            epochs,
+            curve["mean"],
+            linestyle="--" if is_converted else "-",
+            zorder=3,
+            label=f"{row['loss']}, beta {factor(row['beta'], 4)}",
+            **options,
+        )
+        band = curve["half_width"].fillna(0.0)
+        axes.fill_between(
+            epochs,
+            curve["mean"] - band,
+            curve["mean"] + band,
+            color=options["color"],
+            alpha=0.18,
+            linewidth=0,
+        )
+    axes.set_ylim(*_limits(curves))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("ELBO (nats per image)")
+    legend(axes, 2 if len(curves) > 1 else 1)
+    said = _ends(curves)
+    return Drawing(
+        f"learning-{case.slug}",
+        f"Learning curves: {case.label}",
+        said,
+        f"Line chart of {case.label}: ELBO over the epochs, mean over the seeds with its 95% "
+        f"interval. {said}",
+        drawn,
+    )
+
+
+def _chosen(case: Case) -> list[tuple[pd.Series, bool]]:
+    """Return the settings to draw, and whether each was converted to the first one's beta_eff."""
+    rows = case.rows
+    beta = shared_beta(rows)
+    losses = losses_of(rows)
+    if beta is None:
+        nearest = (rows["beta"] - 1).abs().idxmin()
+        return [(rows.loc[nearest], False)]
+    at_beta = [rows[(rows["loss"] == loss) & (rows["beta"] == beta)] for loss in losses]
+    chosen = [(found.iloc[0], False) for found in at_beta if len(found)]
+    leader = chosen[0][0]
+    equal = rows[
+        (rows["beta_eff"] == leader["beta_eff"])
+        & (rows["loss"] != leader["loss"])
+        & (rows["beta"] != beta)
+    ]
+    return chosen + [(row, True) for _, row in equal.drop_duplicates("loss").iterrows()]
+
+
+def _run_ids(row: pd.Series, runs: pd.DataFrame) -> list[str]:
+    mask = runs["status"] == "ok"
+    for name in SETTING_COLUMNS:
+        mask &= (runs[name] == row[name]) | (runs[name].isna() & pd.isna(row[name]))
+    return [str(run_id) for run_id in runs.loc[mask, "run_id"]]
+
+
+def _limits(curves: list[tuple[pd.Series, pd.DataFrame, bool]]) -> tuple[float, float]:
+    """Return limits that leave out the first steps' fall, if that would flatten the rest."""
+    values = np.concatenate(
+        [curve["mean"].to_numpy()[len(curve) // 10 :] for _, curve, _ in curves]
+    )
+    low, high = float(values.min()), float(values.max())
+    margin = 0.08 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def _ends(curves: list[tuple[pd.Series, pd.DataFrame, bool]]) -> str:
+    ends = []
+    for row, curve, is_converted in curves:
+        half_width = curve["half_width"].iloc[-1]
+        interval = "" if pd.isna(half_width) else f" ± {half_width:.2f}"
+        at = f"beta {factor(row['beta'], 4)}"
+        same = f" (beta_eff {factor(row['beta_eff'], 4)})" if is_converted else ""
+        ends.append(f"{row['loss']} at {at}{same} ends at {curve['mean'].iloc[-1]:.2f}{interval}")
+    epochs = int(curves[0][1].index[-1])
+    return f"After {epochs} epochs {'; '.join(ends)} nats."
