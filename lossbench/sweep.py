@@ -49,18 +49,30 @@ class Plan:
     images: Images
     store: Store
     retry_failed: bool = False
+    save_weights: bool = False
 
     def missing(self, statuses: dict[str, Status]) -> tuple[RunSettings, ...]:
         """Return the runs to train: those with no record, and those that failed by chance.
 
-        A run that turned non-finite would do so again; it is kept unless ``retry_failed``.
+        A run that turned non-finite would do so again; it is kept unless ``retry_failed``. Where
+        weights are asked for, a run without them is trained again: it ends the same.
         """
         done = ("ok",) if self.retry_failed else ("ok", "nan")
-        return tuple(run for run in self.runs if statuses.get(run.run_id) not in done)
+        return tuple(
+            run
+            for run in self.runs
+            if (status := statuses.get(run.run_id)) not in done
+            or (self.save_weights and status == "ok" and not self.store.has_weights(run.run_id))
+        )
 
 
 def plan(
-    experiment: Experiment, out: Path, data_dir: Path | None = None, *, retry_failed: bool = False
+    experiment: Experiment,
+    out: Path,
+    data_dir: Path | None = None,
+    *,
+    retry_failed: bool = False,
+    save_weights: bool = False,
 ) -> Plan:
     """Check an experiment against its data and its results folder; write nothing.
 
@@ -83,7 +95,7 @@ def plan(
     asked = replace(resolved, data_sha256=images.sha256)
     store = Store(out)
     _joined(asked, store)
-    return Plan(asked, runs, images, store, retry_failed)
+    return Plan(asked, runs, images, store, retry_failed, save_weights)
 
 
 def _joined(asked: Experiment, store: Store) -> Experiment:
@@ -122,7 +134,8 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
     commit = _git_commit()
     thresholds: dict[tuple[str, int, str], NDArray[np.float64]] = {}
     n_hopeless = 0
-    for outcomes in engine.outcomes(stacks(missing), lambda stack: plan.images.of(stack.runs[0])):
+    waiting = stacks(missing, keep_weights=plan.save_weights)
+    for outcomes in engine.outcomes(waiting, lambda stack: plan.images.of(stack.runs[0])):
         for outcome in outcomes:
             run = outcome.run
             key = (run.dataset, run.d, run.reconstruction_loss)
@@ -130,7 +143,7 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
                 images = plan.images.of(run).train
                 thresholds[key] = theory.thresholds(theory.moments(images), run.reconstruction_loss)
             record = _record(outcome, thresholds[key], plan.images.of(run).sha256, commit)
-            plan.store.save(record, outcome.arrays)
+            plan.store.save(record, outcome.arrays, outcome.weights)
             yield record
         crashed = all(outcome.status == "crashed" for outcome in outcomes)
         n_hopeless = n_hopeless + 1 if crashed else 0

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import lossbench
-from lossbench.cli import compare, explain, init, predict, report, show, sweep
+from lossbench.cli import compare, explain, export, init, predict, report, show, sweep
 from lossbench.cli.interrupts import Interrupted
 from lossbench.errors import LossbenchError
 
@@ -27,6 +27,7 @@ app.command("sweep")(sweep.sweep)
 app.command("show")(show.show)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
+app.command("export")(export.export)
 
 
 def _print_version(wanted: bool) -> None:

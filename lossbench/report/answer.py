@@ -2,11 +2,10 @@
 
 import pandas as pd
 
+from lossbench.compare.verdict import EQUAL_WITHIN_NATS
 from lossbench.compare.wording import amount, factor, setting
 from lossbench.report.cases import Case, cases, losses_of, measured, shared_beta
 from lossbench.report.planes import furthest
-
-_EQUAL_NATS = 0.3
 
 
 def answer(summary: pd.DataFrame, thresholds: pd.DataFrame) -> list[str]:
@@ -56,7 +55,7 @@ def _at_one_beta_eff(compared: list[Case]) -> str:
     n_pairs = sum(facts[0] for _, facts in shared)
     apart = max(abs(facts[2]["elbo"] - facts[3]["elbo"]) for _, facts in shared)
     where = "; ".join(case.label for case, _ in shared)
-    if apart <= _EQUAL_NATS:
+    if apart <= EQUAL_WITHIN_NATS:
         return (
             f"At the same beta_eff they train the same VAE: over {_pairs(n_pairs)} of settings "
             f"({where}) the mean ELBOs are at most {amount(apart)} nats apart."
@@ -79,15 +78,19 @@ def _collapse(summary: pd.DataFrame, thresholds: pd.DataFrame) -> str:
     past = known["beta_eff"] >= known["threshold"]
     collapsed = known["collapsed"] >= 0.5
     n_right = int((past == collapsed).sum())
+    wrong = (known["beta_eff"] / known["threshold"])[past != collapsed]
     ratios = ""
+    if len(wrong):
+        ends = dict.fromkeys(f"{ratio:.2f}" for ratio in (wrong.min(), wrong.max()))
+        ratios = f" (the others are at {' to '.join(ends)} times t_1)"
     if len(thresholds):
         low, high = thresholds["ratio"].min(), thresholds["ratio"].max()
-        ratios = (
+        ratios += (
             f"; the measured threshold is {low:.2f} to {high:.2f} times the predicted one in "
             f"{len(thresholds)} cases"
         )
     return (
         f"Whether a model collapses is known before training, from beta_eff and the data's "
-        f"threshold t_1: right in {n_right} of {len(known)} settings, {int(collapsed.sum())} of "
-        f"which collapsed{ratios}."
+        f"threshold t_1: {int(collapsed.sum())} of {len(known)} settings "
+        f"collapsed, and the prediction was right in {n_right}{ratios}."
     )

@@ -26,11 +26,11 @@ def kl_and_active_units(case: Case, series: dict[str, Series]) -> Drawing:
         steps["beta_eff"],
         steps["predicted_active_units"].astype("float64"),
         color=INK,
-        linewidth=1.0,
-        linestyle="--",
+        linestyle="",
         marker="_",
-        markersize=7,
-        zorder=1,
+        markersize=13,
+        markeredgewidth=1.6,
+        zorder=4,
     )
     right = max(above.get_xlim()[1], case.threshold * 1.05)
     for axes in (above, below):
@@ -134,7 +134,13 @@ def _d_sweep(slug: str, rows: pd.DataFrame, beta: float, series: dict[str, Serie
     low, high = axes.get_ylim()
     axes.fill_between(sizes, threshold, high, color=SHADE, linewidth=0, zorder=0)
     axes.set_ylim(low, high)
-    axes.annotate("collapse", (0.04, 0.95), xycoords="axes fraction", va="top", color=INK)
+    axes.annotate(
+        "collapse predicted\n(filled marker: measured)",
+        (0.04, 0.96),
+        xycoords="axes fraction",
+        va="top",
+        color=INK,
+    )
     axes.set_xlabel("d, input dimension (pixels)")
     axes.set_ylabel("beta_eff = b/a (no unit)")
     legend(axes, len(losses) + 1)

@@ -50,6 +50,8 @@ def learning_curves(
             label=f"{row['loss']}, beta {factor(row['beta'], 4)}",
             **options,
         )
+        if is_converted:
+            continue  # its interval lies on the first one's
         band = curve["half_width"].fillna(0.0)
         axes.fill_between(
             epochs,
@@ -80,8 +82,8 @@ def _chosen(case: Case) -> list[tuple[pd.Series, bool]]:
     beta = shared_beta(rows)
     losses = losses_of(rows)
     if beta is None:
-        nearest = (rows["beta"] - 1).abs().idxmin()
-        return [(rows.loc[nearest], False)]
+        nearest = int((rows["beta"] - 1).abs().argmin())
+        return [(rows.iloc[nearest], False)]
     at_beta = [rows[(rows["loss"] == loss) & (rows["beta"] == beta)] for loss in losses]
     chosen = [(found.iloc[0], False) for found in at_beta if len(found)]
     leader = chosen[0][0]

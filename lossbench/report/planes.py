@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from lossbench.compare.verdict import EQUAL_WITHIN_NATS
 from lossbench.compare.wording import amount, factor, setting
 from lossbench.report.cases import Case, losses_of
 from lossbench.report.style import Drawing, Series, figure, legend, log_axis
@@ -20,13 +21,13 @@ _LABELS = {
 
 def comparisons(case: Case, series: dict[str, Series]) -> Iterator[Drawing]:
     """Yield the figures that set the losses of one case against each other."""
-    if len(case.rows) > 2:
-        yield rate_distortion(case, series)
     n_losses = case.rows["loss"].nunique()
     if n_losses > 1 and case.rows["beta"].nunique() > 1:
         yield elbo_curves(case, series, "beta")
     if case.rows["beta_eff"].nunique() > 1:
         yield elbo_curves(case, series, "beta_eff")
+    if len(case.rows) > 2:
+        yield rate_distortion(case, series)
 
 
 def rate_distortion(case: Case, series: dict[str, Series]) -> Drawing:
@@ -96,7 +97,7 @@ def pairs_at(rows: pd.DataFrame, weight: str) -> list[tuple[float, pd.Series, pd
     for value, group in rows.groupby(weight):
         settings = [row for _, row in group.iterrows()]
         found += [
-            (float(value), one, other)
+            (float(str(value)), one, other)
             for one, other in itertools.combinations(settings, 2)
             if one["loss"] != other["loss"]
         ]
@@ -118,7 +119,7 @@ def furthest(rows: pd.DataFrame, weight: str) -> tuple[int, float, pd.Series, pd
 def _apart(case: Case, weight: str) -> str:
     found = furthest(case.rows, weight)
     if found is None:
-        best = case.rows.loc[case.rows["elbo"].idxmax()]
+        best = case.rows.iloc[int(case.rows["elbo"].argmax())]
         return (
             f"The best ELBO is {best['elbo']:.2f} nats, of {best['loss']} at beta_eff "
             f"{factor(best['beta_eff'], 4)}"
@@ -136,13 +137,10 @@ def _apart(case: Case, weight: str) -> str:
     return (
         f"Against beta_eff the curves coincide: over {counted} the mean ELBOs are at most "
         f"{difference} nats apart."
-        if abs(one["elbo"] - other["elbo"]) <= _COINCIDE
+        if abs(one["elbo"] - other["elbo"]) <= EQUAL_WITHIN_NATS
         else f"Over {counted} the mean ELBOs are up to {difference} nats apart, at beta_eff "
         f"{factor(value, 4)}."
     )
-
-
-_COINCIDE = 0.3  # nats, what a verdict calls equal
 
 
 def _several(case: Case) -> bool:

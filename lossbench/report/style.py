@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -82,7 +83,7 @@ class Series:
     is_open: bool
 
     @property
-    def options(self) -> dict[str, object]:
+    def options(self) -> dict[str, Any]:
         """The options of ``Axes.plot`` for this series."""
         return {
             "color": self.colour,
@@ -194,6 +195,6 @@ def inline(picture: bytes, drawing: Drawing, prefix: str) -> str:
     return re.sub(r"\n\s*", "\n", text.replace("<svg ", opening, 1)).strip()
 
 
-def neutral_params() -> dict[str, object]:
+def neutral_params() -> dict[Any, Any]:
     """Return matplotlib's own defaults with ``STYLE`` on top, whatever the user has set."""
     return {**mpl.rcParamsDefault, **STYLE}

@@ -59,7 +59,7 @@ def _cell(value: object, name: str = "") -> Cell:
     return Cell(f"{number:.6g}", repr(number))
 
 
-def _metric(row: "pd.Series[object]", name: str) -> Cell:
+def _metric(row: pd.Series, name: str) -> Cell:
     mean, half_width = float(str(row[name])), float(str(row[f"{name}_ci95"]))
     if pd.isna(mean):
         return Cell("", "")
