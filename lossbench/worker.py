@@ -6,7 +6,8 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -75,9 +76,23 @@ def train(stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]
 
 def export(run: RunSettings, weights: Mapping[str, NDArray[np.floating]], path: Path) -> None:
     """Write a run's trained weights as a Keras model; see ``lossbench.nn.export``."""
-    from lossbench.nn.export import save  # noqa: PLC0415 - only here may TensorFlow load
+    with _silenced():
+        from lossbench.nn.export import save  # noqa: PLC0415 - only here may TensorFlow load
 
-    save(run, list(weights.values()), path)
+        save(run, list(weights.values()), path)
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep what TensorFlow writes to stderr at import off the terminal."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _measured(

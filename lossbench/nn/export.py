@@ -1,10 +1,11 @@
 """A trained run as an ordinary Keras model, which loads wherever Keras does.
 
-The model has nothing but Keras' own layers, losses and operations. It maps x to ``logits`` (the
-decoder's last layer before its sigmoid, if it has one), ``image`` and ``kl`` (K per example);
-``encoder`` and ``decoder`` are layers of it. It is compiled with the run's loss ``a*R + b*K``:
-R from the mean over the d inputs times d, K as the distance of ``kl`` from the zeros that are its
-target.
+The model has nothing but Keras' own layers, losses and operations; what is random comes in from
+outside, so that the same inputs give the same numbers. It maps ``x`` (n, d) and standard normal
+``noise`` (n, k) to ``logits`` (the decoder's last layer before its sigmoid, if it has one),
+``image`` and ``kl`` (K per example); ``encoder`` and ``decoder`` are layers of it. It is compiled
+with the run's loss ``a*R + b*K``: R is the mean over the d inputs times d, and K the distance of
+``kl`` from the zeros that are its target.
 """
 
 from collections.abc import Sequence
@@ -28,16 +29,18 @@ def save(run: RunSettings, weights: Sequence[NDArray[np.floating]], path: Path) 
 def vae(run: RunSettings, weights: Sequence[NDArray[np.floating]]) -> keras.Model:
     """Return the compiled model with ``weights``: kernel and bias of every layer of the run.
 
-    It is trained and evaluated on x with the targets ``{"logits": x, "kl": zeros (n, 1)}``.
+    It is trained and evaluated on ``{"x": x, "noise": noise}`` with the targets
+    ``{"logits": x, "kl": zeros (n, 1)}`` (``image`` in place of ``logits`` for ``mse``).
     """
     encoder, decoder = _encoder(run), _decoder(run)
     x = keras.Input((run.d,), name="x")
     z_mean, z_log_var = encoder(x)
-    # Noise in evaluation as well as in training, as the objective has it.
-    noise = keras.layers.GaussianNoise(1.0, name="noise")(ops.zeros_like(z_mean), training=True)
+    noise = keras.Input((run.k,), name="noise")
     logits, image = decoder(sample(z_mean, z_log_var, noise, run.noise_std))
     divergence = ops.expand_dims(kl(z_mean, z_log_var), -1)
-    model = keras.Model(x, {"logits": logits, "image": image, "kl": divergence}, name="vae")
+    model = keras.Model(
+        {"x": x, "noise": noise}, {"logits": logits, "image": image, "kl": divergence}, name="vae"
+    )
     dense = [
         layer
         for part in (encoder, decoder)
