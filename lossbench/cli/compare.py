@@ -32,13 +32,14 @@ def compare(
     gate = comparisons.parse_gate(fail_if) if fail_if else None
     a, b = comparisons.select(run_a), comparisons.select(run_b)
     comparison = comparisons.compare(a, b)
+    curves = comparisons.elbo_curves(comparison, a, b)
     if json:
         screen.show_json(comparison.to_json())
     else:
-        screen.show(comparison_table(comparison))
+        screen.show(comparison_table(comparison, curves, ascii_only=screen.ascii_only()))
     if html:
         from lossbench.report import write_comparison  # noqa: PLC0415 - matplotlib only if asked
 
-        screen.tell(f"wrote {write_comparison(comparison, a, b, html)}")
+        screen.tell(f"wrote {write_comparison(comparison, curves, html)}")
     if gate and (reason := gate.tripped(comparison)):
         raise GateTrippedError(reason)

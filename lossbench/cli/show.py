@@ -22,9 +22,10 @@ def show(
     from lossbench.store import Store, folders  # noqa: PLC0415
 
     for folder in folders(results):
-        table = Store(folder).summary()
+        store = Store(folder)
+        table = store.summary()
         if json:
             screen.show_json({"folder": str(folder), "settings": screen.plain_rows(table)})
             continue
         screen.tell(str(folder), style="bold")
-        screen.show(summary_tables(table, screen.out().width))
+        screen.show(summary_tables(table, store.curves(), screen.out()))

@@ -30,6 +30,11 @@ def out() -> Console:
     return _console(stderr=False)
 
 
+def ascii_only() -> bool:
+    """Tell whether the terminal's encoding has no more than ASCII."""
+    return out().options.ascii_only
+
+
 def messages() -> Console:
     """Return the console for everything that is not a result, stderr."""
     return _console(stderr=True)

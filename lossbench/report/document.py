@@ -1,7 +1,7 @@
 """The doors: a results folder's figures beside its tables, and the page that shows them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,11 +131,13 @@ def _left_out(drawings: Sequence[tuple[Drawing, bytes, bytes]], store: Store) ->
     return "" if has_pictures else f"lossbench sweep {store.folder}/experiment.toml"
 
 
-def write_comparison(comparison: "Comparison", a: pd.DataFrame, b: pd.DataFrame, out: Path) -> Path:
-    """Write the page of a comparison of the runs ``a`` and ``b``; return where it is."""
+def write_comparison(
+    comparison: "Comparison", curves: Mapping[str, pd.DataFrame], out: Path
+) -> Path:
+    """Write the page of a comparison and its learning curves; return where it is."""
     _check_writable(out)
     with mpl.rc_context(neutral_params()):
-        drawn = learning_of_sides(comparison, {"A": a, "B": b})
+        drawn = learning_of_sides(curves)
         figures = [
             page.Figure(drawing.title, inline(svg(drawing), drawing, ""), drawing.reading)
             for drawing in drawn

@@ -2,24 +2,12 @@
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
+from lossbench.compare.curves import over_seeds
 from lossbench.compare.wording import factor
 from lossbench.report.cases import Case, losses_of, shared_beta
 from lossbench.report.style import Drawing, Series, figure, legend
 from lossbench.schema import SETTING_COLUMNS
-
-
-def over_seeds(history: pd.DataFrame, run_ids: list[str], column: str = "elbo") -> pd.DataFrame:
-    """Return ``mean`` and ``half_width`` of a column of the history over these runs, by epoch.
-
-    The half width is of the 95% t-interval, missing for a single run.
-    """
-    chosen = history[history["run_id"].isin(run_ids)]
-    by_epoch = chosen.groupby("epoch")[column]
-    count = by_epoch.count()
-    half_width = stdtrit((count - 1).clip(lower=1), 0.975) * by_epoch.std() / np.sqrt(count)
-    return pd.DataFrame({"mean": by_epoch.mean(), "half_width": half_width})
 
 
 def learning_curves(

@@ -1,17 +1,14 @@
 """The page of a comparison: what differs, the numbers of every cell, and both learning curves."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pandas as pd
 
 from lossbench.compare import Cell, Comparison, MetricDifference
 from lossbench.compare.wording import factor, probability, setting
-from lossbench.report.learning import over_seeds
 from lossbench.report.style import Drawing, figure, legend, series_of
 from lossbench.report.tables import Cell as Shown
 from lossbench.report.tables import Heading, View
-from lossbench.store import Store
 
 _METRIC_HEADINGS = (
     Heading("metric", is_number=False),
@@ -75,14 +72,11 @@ def _number(number: float | None) -> Shown:
     return Shown("", "") if number is None else Shown(f"{number:.6g}", repr(number))
 
 
-def learning_of_sides(comparison: Comparison, sides: Mapping[str, pd.DataFrame]) -> list[Drawing]:
-    """Return the learning curves of A and B, if the comparison has one cell and a history."""
-    if len(comparison.cells) != 1:
-        return []
-    series = series_of(list(sides))
-    curves = {side: curve for side, curve in _curves(comparison, sides) if len(curve) > 1}
+def learning_of_sides(curves: Mapping[str, pd.DataFrame]) -> list[Drawing]:
+    """Return the learning curves of A and B in one figure; none if there are no curves."""
     if not curves:
         return []
+    series = series_of(list(curves))
     drawn = figure()
     axes = drawn.add_subplot()
     for side, curve in curves.items():
@@ -116,13 +110,3 @@ def learning_of_sides(comparison: Comparison, sides: Mapping[str, pd.DataFrame])
 
 def _last_epoch(curves: Mapping[str, pd.DataFrame]) -> int:
     return max(int(curve.index[-1]) for curve in curves.values())
-
-
-def _curves(
-    comparison: Comparison, sides: Mapping[str, pd.DataFrame]
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    pairs = comparison.cells[0].pairs
-    ids = {"A": [pair.run_a for pair in pairs], "B": [pair.run_b for pair in pairs]}
-    for side, runs in sides.items():
-        history = pd.concat([Store(Path(f)).history() for f in sorted(set(runs["folder"]))])
-        yield side, over_seeds(history, ids[side])

@@ -182,6 +182,10 @@ class Store:
         """Return one row a setting, derived from the tables alone."""
         return tables.summary(self.runs(), self.history())
 
+    def curves(self) -> list[list[float]]:
+        """Return the ELBO over training of every setting of the summary, in its order."""
+        return tables.curves(self.runs(), self.history())
+
 
 def folders(results: Path | None = None) -> list[Path]:
     """Return the results folder asked for, or every one under ``results/``."""

@@ -171,6 +171,18 @@ def summary(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()[[*order, "n_seeds", *table.columns[len(DERIVED_COLUMNS) + 1 :]]]
 
 
+def curves(runs: pd.DataFrame, history: pd.DataFrame) -> list[list[float]]:
+    """Return the mean ELBO of every setting by epoch, in the order of ``summary``'s rows."""
+    setting = runs.groupby(list(SETTING_COLUMNS), sort=False, dropna=False).ngroup()
+    ended = runs["status"] == "ok"
+    of_run = pd.Series(setting[ended].to_numpy(), index=runs.loc[ended, "run_id"])
+    elbo = history["elbo"].groupby([history["run_id"].map(of_run), history["epoch"]]).mean()
+    found: list[list[float]] = [[] for _ in range(int(setting.max()) + 1)]
+    for number, value in zip(elbo.index.get_level_values(0), elbo, strict=True):
+        found[int(number)].append(float(value))
+    return found
+
+
 def _last_gain(runs: pd.DataFrame, history: pd.DataFrame) -> pd.Series:
     """Return by run how many nats the ELBO rose in the last tenth of training."""
     epochs = history["run_id"].map(runs.set_index("run_id")["epochs"]).astype("float64")
