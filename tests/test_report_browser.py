@@ -20,8 +20,8 @@ WIDTHS = (375, 1440)
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Return the system's chromium."""
-    binary = shutil.which("chromium") or shutil.which("chromium-browser")
+    """Return the system's chromium, or its Chrome."""
+    binary = shutil.which("chromium") or shutil.which("google-chrome")
     assert binary, "the browser tests need chromium: apt-get install chromium"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=binary, args=list(QUIET))
