@@ -111,7 +111,6 @@ def _drawings(
     found = cases(summary)
     for case in found:
         yield from planes.comparisons(case, series)
-    for case in found:
         if case.rows["beta_eff"].nunique() > 1 and case.rows["threshold"].notna().all():
             yield collapse.kl_and_active_units(case, series)
     yield from collapse.d_sweeps(summary, series)

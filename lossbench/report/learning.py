@@ -9,6 +9,8 @@ from lossbench.report.cases import Case, losses_of, shared_beta
 from lossbench.report.style import Drawing, Series, figure, legend
 from lossbench.schema import SETTING_COLUMNS
 
+_LEAST_SPAN = 0.5  # nats: less is noise, and is drawn as a level line
+
 
 def learning_curves(
     case: Case, runs: pd.DataFrame, history: pd.DataFrame, series: dict[str, Series]
@@ -96,7 +98,7 @@ def _limits(curves: list[tuple[pd.Series, pd.DataFrame, bool]]) -> tuple[float, 
         [curve["mean"].to_numpy()[len(curve) // 10 :] for _, curve, _ in curves]
     )
     low, high = float(values.min()), float(values.max())
-    margin = 0.08 * (high - low) or 1.0
+    margin = max(0.08 * (high - low), (_LEAST_SPAN - (high - low)) / 2)
     return low - margin, high + margin
 
 
