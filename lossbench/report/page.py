@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import jinja2
 
 import lossbench
-from lossbench.conventions import Sizes, convention
+from lossbench.compare.wording import setting
+from lossbench.conventions import Sizes, catalogue, convention
 from lossbench.experiment import Experiment
 from lossbench.report.tables import View
 from lossbench.store import Record
@@ -84,6 +85,7 @@ def report(chapters: Sequence[Chapter]) -> bytes:
         title=", ".join(chapter.name for chapter in chapters),
         chapters=chapters,
         own_cases=[_own_case(d, k) for d, k in _EXAMPLES],
+        n_conventions=len(catalogue()),
     )
 
 
@@ -95,6 +97,9 @@ def comparison(
         "compare.html.j2",
         title="A against B",
         comparison=compared,
+        common=[
+            (name, setting(value)) for name, value in compared.common.items() if value is not None
+        ],
         figures=figures,
         settings=settings,
         tables=tables,
