@@ -22,7 +22,7 @@ from lossbench.console.screen import (
     tell,
     tell_command,
 )
-from lossbench.console.summary import summary_tables
+from lossbench.console.summary import curves_to_draw, summary_tables
 from lossbench.experiment import RunSettings, layers_text, stacks
 from lossbench.store import TABLES, Record, Store
 from lossbench.sweep import Plan
@@ -124,7 +124,7 @@ def show_results(store: Store, *, as_json: bool) -> None:
     if as_json:
         show_json({"folder": str(store.folder), "settings": plain_rows(summary)})
     else:
-        show(summary_tables(summary, store.curves(), out()))
+        show(summary_tables(summary, curves_to_draw(store, summary), out()))
     tell(f"\nwrote {joined([store.folder / name for name in TABLES])}")
     tell_command("next", _next_command(store, summary))
 

@@ -12,10 +12,12 @@ from rich.text import Text
 from lossbench.console.sparkline import settled_range, sparkline
 from lossbench.predict import agreement
 from lossbench.schema import SETTING_COLUMNS
+from lossbench.store import Store
 
 _WIDE = 116
 _UNBOUNDED = 1000
 _CURVE_WIDTH = 5
+_MOST_DRAWN = 500  # settings
 _TABLE_COLUMNS = ("dataset", "reconstruction_loss", "k")
 _ROW_COLUMNS = ("d", "beta", "loss")
 _WIDE_HEADINGS = (
@@ -34,7 +36,7 @@ def summary_tables(
     ``curves`` are the ELBO over training of every row. A narrow console shows the interval of
     the ELBO alone, and the curves where there is room.
     """
-    curve_of = dict(zip(summary.index, curves, strict=True))
+    curve_of = dict(zip(summary.index, curves, strict=True)) if len(curves) else {}
     wide = console.width >= _WIDE
     extra = [
         name
@@ -60,15 +62,20 @@ def summary_tables(
     return Group(*parts, *_notes(summary))
 
 
+def curves_to_draw(store: Store, summary: pd.DataFrame) -> Sequence[Sequence[float]]:
+    """Return the curves of a summary's rows; none of a very long one."""
+    return store.curves() if len(summary) <= _MOST_DRAWN else []
+
+
 def _drawn(
     rows: pd.DataFrame, curve_of: Mapping[Any, Sequence[float]], ascii_only: bool
 ) -> dict[Any, str]:
     """Return the curve of every row, on one scale for each d."""
     drawn: dict[Any, str] = {}
     for _, section in rows.groupby("d"):
-        low, high = settled_range([curve_of[row] for row in section.index])
+        low, high = settled_range([curve_of.get(row, ()) for row in section.index])
         for row in section.index:
-            curve = curve_of[row]
+            curve = curve_of.get(row, ())
             drawn[row] = sparkline(curve, _CURVE_WIDTH, low, high, ascii_only=ascii_only)
     return drawn if any(drawn.values()) else {}
 
