@@ -41,9 +41,10 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-all-results: install  ## Run every experiment whose data is at hand; results/ holds the tables
+all-results: install  ## Run every experiment whose data is at hand; results/ holds tables and report.html
 	@for experiment in $(RUNNABLE); do \
 		echo; $(BIN)/lossbench sweep $$experiment || exit $$?; done
+	@echo; $(BIN)/lossbench report
 ifndef LOSSBENCH_DATA_DIR
 	@echo; echo "left out, since MNIST does not come with the dependencies: $(NEED_FILES)"
 	@echo "with its four IDX files in a folder: LOSSBENCH_DATA_DIR=FOLDER make all-results"

@@ -50,18 +50,30 @@ class Plan:
     images: Images
     store: Store
     retry_failed: bool = False
+    save_weights: bool = False
 
     def missing(self, statuses: dict[str, Status]) -> tuple[RunSettings, ...]:
         """Return the runs to train: those with no record, and those that failed by chance.
 
-        A run that turned non-finite would do so again; it is kept unless ``retry_failed``.
+        A run that turned non-finite would do so again; it is kept unless ``retry_failed``. Where
+        weights are asked for, a run without them is trained again: it ends the same.
         """
         done = ("ok",) if self.retry_failed else ("ok", "nan")
-        return tuple(run for run in self.runs if statuses.get(run.run_id) not in done)
+        return tuple(
+            run
+            for run in self.runs
+            if (status := statuses.get(run.run_id)) not in done
+            or (self.save_weights and status == "ok" and not self.store.has_weights(run.run_id))
+        )
 
 
 def plan(
-    experiment: Experiment, out: Path, data_dir: Path | None = None, *, retry_failed: bool = False
+    experiment: Experiment,
+    out: Path,
+    data_dir: Path | None = None,
+    *,
+    retry_failed: bool = False,
+    save_weights: bool = False,
 ) -> Plan:
     """Check an experiment against its data and its results folder; write nothing.
 
@@ -84,7 +96,7 @@ def plan(
     asked = replace(resolved, data_sha256=images.sha256)
     store = Store(out)
     _joined(asked, store)
-    return Plan(asked, runs, images, store, retry_failed)
+    return Plan(asked, runs, images, store, retry_failed, save_weights)
 
 
 def _joined(asked: Experiment, store: Store) -> Experiment:
@@ -121,7 +133,7 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
     """
     plan.store.freeze(_joined(plan.experiment, plan.store))
     commit = _git_commit()
-    planned = stacks(missing)
+    planned = stacks(missing, keep_weights=plan.save_weights)
     stack_of = {run: number for number, stack in enumerate(planned) for run in stack.runs}
     n_left = {number: len(stack.runs) for number, stack in enumerate(planned)}
     n_hopeless = 0
@@ -129,7 +141,7 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
         for outcome in outcomes:
             run = outcome.run
             record = record_of(outcome, plan.images.of(run), commit)
-            plan.store.save(record, outcome.arrays)
+            plan.store.save(record, outcome.arrays, outcome.weights)
             yield record
             if outcome.status == "ok":
                 n_hopeless = 0

@@ -6,6 +6,8 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +34,7 @@ class Outcome:
     metrics: dict[str, float | int | bool] = field(default_factory=dict)
     history: dict[str, list[float | int]] = field(default_factory=dict)
     arrays: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    weights: dict[str, NDArray[np.floating]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     timing: dict[str, Any] = field(default_factory=dict)
     message: str = ""
@@ -65,23 +68,52 @@ def train(stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]
         "host": socket.gethostname(),
         "worker": f"process {os.getpid()}",
     }
-    return [_measured(run, result, timing) for run, result in zip(stack.runs, results, strict=True)]
+    return [
+        _measured(run, result, timing, stack.keep_weights)
+        for run, result in zip(stack.runs, results, strict=True)
+    ]
 
 
-def _measured(run: RunSettings, result: "Trained", timing: dict[str, Any]) -> Outcome:
+def export(run: RunSettings, weights: Mapping[str, NDArray[np.floating]], path: Path) -> None:
+    """Write a run's trained weights as a Keras model; see ``lossbench.nn.export``."""
+    with _silenced():
+        from lossbench.nn.export import save  # noqa: PLC0415 - only here may TensorFlow load
+
+        save(run, list(weights.values()), path)
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep what TensorFlow writes to stderr at import off the terminal."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _measured(
+    run: RunSettings, result: "Trained", timing: dict[str, Any], keep_weights: bool
+) -> Outcome:
     """Return the outcome of a run that was trained to its end, finite or not."""
     finite = bool(np.isfinite([*result.metrics.values()]).all())
     arrays = {
         "originals": result.originals,
         "reconstructions": result.reconstructions,
         "latent_means": result.latent_means,
+        "prior_images": result.prior_images,
     }
+    weights = {f"{number:03}": weight for number, weight in enumerate(result.weights)}
     return Outcome(
         run=run,
         status="ok" if finite else "nan",
         metrics=result.metrics if finite else {},
         history=result.history,
         arrays=arrays if finite else {},
+        weights=weights if finite and keep_weights else {},
         provenance=_provenance(),
         timing=timing,
     )

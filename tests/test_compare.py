@@ -117,7 +117,7 @@ def _compared(a: Iterable[Facts], b: Iterable[Facts]) -> Comparison:
 def _printed(comparison: Comparison, width: int = 80) -> str:
     console = Console(width=width, highlight=False, markup=False, emoji=False, color_system=None)
     with console.capture() as capture:
-        console.print(comparison_table(comparison))
+        console.print(comparison_table(comparison, {}))
     return capture.get()
 
 

@@ -28,7 +28,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 FRAMEWORKS = ("tensorflow", "keras", "torch")
 MOST_LINES = 250
 DOORS = ("__init__", "__main__")
-NN_ORDER = ("layers", "model", "program", "importance", "train")
+NN_ORDER = ("layers", "model", "program", "importance", "train", "export")
 
 
 def modules() -> list[Path]:
@@ -87,7 +87,7 @@ def test_tensorflow_and_keras_stay_in_nn(module: Path) -> None:
 
 
 def test_the_rooms_of_nn_stand_on_each_other() -> None:
-    """The order is layers < model < program < train."""
+    """The order is layers < model < program < train, and export."""
     for position, name in enumerate(NN_ORDER):
         source = (HOUSE / "nn" / f"{name}.py").read_text("utf-8")
         above = {f"lossbench.nn.{other}" for other in NN_ORDER[position:]}
@@ -118,6 +118,7 @@ COMMANDS = (
     ["sweep", "--dry-run"],
     ["show", "RESULTS"],
     ["compare", "RESULTS:seed=0", "RESULTS:seed=1"],
+    ["report", "RESULTS"],
     ["explain"],
     ["explain", "blog", "--d", "784", "--k", "2"],
     ["audit", "BROKEN:vae_loss", "--d", "4", "--k", "2"],

@@ -570,6 +570,20 @@ def test_figures_get_latent_means_and_their_decoded_images(
     np.testing.assert_array_equal(result.originals, split[1][:8])
 
 
+def test_every_run_decodes_the_same_draws_of_the_prior(
+    split: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> None:
+    """Eight images from z ~ N(0, I), the same z whatever the seed, through the run's weights."""
+    runs = [_settings(seed=seed) for seed in (0, 1)]
+    results = train_stack(runs, 2, *split)
+    z = np.random.default_rng(0x9817).standard_normal((8, runs[0].k))
+    for result in results:
+        hidden = np.maximum(z @ result.weights[-4] + result.weights[-3].ravel(), 0)
+        decoded = hidden @ result.weights[-2] + result.weights[-1].ravel()
+        np.testing.assert_allclose(result.prior_images, _sigmoid(decoded), atol=1e-5)
+    assert not np.array_equal(results[0].prior_images, results[1].prior_images)
+
+
 # Numbers to reach.
 
 

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import lossbench
+from test_report import tables_of
 
 from lossbench.cli import main
 from lossbench.schema import DERIVED_COLUMNS, METRIC_COLUMNS
@@ -25,10 +27,21 @@ COMMANDS = [
 def test_the_readme_has_commands_to_test() -> None:
     """Every command of the program is shown at least once."""
     shown = {command.split()[1] for command in COMMANDS}
-    assert shown == {"audit", "explain", "predict", "sweep", "init", "show", "compare"}
+    assert shown == {
+        *("audit", "compare", "explain", "export", "init"),
+        *("predict", "report", "show", "sweep"),
+    }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+SWEPT_FIRST = next(command for command in COMMANDS if "--save-weights" in command)
+WRITES = ("audit", "export", "init", "report")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(c, marks=pytest.mark.slow if " export " in c else ()) for c in COMMANDS],
+)
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own
 def test_a_command_of_the_readme_runs(
     command: str,
     tmp_path: Path,
@@ -39,8 +52,14 @@ def test_a_command_of_the_readme_runs(
     arguments = shlex.split(command)
     if arguments[1] == "sweep" and "--dry-run" not in arguments:
         arguments.append("--dry-run")
-    monkeypatch.chdir(tmp_path if arguments[1] in ("init", "audit") else REPOSITORY)
+    monkeypatch.chdir(tmp_path if arguments[1] in WRITES else REPOSITORY)
     (tmp_path / "my_vae.py").write_text(MY_VAE, encoding="utf-8")
+    if arguments[1] == "report":
+        for name in (Path(part).name for part in arguments[2:]):
+            tables_of(name, tmp_path / "results")
+    if arguments[1] == "export":
+        first = lossbench(*shlex.split(SWEPT_FIRST)[1:], "--epochs", "1", folder=tmp_path)
+        assert first.returncode == 0, first.stderr
     monkeypatch.setattr(sys, "argv", arguments)
     with pytest.raises(SystemExit) as stop:
         main()
@@ -51,6 +70,17 @@ def test_a_command_of_the_readme_runs(
 def test_the_readme_tells_what_a_column_means(column: str) -> None:
     """Whoever opens runs.csv finds every number explained."""
     assert f"`{column}`" in README or column.startswith("train_")
+
+
+def test_the_figures_of_the_readme_exist() -> None:
+    """Every image is in the repository, and has a text for those who do not see it."""
+    images = re.findall(r"<img ([^>]*)>", README)
+    assert len(images) >= 2
+    for image in images:
+        source = re.search(r'src="([^"]+)"', image)
+        assert source is not None
+        assert (REPOSITORY / source[1]).stat().st_size < 150_000
+        assert re.search(r'alt="[^"]{20,}"', image)
 
 
 def test_the_make_targets_of_the_readme_exist() -> None:

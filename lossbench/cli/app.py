@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import lossbench
-from lossbench.cli import audit, compare, explain, init, predict, show, sweep
+from lossbench.cli import audit, compare, explain, export, init, predict, report, show, sweep
 from lossbench.errors import LossbenchError
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ app.command("sweep")(sweep.sweep)
 app.command("show")(show.show)
 app.command("compare")(compare.compare)
 app.command("audit")(audit.audit)
+app.command("report")(report.report)
+app.command("export")(export.export)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,5 +1,6 @@
 """``lossbench compare``: two runs, or two selections paired by seed."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ def compare(
         str | None,
         typer.Option(help="Exit with 4 if this holds of B minus A, e.g. 'elbo < -0.5'."),
     ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page of its own, too.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare two runs, or two selections paired by seed: the algebra first, then the numbers.
@@ -28,10 +30,16 @@ def compare(
     from lossbench.console.comparison import comparison_table  # noqa: PLC0415
 
     gate = comparisons.parse_gate(fail_if) if fail_if else None
-    comparison = comparisons.compare(comparisons.select(run_a), comparisons.select(run_b))
+    a, b = comparisons.select(run_a), comparisons.select(run_b)
+    comparison = comparisons.compare(a, b)
+    curves = comparisons.elbo_curves(comparison, a, b)
     if json:
         screen.show_json(comparison.to_json())
     else:
-        screen.show(comparison_table(comparison))
+        screen.show(comparison_table(comparison, curves, ascii_only=screen.ascii_only()))
+    if html:
+        from lossbench.report import write_comparison  # noqa: PLC0415 - matplotlib only if asked
+
+        screen.tell(f"wrote {write_comparison(comparison, curves, html)}")
     if gate and (reason := gate.tripped(comparison)):
         raise GateTrippedError(reason)

@@ -110,6 +110,14 @@ def sweep(
     retry_failed: Annotated[
         bool, typer.Option(help="Train `nan` runs again, too.", rich_help_panel=_EXECUTION)
     ] = False,
+    save_weights: Annotated[
+        bool,
+        typer.Option(help="Keep every run's weights for `export`.", rich_help_panel=_EXECUTION),
+    ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(help="Write figures and report.html at the end.", rich_help_panel=_EXECUTION),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option(help="Show the plan, train nothing.", rich_help_panel=_EXECUTION)
     ] = False,
@@ -154,7 +162,9 @@ def sweep(
     asked = experiments.read(experiment, overrides)
     folder = out or Path("results") / asked.name
     address = _scheduler_address(scheduler, scheduler_file)
-    plan = sweeps.plan(asked, folder, data_dir, retry_failed=retry_failed)
+    plan = sweeps.plan(
+        asked, folder, data_dir, retry_failed=retry_failed, save_weights=save_weights
+    )
     if dry_run:
         progress.show_plan(plan, plan.missing(plan.store.statuses(set_aside=False)))
         return
@@ -175,6 +185,11 @@ def sweep(
         if missing or not plan.store.is_tabulated(statuses):
             plan.store.rebuild()
     progress.show_results(plan.store, as_json=json)
+    if report:
+        from lossbench.report import write_report  # noqa: PLC0415 - matplotlib only if asked
+
+        for path in write_report([folder]):
+            screen.tell(f"wrote {path}")
     failed = [run.run_id for run in plan.runs if statuses.get(run.run_id) != "ok"]
     if failed:
         raise RunsFailedError(

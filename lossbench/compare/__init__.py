@@ -1,6 +1,7 @@
 """Tables in, a paired comparison and its algebra out; nothing is printed."""
 
 from lossbench.compare.comparison import compare
+from lossbench.compare.curves import elbo_curves, over_seeds
 from lossbench.compare.gate import Gate, parse_gate
 from lossbench.compare.interval import MetricDifference
 from lossbench.compare.records import Cell, Comparison
@@ -12,6 +13,8 @@ __all__ = [
     "Gate",
     "MetricDifference",
     "compare",
+    "elbo_curves",
+    "over_seeds",
     "parse_gate",
     "select",
 ]

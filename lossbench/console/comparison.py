@@ -1,7 +1,8 @@
 """A comparison: its algebra, what differs, the metrics side by side and the verdict."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import pandas as pd
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -10,6 +11,7 @@ from lossbench.compare import Cell, Comparison, MetricDifference
 from lossbench.compare.verdict import ELBOS, outcome
 from lossbench.compare.wording import counted, factor, setting
 from lossbench.console.screen import joined
+from lossbench.console.sparkline import settled_range, sparkline
 
 _ESSENTIAL = (
     "elbo",
@@ -25,15 +27,22 @@ _ESSENTIAL = (
 _DECIMALS = {"bits_per_dim": 4, "objective": 4}
 _MOST_UNPAIRED = 5
 _MOST_CELLS = 200
+_CURVE_WIDTH = 40
 
 
-def comparison_table(comparison: Comparison) -> RenderableType:
-    """Return the whole comparison; fits 80 columns, and wraps rather than cuts a name."""
+def comparison_table(
+    comparison: Comparison, curves: Mapping[str, pd.DataFrame], *, ascii_only: bool = False
+) -> RenderableType:
+    """Return the whole comparison; fits 80 columns, and wraps rather than cuts a name.
+
+    ``curves`` are those of ``elbo_curves``.
+    """
     parts = [
         Text(comparison.algebra, style="bold"),
         *_settings(comparison),
         *_left_out(comparison),
         *(_cells(comparison) if len(comparison.cells) > 1 else _metrics(comparison)),
+        *_curves(curves, ascii_only),
         Text(),
         *(Text(sentence, style="bold") for sentence in comparison.verdict),
         *(Text(note, style="dim") for note in comparison.notes),
@@ -106,6 +115,19 @@ def _metrics(comparison: Comparison) -> Iterator[RenderableType]:
     yield table
     over = f"; mean over {len(cell.pairs)} seeds" if len(cell.pairs) > 1 else ""
     yield Text(f"Nats per image on the test split{over}; objective is what was trained", "dim")
+
+
+def _curves(curves: Mapping[str, pd.DataFrame], ascii_only: bool) -> Iterator[Text]:
+    """Yield the ELBO of either side over training, on one scale."""
+    if not curves:
+        return
+    means = {side: [float(mean) for mean in curve["mean"]] for side, curve in curves.items()}
+    low, high = settled_range(list(means.values()))
+    last = max(int(curve.index[-1]) for curve in curves.values())
+    yield Text(f"\nelbo over {last} epochs, from {low:.2f} to {high:.2f}", "dim")
+    for side, mean in means.items():
+        drawn = sparkline(mean, _CURVE_WIDTH, low, high, ascii_only=ascii_only)
+        yield Text(f"{side}  {drawn}  {mean[-1]:.2f}")
 
 
 def _cells(comparison: Comparison) -> Iterator[RenderableType]:

@@ -22,7 +22,7 @@ from lossbench.console.screen import (
     tell,
     tell_command,
 )
-from lossbench.console.summary import summary_tables
+from lossbench.console.summary import curves_to_draw, summary_tables
 from lossbench.experiment import RunSettings, layers_text, stacks
 from lossbench.store import TABLES, Record, Store
 from lossbench.sweep import Plan
@@ -66,13 +66,36 @@ def tracked(records: Iterable[Record], n_runs: int) -> Iterator[Record]:
     )
     with Progress(*columns, console=messages(), transient=True, expand=True) as progress:
         task = progress.add_task("training", total=n_runs, counts="")
-        n_collapsed = n_failed = 0
+        standing = Standing()
         for record in records:
-            n_collapsed += bool(record.metrics.get("collapsed")) and record.status == "ok"
-            n_failed += record.status != "ok"
-            failed = f", {n_failed} failed" if n_failed else ""
-            progress.update(task, advance=1, counts=f"{n_collapsed} collapsed{failed}")
+            progress.update(task, advance=1, counts=standing.after(record))
             yield record
+
+
+class Standing:
+    """How a sweep stands: collapsed and failed so far, and the best ELBO where the last run is.
+
+    An ELBO is best among the runs of one dataset, d and kind of reconstruction.
+    """
+
+    def __init__(self) -> None:
+        self._best: dict[tuple[object, ...], float] = {}
+        self._n_collapsed = 0
+        self._n_failed = 0
+
+    def after(self, record: Record) -> str:
+        """Return how the sweep stands once this run has ended, short enough for 80 columns."""
+        best = ""
+        if record.status == "ok":
+            self._n_collapsed += bool(record.metrics["collapsed"])
+            names = ("reconstruction_loss", "d", "dataset")
+            key = tuple(record.settings[name] for name in names)
+            elbo = float(record.metrics["elbo"])
+            self._best[key] = max(self._best.get(key, elbo), elbo)
+            best = f"best {key[0]} d{key[1]} {self._best[key]:.2f}, "
+        self._n_failed += record.status != "ok"
+        failed = f", {self._n_failed} failed" if self._n_failed else ""
+        return f"{best}{self._n_collapsed} collapsed{failed}"
 
 
 def _line(record: Record) -> str:
@@ -101,7 +124,7 @@ def show_results(store: Store, *, as_json: bool) -> None:
     if as_json:
         show_json({"folder": str(store.folder), "settings": plain_rows(summary)})
     else:
-        show(summary_tables(summary, out().width))
+        show(summary_tables(summary, curves_to_draw(store, summary), out()))
     tell(f"\nwrote {joined([store.folder / name for name in TABLES])}")
     tell_command("next", _next_command(store, summary))
 

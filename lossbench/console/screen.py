@@ -30,6 +30,11 @@ def out() -> Console:
     return _console(stderr=False)
 
 
+def ascii_only() -> bool:
+    """Tell whether the terminal's encoding has no more than ASCII."""
+    return out().options.ascii_only
+
+
 def messages() -> Console:
     """Return the console for everything that is not a result, stderr."""
     return _console(stderr=True)
@@ -49,6 +54,11 @@ def tell(text: str, style: str = "") -> None:
 def tell_command(label: str, command: str) -> None:
     """Print a command to try, on one line, so that it can be copied."""
     messages().print(Text(f"{label}: {command}"), soft_wrap=True)
+
+
+def show_path(path: object) -> None:
+    """Print the path of what a command made, on one line, so that it can be copied."""
+    out().print(Text(str(path)), soft_wrap=True)
 
 
 def show_json(facts: object) -> None:

@@ -4,27 +4,41 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from lossbench.console.sparkline import settled_range, sparkline
 from lossbench.predict import agreement
 from lossbench.schema import SETTING_COLUMNS
-from lossbench.store import SUMMARY_TABLE
+from lossbench.store import SUMMARY_TABLE, Store
 
 _WIDE = 116
+_UNBOUNDED = 1000
+_CURVE_WIDTH = 5
 _MOST_SETTINGS = 400  # more are no reading matter, and take seconds to lay out
 _TABLE_COLUMNS = ("dataset", "reconstruction_loss", "k")
 _ROW_COLUMNS = ("d", "beta", "loss")
 _NUMBERS = ("elbo", "iwae", "kl", "reconstruction")
+_NARROW = {
+    "threshold": "thresh-\nold",
+    "reconstruction": "recon.",
+    "active_\nunits": "active",
+}  # headings where there is less room
 
 
-def summary_tables(summary: pd.DataFrame, width: int) -> RenderableType:
+def summary_tables(
+    summary: pd.DataFrame, curves: Sequence[Sequence[float]], console: Console
+) -> RenderableType:
     """Return the summary as one table for each dataset, reconstruction loss and k.
 
-    ``width`` is the console's, in characters: a narrow one shows the interval of the ELBO alone.
-    Of a very long summary the first few hundred settings are shown.
+    ``curves`` are the ELBO over training of every row. A narrow console shows the interval of
+    the ELBO alone, and the curves where there is room. Of a very long summary the first few
+    hundred settings are shown.
     """
+    curve_of = dict(zip(summary.index, curves, strict=True)) if len(curves) else {}
+    wide = console.width >= _WIDE
     extra = [
         name
         for name in SETTING_COLUMNS
@@ -41,14 +55,40 @@ def summary_tables(summary: pd.DataFrame, width: int) -> RenderableType:
             f"{name} {value}" if name != "dataset" else str(value)
             for name, value in zip((*_TABLE_COLUMNS, *extra), keys, strict=True)
         )
-        parts.append(_table(title, group.sort_values(list(_ROW_COLUMNS)), width >= _WIDE))
+        rows = group.sort_values(list(_ROW_COLUMNS))
+        drawn = _drawn(rows, curve_of, console.options.ascii_only)
+        table = _table(title, rows, wide, drawn)
+        if (
+            Measurement.get(console, console.options.update(width=_UNBOUNDED), table).maximum
+            > console.width
+        ):
+            table = _table(title, rows, wide, {})
+        parts.append(table)
     if len(shown) < len(summary):
         rest = f"{len(summary) - len(shown):,} more settings are in {SUMMARY_TABLE}"
         parts.append(Text(f"\n{rest}; --json prints all.", style="yellow"))
     return Group(*parts, *_notes(summary))
 
 
-def _table(title: str, rows: pd.DataFrame, wide: bool) -> Table:
+def curves_to_draw(store: Store, summary: pd.DataFrame) -> Sequence[Sequence[float]]:
+    """Return the curves of a summary's rows; none of a very long one."""
+    return store.curves(summary) if len(summary) <= _MOST_SETTINGS else []
+
+
+def _drawn(
+    rows: pd.DataFrame, curve_of: Mapping[Any, Sequence[float]], ascii_only: bool
+) -> dict[Any, str]:
+    """Return the curve of every row, on one scale for each d."""
+    drawn: dict[Any, str] = {}
+    for _, section in rows.groupby("d"):
+        low, high = settled_range([curve_of.get(row, ()) for row in section.index])
+        for row in section.index:
+            curve = curve_of.get(row, ())
+            drawn[row] = sparkline(curve, _CURVE_WIDTH, low, high, ascii_only=ascii_only)
+    return drawn if any(drawn.values()) else {}
+
+
+def _table(title: str, rows: pd.DataFrame, wide: bool, drawn: Mapping[Any, str]) -> Table:
     table = Table(
         title=f"\n{title}",
         title_justify="left",
@@ -60,16 +100,19 @@ def _table(title: str, rows: pd.DataFrame, wide: bool) -> Table:
     table.add_column("loss")
     numbers = [name for name in _NUMBERS if name != "iwae" or rows[name].notna().any()]
     headings = ["d", "beta", "beta_eff", "threshold", *numbers]
-    wide_headings = [*headings, "predicted", "active_units"]
-    for heading in wide_headings if wide else [*headings[:-1], "recon.", "active"]:
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("collapsed", overflow="fold")
+    headings += ["pre-\ndicted", "active_\nunits"] if wide else ["active_\nunits"]
+    for heading in headings:
+        shown = heading if wide else _NARROW.get(heading, heading)
+        table.add_column(shown, justify="right", no_wrap=True)
+    table.add_column("col-\nlapsed")
+    if drawn:
+        table.add_column("elbo\ncurve", no_wrap=True)
     previous = None
-    for row in rows.to_dict(orient="records"):
+    for place, row in zip(rows.index, rows.to_dict(orient="records"), strict=True):
         if previous is not None and row["d"] != previous:
             table.add_section()
         previous = row["d"]
-        table.add_row(*_cells(row, numbers, wide))
+        table.add_row(*_cells(row, numbers, wide), *([drawn[place]] if drawn else []))
     return table
 
 

@@ -19,11 +19,13 @@ class Stack:
     """Runs that differ only in what enters the compiled program as a number.
 
     ``width`` is the number of members that the program is compiled for; a stack with fewer
-    runs is padded to it, so that a member's bytes do not depend on its neighbours.
+    runs is padded to it, so that a member's bytes do not depend on its neighbours. ``keep_weights``
+    asks for the trained weights as well.
     """
 
     runs: tuple[RunSettings, ...]
     width: int
+    keep_weights: bool = False
 
     @functools.cached_property
     def shape(self) -> tuple[object, ...]:
@@ -31,13 +33,13 @@ class Stack:
         return _shape(self.runs[0])
 
 
-def stacks(runs: Iterable[RunSettings]) -> tuple[Stack, ...]:
+def stacks(runs: Iterable[RunSettings], *, keep_weights: bool = False) -> tuple[Stack, ...]:
     """Return the runs gathered into stacks, shape by shape."""
     groups: dict[tuple[object, ...], list[RunSettings]] = {}
     for run in runs:
         groups.setdefault(_shape(run), []).append(run)
     return tuple(
-        Stack(runs=tuple(group[start : start + width]), width=width)
+        Stack(tuple(group[start : start + width]), width, keep_weights)
         for group in groups.values()
         for width in (_width(group[0]),)
         for start in range(0, len(group), width)

@@ -72,6 +72,12 @@ class Sums:
     variance: NDArray[np.float64]
 
 
+def optimizer(name: str, learning_rate: float, epsilon: float) -> keras.optimizers.Optimizer:
+    """Return a Keras optimizer by the name that a run gives it."""
+    options = {} if name == "sgd" else {"epsilon": epsilon}
+    return _OPTIMIZERS[name](learning_rate, **options)
+
+
 class Program:
     """A stack of VAEs with its optimizer, compiled once and refilled for every stack."""
 
@@ -86,8 +92,7 @@ class Program:
                 (layer.kernel, layer.bias) for layer in self.model.dense_layers
             )
         )
-        epsilon = {} if shape.optimizer == "sgd" else {"epsilon": shape.epsilon}
-        self._optimizer = _OPTIMIZERS[shape.optimizer](1.0, **epsilon)
+        self._optimizer = optimizer(shape.optimizer, 1.0, shape.epsilon)
         self._optimizer.build(self._variables)
         self._epoch = tf.function(self._train_epoch, jit_compile=True, autograph=False)
         self._chunk = tf.function(self._evaluate_chunk, jit_compile=True, autograph=False)

@@ -20,9 +20,11 @@ from lossbench.nn.importance import ImportanceWeighting
 from lossbench.nn.program import EVALUATION_SAMPLES, Program, Shape, Sums
 
 _EVALUATION_SEED = 0x105E
+_PRIOR_SEED = 0x9817
 _ACTIVE_SIGNAL = 0.02
 _N_LATENT_MEANS = 360
 _N_RECONSTRUCTIONS = 8
+_N_PRIOR_IMAGES = 8
 _Measured = dict[str, float | int | bool]
 
 
@@ -31,7 +33,8 @@ class Trained:
     """What one run left: metrics, history (one list a column) and small arrays for figures.
 
     ``originals`` and ``reconstructions`` are ``(8, d)``, ``latent_means`` ``(n, k)``, all of
-    the first test images.
+    the first test images; ``prior_images`` ``(8, d)`` are decoded from z drawn from N(0, I), the
+    same for every run of one k; ``weights`` are kernel and bias of every layer.
     """
 
     metrics: dict[str, float | int | bool]
@@ -39,6 +42,8 @@ class Trained:
     originals: NDArray[np.float32]
     reconstructions: NDArray[np.float32]
     latent_means: NDArray[np.float32]
+    prior_images: NDArray[np.float32]
+    weights: tuple[NDArray[np.floating], ...]
 
 
 class OutOfTime(Exception):  # noqa: N818 - it says what happened
@@ -154,6 +159,9 @@ def _results(
             metrics["iwae"] = bound
     latent_means = program.latent_means(test[:_N_LATENT_MEANS])
     reconstructions = program.reconstructions(latent_means[:, :_N_RECONSTRUCTIONS])
+    prior = np.random.default_rng(_PRIOR_SEED).standard_normal((_N_PRIOR_IMAGES, runs[0].k))
+    prior_images = program.reconstructions(np.stack([prior] * len(latent_means)))
+    weights = program.weights()
     return [
         Trained(
             metrics=on_test[member]
@@ -164,6 +172,8 @@ def _results(
             originals=test[:_N_RECONSTRUCTIONS],
             reconstructions=reconstructions[member],
             latent_means=latent_means[member],
+            prior_images=prior_images[member],
+            weights=tuple(weight[member] for weight in weights),
         )
         for member in range(len(runs))
     ]

@@ -1,6 +1,15 @@
 """Whole records in, derived tables out; nothing is half-written, no record is deleted."""
 
 from lossbench.store.folder import SUMMARY_TABLE, TABLES, Store, folders
-from lossbench.store.records import Record
+from lossbench.store.records import Record, write_whole
+from lossbench.store.thresholds import measured_thresholds
 
-__all__ = ["SUMMARY_TABLE", "TABLES", "Record", "Store", "folders"]
+__all__ = [
+    "SUMMARY_TABLE",
+    "TABLES",
+    "Record",
+    "Store",
+    "folders",
+    "measured_thresholds",
+    "write_whole",
+]

@@ -16,18 +16,18 @@ from lossbench.errors import ResultsError
 from lossbench.experiment import Experiment, read, text_of
 from lossbench.schema import HISTORY, RUNS, SUMMARY, TIMINGS, Column, Status
 from lossbench.store import rows, tables
+from lossbench.store.arrays import array_bytes, read_arrays
 from lossbench.store.records import (
     RECORD_SUFFIX,
     TEMPORARY_SUFFIX,
     DamagedRecord,
     Record,
-    array_bytes,
     decoded,
     encoded,
     id_and_status,
     write_whole,
 )
-from lossbench.store.summary import summarised
+from lossbench.store.summary import curves, summarised
 from lossbench.store.thresholds import measured_thresholds
 
 EXPERIMENT_FILE = "experiment.toml"
@@ -137,11 +137,33 @@ class Store:
                         with self._refusals_told():
                             Path(path).replace(f"{path}.damaged")
 
-    def save(self, record: Record, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def save(
+        self,
+        record: Record,
+        arrays: Mapping[str, NDArray[Any]],
+        weights: Mapping[str, NDArray[Any]] | None = None,
+    ) -> None:
         """Write one record and its arrays; the run counts as done once the record is there."""
+        if weights:
+            write_whole(self._weights_of(record.run_id), array_bytes(weights))
         if arrays:
             write_whole(self._records / f"{record.run_id}.npz", array_bytes(arrays))
         write_whole(self._records / f"{record.run_id}.json", encoded(record))
+
+    def arrays(self, run_id: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays for figures that a run left; none if they are not there."""
+        return read_arrays(self._records / f"{run_id}.npz")
+
+    def weights(self, run_id: str) -> dict[str, NDArray[Any]]:
+        """Return the weights that a run was asked to keep; none if they are not there."""
+        return read_arrays(self._weights_of(run_id))
+
+    def has_weights(self, run_id: str) -> bool:
+        """Tell whether a run's weights were kept."""
+        return self._weights_of(run_id).exists()
+
+    def _weights_of(self, run_id: str) -> Path:
+        return self._records / f"{run_id}.weights.npz"
 
     def is_tabulated(self, statuses: Mapping[str, Status]) -> bool:
         """Tell whether the tables already hold every run with its status."""
@@ -205,6 +227,10 @@ class Store:
         if path.exists():
             return tables.read(path, SUMMARY)
         return summarised(self.runs(), self.history())
+
+    def curves(self, summary: pd.DataFrame) -> list[list[float]]:
+        """Return the ELBO over training of every setting of a summary, in its order."""
+        return curves(summary, self.runs(), self.history())
 
 
 def _is_record(path: str) -> bool:

@@ -1,17 +1,12 @@
 """Whole records: one checked JSON file a run, written completely or not at all."""
 
 import hashlib
-import io
 import json
 import math
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
-
-import numpy as np
-from numpy.typing import NDArray
 
 from lossbench.errors import ResultsError
 from lossbench.schema import FORMAT_VERSION, Status
@@ -150,10 +145,3 @@ def write_whole(path: Path, content: bytes) -> None:
             remedy="free some space or mend the permissions, then run the same command again: "
             "it goes on where it stopped",
         ) from error
-
-
-def array_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return the arrays as a compressed ``.npz`` file."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
-    return buffer.getvalue()

@@ -38,6 +38,22 @@ def summarised(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()[[column.name for column in SUMMARY]]
 
 
+def curves(summary: pd.DataFrame, runs: pd.DataFrame, history: pd.DataFrame) -> list[list[float]]:
+    """Return the mean ELBO by epoch of every setting, in the order of the summary's rows."""
+    ended = runs[runs["status"] == "ok"]
+    of_run = pd.Series(_settings(ended), index=ended["run_id"], dtype="str")
+    elbo = history["elbo"].groupby([history["run_id"].map(of_run), history["epoch"]]).mean()
+    found: dict[str, list[float]] = {}
+    for setting, value in zip(elbo.index.get_level_values(0), elbo, strict=True):
+        found.setdefault(str(setting), []).append(float(value))
+    return [found.get(setting, []) for setting in _settings(summary)]
+
+
+def _settings(table: pd.DataFrame) -> list[str]:
+    """Return a text for every row that is the same for rows of one setting."""
+    return [repr(row) for row in table[list(SETTING_COLUMNS)].itertuples(index=False, name=None)]
+
+
 def _last_gain(runs: pd.DataFrame, history: pd.DataFrame) -> pd.Series:
     """Return by run how many nats the ELBO rose in the last tenth of training."""
     epochs = history["run_id"].map(runs.set_index("run_id")["epochs"]).astype("float64")

@@ -1,0 +1,96 @@
+"""The answer in three sentences, with the numbers of the sweep."""
+
+import pandas as pd
+
+from lossbench.compare.verdict import EQUAL_WITHIN_NATS
+from lossbench.compare.wording import amount, factor, setting
+from lossbench.report.cases import Case, cases, losses_of, measured, shared_beta
+from lossbench.report.planes import furthest
+
+
+def answer(summary: pd.DataFrame, thresholds: pd.DataFrame) -> list[str]:
+    """Return the answer that a summary gives: three sentences, fewer if it says less.
+
+    Are the losses the same at one beta; are they at one beta_eff; does a model collapse where
+    theory says.
+    """
+    found = cases(summary)
+    compared = [case for case in found if case.rows["loss"].nunique() > 1]
+    compared.sort(key=lambda case: case.reconstruction_loss != "bce")
+    sentences = []
+    if compared:
+        sentences += [_at_one_beta(compared[0]), _at_one_beta_eff(compared)]
+    sentences.append(_collapse(summary, thresholds))
+    return [sentence for sentence in sentences if sentence]
+
+
+def _at_one_beta(case: Case) -> str:
+    beta = shared_beta(case.rows)
+    if beta is None:
+        return ""
+    at_beta = case.rows[case.rows["beta"] == beta]
+    one, other = (at_beta[at_beta["loss"] == loss].iloc[0] for loss in losses_of(at_beta)[:2])
+    same = abs(one["beta_eff"] - other["beta_eff"]) <= 1e-9 * abs(one["beta_eff"])
+    head = "Yes, the same up to a factor" if same else "No, not the same loss up to a factor"
+    return (
+        f"{head}: on {case.label}, beta {setting(beta)} is a beta_eff of "
+        f"{factor(one['beta_eff'], 4)} for {one['loss']} and of {factor(other['beta_eff'], 4)} "
+        f"for {other['loss']}; {_reached(one)}, {_reached(other)}."
+    )
+
+
+def _reached(row: pd.Series) -> str:
+    interval = "" if pd.isna(row["elbo_ci95"]) else f" ± {row['elbo_ci95']:.2f}"
+    n_seeds = int(row["n_seeds"])
+    n_collapsed = round(float(row["collapsed"]) * n_seeds)
+    collapsed = f" ({n_collapsed} of {n_seeds} runs collapsed)" if n_collapsed else ""
+    return f"{row['loss']} reaches an ELBO of {row['elbo']:.2f}{interval} nats{collapsed}"
+
+
+def _at_one_beta_eff(compared: list[Case]) -> str:
+    found = [(case, furthest(case.rows, "beta_eff")) for case in compared]
+    shared = [(case, facts) for case, facts in found if facts is not None]
+    if not shared:
+        return ""
+    n_pairs = sum(facts[0] for _, facts in shared)
+    apart = max(abs(facts[2]["elbo"] - facts[3]["elbo"]) for _, facts in shared)
+    where = "; ".join(case.label for case, _ in shared)
+    if apart <= EQUAL_WITHIN_NATS:
+        return (
+            f"At the same beta_eff they train the same VAE: over {_pairs(n_pairs)} of settings "
+            f"({where}) the mean ELBOs are at most {amount(apart)} nats apart."
+        )
+    return (
+        f"At the same beta_eff, {_pairs(n_pairs)} of settings ({where}) are up to "
+        f"{amount(apart)} nats of ELBO apart."
+    )
+
+
+def _pairs(n_pairs: int) -> str:
+    return "one pair" if n_pairs == 1 else f"{n_pairs} pairs"
+
+
+def _collapse(summary: pd.DataFrame, thresholds: pd.DataFrame) -> str:
+    known = measured(summary)
+    known = known[known["threshold"].notna()]
+    if not len(known):
+        return ""
+    past = known["beta_eff"] >= known["threshold"]
+    collapsed = known["collapsed"] >= 0.5
+    n_right = int((past == collapsed).sum())
+    wrong = (known["beta_eff"] / known["threshold"])[past != collapsed]
+    ratios = ""
+    if len(wrong):
+        ends = dict.fromkeys(f"{ratio:.2f}" for ratio in (wrong.min(), wrong.max()))
+        ratios = f" (the others are at {' to '.join(ends)} times t_1)"
+    if len(thresholds):
+        low, high = thresholds["ratio"].min(), thresholds["ratio"].max()
+        ratios += (
+            f"; the measured threshold is {low:.2f} to {high:.2f} times the predicted one in "
+            f"{len(thresholds)} cases"
+        )
+    return (
+        f"Whether a model collapses is known before training, from beta_eff and the data's "
+        f"threshold t_1: {int(collapsed.sum())} of {len(known)} settings "
+        f"collapsed, and the prediction was right in {n_right}{ratios}."
+    )

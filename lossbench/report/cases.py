@@ -1,0 +1,110 @@
+"""What a figure is of: one dataset, kind of reconstruction and size, the one best covered."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lossbench.schema import SETTING_COLUMNS
+
+_LEADING = ("docs", "blog")
+_VARY_INSIDE = ("loss", "beta")
+_SIZES = tuple(
+    name
+    for name in SETTING_COLUMNS
+    if name not in ("dataset", "reconstruction_loss", *_VARY_INSIDE)
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Settings of one summary that differ in nothing but loss and beta.
+
+    ``rows`` are in the order of beta_eff; ``slug`` is fit for a file name and belongs to no other
+    case of the summary.
+    """
+
+    slug: str
+    dataset: str
+    reconstruction_loss: str
+    d: int
+    k: int
+    rows: pd.DataFrame
+
+    @property
+    def label(self) -> str:
+        """What the case is of, in the words of the tables."""
+        return f"{shown_dataset(self.dataset)}, {self.reconstruction_loss}, d {self.d}, k {self.k}"
+
+    @property
+    def threshold(self) -> float:
+        """The largest threshold t_1; NaN where it is not known."""
+        return float(self.rows["threshold"].iloc[0])
+
+
+def shown_dataset(dataset: str) -> str:
+    """Return a dataset's name, of a path its last part alone."""
+    return Path(dataset).name or dataset
+
+
+def losses_of(summary: pd.DataFrame) -> list[str]:
+    """Return every loss of a summary: the seed question's first, then by name."""
+    present = sorted({str(loss) for loss in summary["loss"]})
+    return [loss for loss in _LEADING if loss in present] + [
+        loss for loss in present if loss not in _LEADING
+    ]
+
+
+def measured(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the settings of which at least one run ended well."""
+    return summary[summary["n_seeds"] > 0]
+
+
+def cases(summary: pd.DataFrame) -> list[Case]:
+    """Return one case a dataset and kind of reconstruction: the size with the most settings.
+
+    Of two that are equally covered it is the one with the larger d, then the smaller k.
+    """
+    return [_case(slug, group, _best(group)) for slug, group in by_data(measured(summary))]
+
+
+def by_data(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the rows of each dataset and kind of reconstruction, with a slug of its own."""
+    several = summary["dataset"].nunique() > 1
+    taken: set[str] = set()
+    for (dataset, kind), group in summary.groupby(["dataset", "reconstruction_loss"], sort=False):
+        stem = re.sub(r"[^A-Za-z0-9]+", "_", Path(str(dataset)).stem).strip("_")[:40]
+        slug = f"{stem or 'data'}-{kind}" if several else str(kind)
+        while slug in taken:
+            slug += "_"
+        taken.add(slug)
+        yield slug, group
+
+
+def _best(group: pd.DataFrame) -> pd.DataFrame:
+    sizes = [rows for _, rows in group.groupby(list(_SIZES), sort=False, dropna=False)]
+    return max(sizes, key=lambda rows: (len(rows), rows["d"].iloc[0], -rows["k"].iloc[0]))
+
+
+def _case(slug: str, group: pd.DataFrame, rows: pd.DataFrame) -> Case:
+    first = group.iloc[0]
+    return Case(
+        slug,
+        str(first["dataset"]),
+        str(first["reconstruction_loss"]),
+        int(rows["d"].iloc[0]),
+        int(rows["k"].iloc[0]),
+        rows.sort_values(["beta_eff", "loss"]),
+    )
+
+
+def shared_beta(rows: pd.DataFrame) -> float | None:
+    """Return the beta nearest to 1 that most losses share; None if no two losses share one."""
+    counts = rows.groupby("beta")["loss"].nunique()
+    most = int(counts.max()) if len(counts) else 0
+    if most < 2:
+        return None
+    candidates = counts[counts == most].index
+    return float(min(candidates, key=lambda beta: (abs(float(beta) - 1), float(beta))))

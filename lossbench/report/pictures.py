@@ -1,0 +1,169 @@
+"""Pictures from the arrays that a run leaves: reconstructions, prior draws, latent means.
+
+Arrays are not committed with the tables: without them these figures are left out.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lossbench.compare.wording import factor, setting
+from lossbench.report.cases import Case, losses_of, shared_beta
+from lossbench.report.style import MUTED, WIDTH, Drawing, Series, figure
+
+Arrays = Mapping[str, NDArray[np.float32]]
+ArraysOf = Callable[[str], Arrays]
+
+_ROW_INCHES = 0.62
+_GAP = 0.12  # of an image's side, between two images
+
+
+def pictures(
+    case: Case, runs: pd.DataFrame, arrays_of: ArraysOf, series: dict[str, Series]
+) -> Iterator[Drawing]:
+    """Yield the pictures of one case, of the lowest seed of every loss at the beta they share.
+
+    ``arrays_of`` gives the arrays of a run, none if they are not there.
+    """
+    found = [
+        (row, arrays) for row in _shown(case, runs) if (arrays := arrays_of(str(row["run_id"])))
+    ]
+    if not found:
+        return
+    if math.isqrt(case.d) ** 2 == case.d:
+        yield _reconstructions(case, found)
+        if all("prior_images" in arrays for _, arrays in found):
+            yield _prior_draws(case, found)
+    if case.k == 2:
+        yield _latent_means(case, found, series)
+
+
+def _shown(case: Case, runs: pd.DataFrame) -> list[pd.Series]:
+    beta = shared_beta(case.rows)
+    rows = case.rows if beta is None else case.rows[case.rows["beta"] == beta]
+    rows = rows.loc[(rows["beta"] - 1).abs().sort_values(kind="stable").index]
+    shown = []
+    for loss in losses_of(rows):
+        setting_of_loss = rows[rows["loss"] == loss].iloc[0]
+        same = (runs["status"] == "ok") & (runs["loss"] == loss)
+        for name in ("dataset", "reconstruction_loss", "beta", "d", "k", "hidden"):
+            same &= runs[name] == setting_of_loss[name]
+        shown.append(runs[same].sort_values("seed").iloc[0])
+    return shown
+
+
+def _written(row: pd.Series) -> str:
+    return f"{row['loss']} beta {factor(row['beta'], 4)}"
+
+
+def _strip(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return square images ``(n, d)`` side by side, with transparent gaps (NaN)."""
+    side = math.isqrt(images.shape[1])
+    scale = max(1, round(16 / side))
+    gap = max(1, round(_GAP * side * scale))
+    squares = [np.kron(image.reshape(side, side), np.ones((scale, scale))) for image in images]
+    between = np.full((side * scale, gap), np.nan)
+    parts = [part for square in squares for part in (square, between)][:-1]
+    return np.concatenate(parts, axis=1)
+
+
+def _image_rows(rows: list[tuple[str, NDArray[np.float32]]]) -> Figure:
+    drawn = figure(_ROW_INCHES * len(rows) + 0.1)
+    for axes, (label, images) in zip(
+        np.atleast_1d(drawn.subplots(len(rows), 1)), rows, strict=True
+    ):
+        axes.imshow(_strip(np.clip(images, 0, 1)), vmin=0, vmax=1, interpolation="nearest")
+        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+    return drawn
+
+
+def _two_lines(row: pd.Series) -> str:
+    return f"{row['loss']}\nbeta {factor(row['beta'], 4)}"
+
+
+def _reconstructions(case: Case, found: list[tuple[pd.Series, Arrays]]) -> Drawing:
+    originals = found[0][1]["originals"]
+    rows = [("original", originals)]
+    rows += [(_two_lines(row), arrays["reconstructions"]) for row, arrays in found]
+    errors = ", ".join(
+        f"{np.mean((arrays['reconstructions'] - originals) ** 2):.3f} for {_written(row)}"
+        for row, arrays in found
+    )
+    said = f"Mean squared error a pixel over these {len(originals)} test images: {errors}."
+    return Drawing(
+        f"reconstructions-{case.slug}",
+        f"Reconstructions: {case.label}",
+        said,
+        f"Rows of images of {case.label}: the originals, then the reconstructions by "
+        f"{', '.join(_written(row) for row, _ in found)}. {said}",
+        _image_rows(rows),
+    )
+
+
+def _prior_draws(case: Case, found: list[tuple[pd.Series, Arrays]]) -> Drawing:
+    spread = ", ".join(
+        f"{arrays['prior_images'].std(axis=0).mean():.3f} for {_written(row)}"
+        for row, arrays in found
+    )
+    said = (
+        "Standard deviation of a pixel over these draws, zero where every draw is one image: "
+        f"{spread}."
+    )
+    return Drawing(
+        f"prior-{case.slug}",
+        f"Images drawn from the prior: {case.label}",
+        said,
+        f"Rows of images of {case.label}, decoded from z drawn from N(0, I) by "
+        f"{', '.join(_written(row) for row, _ in found)}. {said}",
+        _image_rows([(_two_lines(row), arrays["prior_images"]) for row, arrays in found]),
+    )
+
+
+def _latent_means(
+    case: Case, found: list[tuple[pd.Series, Arrays]], series: dict[str, Series]
+) -> Drawing:
+    found = found[:4]
+    n_rows = math.ceil(len(found) / 2)
+    n_columns = min(2, len(found))
+    drawn = figure(WIDTH / n_columns * n_rows + 0.35)
+    largest = max(float(np.abs(arrays["latent_means"]).max()) for _, arrays in found)
+    limit = 1.08 * max(largest, 1.0)
+    for number, (row, arrays) in enumerate(found, start=1):
+        axes = drawn.add_subplot(n_rows, n_columns, number)
+        z_mean = arrays["latent_means"]
+        axes.plot(
+            z_mean[:, 0],
+            z_mean[:, 1],
+            linestyle="",
+            marker=".",
+            markersize=3,
+            color=series[str(row["loss"])].colour,
+        )
+        axes.axhline(0, color=MUTED, linewidth=0.5, zorder=0)
+        axes.axvline(0, color=MUTED, linewidth=0.5, zorder=0)
+        axes.set_xlim(-limit, limit)
+        axes.set_ylim(-limit, limit)
+        axes.set_aspect("equal")
+        axes.set_title(_written(row), fontsize=9.5)
+        axes.set_xlabel("mean of z_1 (prior std)")
+        axes.set_ylabel("mean of z_2 (prior std)")
+    widths = ", ".join(
+        f"{float(arrays['latent_means'].std(axis=0).max()):.2g} for {_written(row)}"
+        for row, arrays in found
+    )
+    said = f"Largest standard deviation of the latent means over the test images: {widths}."
+    return Drawing(
+        f"latent-means-{case.slug}",
+        f"Latent means: {case.label}",
+        said,
+        f"Scatter plots of {case.label}: the two latent means of "
+        f"{setting(len(found[0][1]['latent_means']))} test images. {said}",
+        drawn,
+    )

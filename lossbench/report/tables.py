@@ -1,0 +1,146 @@
+"""The tables of the page: which columns, how a cell is shown and what it is sorted by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lossbench.report.cases import shown_dataset
+from lossbench.schema import METRICS, RUNS, SETTING_COLUMNS
+
+_COLUMNS = {column.name: column for column in RUNS}
+_ALWAYS = ("loss", "beta", "beta_eff", "threshold", "predicted_active_units")
+_SUMMARY_METRICS = ("elbo", "elbo_best_sigma", "kl", "reconstruction", "bits_per_dim")
+_DIGITS = {"bits_per_dim": 4}
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column's name, its unit, and its meaning for whoever points at it."""
+
+    name: str
+    unit: str = ""
+    meaning: str = ""
+    is_number: bool = True
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell shows, and the number or text that it is sorted by."""
+
+    text: str
+    key: str
+    is_number: bool = True
+
+
+@dataclass(frozen=True)
+class View:
+    """A table of the page."""
+
+    title: str
+    note: str
+    headings: Sequence[Heading]
+    rows: Sequence[Sequence[Cell]]
+
+
+def _heading(name: str) -> Heading:
+    column = _COLUMNS[name]
+    return Heading(name, column.unit, column.meaning, column.kind != "text")
+
+
+def _cell(value: object, name: str = "") -> Cell:
+    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
+        return Cell("", "", name == "" or _COLUMNS[name].kind != "text")
+    if isinstance(value, str):
+        return Cell(shown_dataset(value) if name == "dataset" else value, value, False)
+    if isinstance(value, bool):
+        return Cell("true" if value else "false", str(int(value)))
+    number = float(str(value))
+    return Cell(f"{number:.6g}", repr(number))
+
+
+def _metric(row: pd.Series, name: str) -> Cell:
+    mean, half_width = float(str(row[name])), float(str(row[f"{name}_ci95"]))
+    if pd.isna(mean):
+        return Cell("", "")
+    digits = _DIGITS.get(name, 2)
+    interval = "" if pd.isna(half_width) else f" ± {half_width:.{digits}f}"
+    return Cell(f"{mean:.{digits}f}{interval}".replace("-", "\N{MINUS SIGN}"), repr(mean))
+
+
+def _varying(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    return [name for name in names if table[name].nunique(dropna=False) > 1]
+
+
+def summary_view(summary: pd.DataFrame) -> View:
+    """Return one row a setting: what varies, the algebra, the prediction and the metrics."""
+    settings = _varying(summary, [n for n in SETTING_COLUMNS if n not in _ALWAYS])
+    has_mse = bool((summary["reconstruction_loss"] == "mse").any())
+    metrics = [name for name in _SUMMARY_METRICS if has_mse or name != "elbo_best_sigma"]
+    names = [*settings, *_ALWAYS, *metrics, "active_units"]
+    rows = []
+    for _, row in summary.iterrows():
+        n_seeds = int(row["n_seeds"])
+        n_collapsed = round(float(row["collapsed"]) * n_seeds) if n_seeds else 0
+        rows.append(
+            [
+                *(_cell(row[name], name) for name in (*settings, *_ALWAYS)),
+                *(_metric(row, name) for name in metrics),
+                _cell(row["active_units"], "active_units"),
+                Cell(f"{n_collapsed} of {n_seeds}", repr(n_collapsed / max(n_seeds, 1))),
+            ]
+        )
+    headings = [_heading(name) for name in names]
+    headings.append(Heading("collapsed", "", "runs that collapsed, of those that ended well"))
+    return View(
+        "Every setting",
+        "Mean over the seeds ± half width of the 95% t-interval, on the test split. "
+        "A setting collapses where beta_eff reaches its threshold.",
+        headings,
+        rows,
+    )
+
+
+def thresholds_view(thresholds: pd.DataFrame) -> View:
+    """Return the predicted and the measured thresholds."""
+    headings = [
+        Heading(str(name), "", "", name not in ("dataset", "reconstruction_loss"))
+        for name in thresholds.columns
+    ]
+    rows = [
+        [
+            Cell(f"{value:.4g}", repr(value))
+            if isinstance(value, float)
+            else Cell(shown_dataset(str(value)), str(value), not isinstance(value, str))
+            for value in row
+        ]
+        for row in thresholds.itertuples(index=False)
+    ]
+    return View(
+        "Thresholds, predicted and measured",
+        "Measured: the beta_eff at which the KL falls below 0.02 nats, divided by e^-0.04.",
+        headings,
+        rows,
+    )
+
+
+def runs_view(runs: pd.DataFrame) -> View:
+    """Return every run with the settings that vary, its coefficients, status and metrics."""
+    settings = _varying(runs, [*SETTING_COLUMNS, "seed"])
+    names = ["run_id", *settings, "a", "b", "beta_eff", "status", *(m.name for m in METRICS)]
+    rows = [
+        [_cell(row[name], name) for name in names]
+        for row in runs.astype(object).to_dict(orient="records")
+    ]
+    return View("Every run", "", [_heading(name) for name in names], rows)
+
+
+def settled(summary: pd.DataFrame, runs: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Return the settings that every run shares: name, value and meaning."""
+    varying = set(_varying(summary, SETTING_COLUMNS))
+    shared = [name for name in SETTING_COLUMNS if name not in varying]
+    facts = [
+        (name, _cell(runs[name].iloc[0], name).text, _COLUMNS[name].meaning) for name in shared
+    ]
+    seeds = sorted({int(seed) for seed in runs["seed"].dropna()})
+    return [*facts, ("seed", ", ".join(map(str, seeds)), _COLUMNS["seed"].meaning)]

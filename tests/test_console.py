@@ -1,0 +1,110 @@
+"""What a person sees in a terminal of 80 columns: small curves beside the numbers."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lossbench.compare import compare, elbo_curves, select
+from lossbench.console.comparison import comparison_table
+from lossbench.console.progress import Standing
+from lossbench.console.sparkline import settled_range, sparkline
+from lossbench.console.summary import summary_tables
+from lossbench.store import Record, Store
+
+RESULTS = Path(__file__).parent.parent / "results"
+BLOCKS = set("▁▂▃▄▅▆▇█")
+
+
+def console(width: int) -> Console:
+    """Return a console of that width that prints into a string."""
+    return Console(width=width, file=io.StringIO(), record=True, color_system=None)
+
+
+def lines(terminal: Console, renderable: object) -> list[str]:
+    """Return what the console shows of a renderable, line by line."""
+    terminal.print(renderable)
+    return terminal.export_text().splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_summary_draws_a_curve_in_every_row_and_fits(width: int) -> None:
+    """No row is wider than the terminal or wraps, and each setting has its curve."""
+    store = Store(RESULTS / "digits")
+    summary, terminal = store.summary(), console(width)
+    shown = lines(terminal, summary_tables(summary, store.curves(store.summary()), terminal))
+    rows = [line for line in shown if line.startswith(("blog", "docs"))]
+    assert len(rows) == len(summary)
+    assert max(map(len, shown)) <= width
+    assert all(BLOCKS & set(row) for row in rows)
+
+
+def test_a_table_without_room_keeps_its_numbers() -> None:
+    """The curve goes first; the numbers stay."""
+    store = Store(RESULTS / "patches")
+    terminal = console(80)
+    shown = lines(terminal, summary_tables(store.summary(), store.curves(store.summary()), terminal))
+    assert any("-693.93 ±44.77*" in line for line in shown)
+    assert not BLOCKS & set("".join(shown))
+
+
+def test_the_curves_are_those_of_the_rows() -> None:
+    """Row by row the last point is the mean of the last ELBOs of the history."""
+    store = Store(RESULTS / "digits")
+    runs, history, summary = store.runs(), store.history(), store.summary()
+    last = history.groupby("run_id")["elbo"].last()
+    for row, curve in zip(summary.to_dict(orient="records"), store.curves(store.summary()), strict=True):
+        same = runs[
+            (runs["loss"] == row["loss"])
+            & (runs["reconstruction_loss"] == row["reconstruction_loss"])
+            & (runs["beta"] == row["beta"])
+            & (runs["d"] == row["d"])
+            & (runs["k"] == row["k"])
+        ]
+        assert curve[-1] == pytest.approx(last[same["run_id"]].mean())
+
+
+def test_a_comparison_draws_both_sides_on_one_scale() -> None:
+    """Docs rises to the top, the collapsed blog stays below."""
+    rest = "beta=1,d=64,k=2,reconstruction_loss=bce"
+    a, b = (select(f"{RESULTS / 'digits'}:loss={loss},{rest}") for loss in ("docs", "blog"))
+    comparison = compare(a, b)
+    curves = elbo_curves(comparison, a, b)
+    shown = lines(console(80), comparison_table(comparison, curves))
+    (line_a,) = [line for line in shown if line.startswith("A  ▁")]
+    (line_b,) = [line for line in shown if line.startswith("B  ▁")]
+    assert line_a.endswith("█  -25.19")
+    assert "█" not in line_b
+    assert max(map(len, shown)) <= 80
+    several = [select(f"{RESULTS / 'digits'}:loss={loss},d=64,k=2") for loss in ("docs", "blog")]
+    assert elbo_curves(compare(*several), *several) == {}
+
+
+def test_a_terminal_without_blocks_gets_ascii() -> None:
+    """Every mark is one that it can show; a level curve and an empty one are drawn too."""
+    curve = [-9.0, 0.0, 1.0, 2.0, 3.0]
+    low, high = settled_range([curve])
+    assert (low, high) == (0.0, 3.0)
+    assert sparkline(curve, 5, low, high, ascii_only=True).isascii()
+    assert sparkline(curve, 5, low, high) == "▁▁▃▆█"
+    assert sparkline([1.0, 1.0], 4, 1.0, 1.0) == "▁▁▁▁"
+    assert sparkline([], 4, 0.0, 1.0) == ""
+    assert settled_range([]) == (0.0, 0.0)
+
+
+def test_a_running_sweep_tells_the_best_and_the_collapsed() -> None:
+    """The best of each kind, the collapsed of all, and what failed."""
+
+    def record(kind: str, elbo: float, *, collapsed: bool = False, status: str = "ok") -> Record:
+        settings = {"reconstruction_loss": kind, "d": 64, "dataset": "digits"}
+        metrics = {"elbo": elbo, "collapsed": collapsed} if status == "ok" else {}
+        return Record("run", status, settings, {}, metrics)  # type: ignore[arg-type]
+
+    standing = Standing()
+    assert (
+        standing.after(record("bce", -27.2, collapsed=True)) == "best bce d64 -27.20, 1 collapsed"
+    )
+    assert standing.after(record("mse", -41.3)) == "best mse d64 -41.30, 1 collapsed"
+    assert standing.after(record("bce", -28.0)) == "best bce d64 -27.20, 1 collapsed"
+    assert standing.after(record("bce", 0, status="nan")) == "1 collapsed, 1 failed"

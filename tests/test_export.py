@@ -1,0 +1,124 @@
+"""A trained run carried on: the exported Keras model is the run that the table tells of."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import lossbench
+from test_cli import run as cli
+
+from lossbench import data
+from lossbench.store import Store
+
+SMALL = (
+    *("--d", "16", "--k", "2", "--hidden", "8,linear", "--epochs", "20", "--seeds", "1"),
+    *("--loss", "blog,docs", "--beta", "0.03", "--reconstruction-loss", "bce,mse"),
+    *("--noise-std", "0.8"),
+)
+# The models are used in a process that never heard of lossbench.
+USE = """
+import sys
+import keras
+import numpy as np
+x, noise = np.load("x.npy"), np.load("noise.npy")
+n, n_draws, k = noise.shape
+given = {"x": np.repeat(x, n_draws, axis=0), "noise": noise.reshape(-1, k)}
+for kind in sys.argv[1:]:
+    model = keras.models.load_model(kind + ".keras")
+    output = "logits" if kind.startswith("bce") else "image"
+    target = {output: given["x"], "kl": np.zeros((n * n_draws, 1), np.float32)}
+    told = model.evaluate(given, target, verbose=0, return_dict=True, batch_size=n * n_draws)
+    decoded = model.get_layer("decoder").predict(noise[:, 0], verbose=0)[1]
+    model.fit(given, target, epochs=1, verbose=0)
+    again = model.evaluate(given, target, verbose=0, return_dict=True, batch_size=n * n_draws)
+    print("TOLD", told["loss"], told[output + "_loss"] * x.shape[1], *decoded.shape, again["loss"])
+assert not any(name.startswith("lossbench") for name in sys.modules)
+"""
+EXPORTED = {"bce-8": "docs", "mse-8": "docs", "mse-linear": "blog"}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the results of a sweep that keeps weights."""
+    folder = tmp_path_factory.mktemp("kept") / "small"
+    answer = lossbench("sweep", *SMALL, "--save-weights", "--out", str(folder), folder=Path.cwd())
+    assert answer.returncode == 0, answer.stderr
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own
+def test_an_exported_model_evaluates_to_the_numbers_of_the_table(
+    capsys: pytest.CaptureFixture[str], kept: Path, tmp_path: Path
+) -> None:
+    """On the noise of the table, the compiled loss and R are the table's; training goes on."""
+    rows = []
+    runs = Store(kept).runs()
+    for name, loss in EXPORTED.items():
+        kind, _, hidden = name.partition("-")
+        selection = f"loss={loss},reconstruction_loss={kind},hidden={hidden}"
+        path = tmp_path / f"{name}.keras"
+        code, out, err = cli(capsys, "export", f"{kept}:{selection}", str(path))
+        assert (code, out) == (0, f"{path}\n"), err
+        is_it = (runs["loss"] == loss) & (runs["reconstruction_loss"] == kind)
+        rows += runs[is_it & (runs["hidden"] == hidden)].to_dict(orient="records")
+    images = data.load("digits", 16).test
+    generator = np.random.default_rng([0x105E, len(images), 2])  # as the evaluation draws it
+    np.save(tmp_path / "noise.npy", generator.standard_normal((len(images), 8, 2), np.float32))
+    np.save(tmp_path / "x.npy", images)
+    used = subprocess.run(
+        [sys.executable, "-c", USE, *EXPORTED],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert used.returncode == 0, used.stderr
+    told = [line.split()[1:] for line in used.stdout.splitlines() if line.startswith("TOLD")]
+    for row, (objective, reconstruction, n, d, again) in zip(rows, told, strict=True):
+        assert float(objective) == pytest.approx(row["objective"], rel=1e-5)
+        assert float(reconstruction) == pytest.approx(row["reconstruction"], rel=1e-5)
+        assert (int(n), int(d)) == images.shape
+        assert float(again) < float(objective)
+
+
+@pytest.mark.slow
+def test_weights_are_kept_without_pickle_and_belong_to_no_identity(
+    kept: Path, tiny_results: Path
+) -> None:
+    """One file a run, of plain arrays; a run without them has the same id and the same record."""
+    run_id = str(Store(kept).runs()["run_id"].iloc[0])
+    weights = Store(kept).weights(run_id)
+    assert {array.dtype for array in weights.values()} == {np.dtype(np.float32)}
+    other = str(Store(tiny_results).runs()["run_id"].iloc[0])
+    assert not Store(tiny_results).has_weights(other)
+
+
+@pytest.mark.slow
+def test_the_same_command_again_trains_nothing(kept: Path) -> None:
+    """A run that has its weights is done."""
+    answer = lossbench("sweep", *SMALL, "--save-weights", "--out", str(kept), folder=Path.cwd())
+    assert answer.returncode == 0
+    assert "8 runs, 8 done" in answer.stderr
+    assert "to train" not in answer.stderr
+
+
+def test_an_export_that_cannot_be_is_told(
+    capsys: pytest.CaptureFixture[str], tiny_results: Path, tmp_path: Path
+) -> None:
+    """No weights, several runs, another suffix, a file that is there already."""
+    (tmp_path / "there.keras").touch()
+    (run_id, *_) = Store(tiny_results).runs()["run_id"]
+    for selection, name, told in (
+        (f"{tiny_results}:{run_id}", "model.keras", "--save-weights"),
+        (f"{tiny_results}:loss=blog", "model.keras", "2 runs are selected"),
+        (f"{tiny_results}:{run_id}", "model.h5", ".keras"),
+        (f"{tiny_results}:{run_id}", "there.keras", "exists"),
+    ):
+        code, _, err = cli(capsys, "export", selection, str(tmp_path / name))
+        assert code == 2
+        assert told in err
