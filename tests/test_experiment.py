@@ -878,3 +878,11 @@ def test_any_options_are_read_or_refused(overrides: dict[str, str]) -> None:
     """No text of an option makes it fail in another way."""
     with contextlib.suppress(LossbenchError):
         read(overrides=overrides).runs()
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/x", "..", ".", "", "a/b", "a\\b", "\x1b[31m"])
+def test_a_frozen_name_leads_nowhere_else(write: _Write, name: str) -> None:
+    """An experiment from somebody else cannot choose a folder outside results/."""
+    path = write(f"[frozen]\nformat = 1\nname = {json.dumps(name)}\n")
+    with pytest.raises(ExperimentError, match="name that no folder can have"):
+        read(path)
