@@ -24,11 +24,11 @@ else
 RUNNABLE := $(filter-out $(NEED_FILES),$(EXPERIMENTS))
 endif
 
-.PHONY: help install all-results test lint check format lock bench reproduce clean
+.PHONY: help install all-results test soak audit-dependencies lint check format lock bench reproduce clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
-		awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
+		awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 
 install: $(INSTALLED)  ## Install the pinned dependencies and lossbench into .venv
 
@@ -56,6 +56,12 @@ $(TORCH_INSTALLED): $(INSTALLED)
 
 test: $(TORCH_INSTALLED)  ## Run all the tests
 	$(BIN)/python -m pytest
+
+soak: install  ## Put every promise to the test at full length; writes results/reliability.csv
+	LOSSBENCH_SOAK=1 $(BIN)/python -m pytest tests/test_writes.py tests/test_kills.py
+
+audit-dependencies: install  ## Look the pinned dependencies up in the database of vulnerabilities
+	$(BIN)/uv tool run pip-audit --disable-pip --requirement requirements.lock
 
 lint: install  ## Check format, lint and types
 	$(BIN)/ruff format --check .

@@ -44,7 +44,9 @@ def test_a_table_without_room_keeps_its_numbers() -> None:
     """The curve goes first; the numbers stay."""
     store = Store(RESULTS / "patches")
     terminal = console(80)
-    shown = lines(terminal, summary_tables(store.summary(), store.curves(store.summary()), terminal))
+    shown = lines(
+        terminal, summary_tables(store.summary(), store.curves(store.summary()), terminal)
+    )
     assert any("-693.93 ±44.77*" in line for line in shown)
     assert not BLOCKS & set("".join(shown))
 
@@ -54,7 +56,9 @@ def test_the_curves_are_those_of_the_rows() -> None:
     store = Store(RESULTS / "digits")
     runs, history, summary = store.runs(), store.history(), store.summary()
     last = history.groupby("run_id")["elbo"].last()
-    for row, curve in zip(summary.to_dict(orient="records"), store.curves(store.summary()), strict=True):
+    for row, curve in zip(
+        summary.to_dict(orient="records"), store.curves(store.summary()), strict=True
+    ):
         same = runs[
             (runs["loss"] == row["loss"])
             & (runs["reconstruction_loss"] == row["reconstruction_loss"])

@@ -879,3 +879,40 @@ def test_any_options_are_read_or_refused(overrides: dict[str, str]) -> None:
     """No text of an option makes it fail in another way."""
     with contextlib.suppress(LossbenchError):
         read(overrides=overrides).runs()
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/x", "..", ".", "", "a/b", "a\\b", "\x1b[31m"])
+def test_a_frozen_name_leads_nowhere_else(write: _Write, name: str) -> None:
+    """An experiment from somebody else cannot choose a folder outside results/."""
+    path = write(f"[frozen]\nformat = 1\nname = {json.dumps(name)}\n")
+    with pytest.raises(ExperimentError, match="name that no folder can have"):
+        read(path)
+
+
+# Fifteen more ids that no version may change without another format version.
+_GOLDEN_OPTIONS: list[tuple[dict[str, str], str]] = [
+    ({}, "docs-bce-beta1-d64-k2-seed0-b1ede040df"),
+    ({"loss": "blog"}, "blog-bce-beta1-d64-k2-seed0-fc8ed0bb8b"),
+    ({"reconstruction_loss": "mse"}, "docs-mse-beta1-d64-k2-seed0-028363781e"),
+    ({"beta": "0.1"}, "docs-bce-beta0.1-d64-k2-seed0-7120e6dfc1"),
+    ({"beta": "1e-9"}, "docs-bce-beta1e-09-d64-k2-seed0-e57ff9e4e7"),
+    ({"beta_eff": "3.3"}, "docs-bce-beta3.3-d64-k2-seed0-109688c18d"),
+    ({"d": "16"}, "docs-bce-beta1-d16-k2-seed0-2803bbddd3"),
+    ({"k": "8"}, "docs-bce-beta1-d64-k8-seed0-8f49d96631"),
+    ({"seeds": "7,"}, "docs-bce-beta1-d64-k2-seed7-043e291248"),
+    ({"hidden": "linear"}, "docs-bce-beta1-d64-k2-seed0-2f381965d0"),
+    ({"hidden": "64x32"}, "docs-bce-beta1-d64-k2-seed0-a63d9a6efa"),
+    ({"noise_std": "0.5"}, "docs-bce-beta1-d64-k2-seed0-55c39eecba"),
+    ({"epochs": "3"}, "docs-bce-beta1-d64-k2-seed0-ca15b08271"),
+    ({"batch_size": "64"}, "docs-bce-beta1-d64-k2-seed0-e213cc78b3"),
+    ({"optimizer": "sgd"}, "docs-bce-beta1-d64-k2-seed0-72d938b2e3"),
+]
+
+
+@pytest.mark.parametrize(("options", "run_id"), _GOLDEN_OPTIONS)
+def test_an_id_never_changes_however_it_is_asked_for(options: dict[str, str], run_id: str) -> None:
+    """Every setting that makes a run another one gives the id that it has always had."""
+    one = {"reconstruction_loss": "bce", "d": "64", "k": "2", "loss": "docs", "seeds": "0,"}
+    weight = {} if "beta_eff" in options else {"beta": "1.0"}
+    (run,) = read(None, one | weight | options).runs()
+    assert run.run_id == run_id

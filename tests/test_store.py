@@ -7,6 +7,7 @@ import io
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from scipy.stats import t
 from lossbench.console.summary import summary_tables
 from lossbench.errors import ResultsError
 from lossbench.experiment import RunSettings, read
-from lossbench.schema import HISTORY, METRIC_COLUMNS, RUNS, TIMINGS, Status
+from lossbench.schema import FORMAT_VERSION, HISTORY, METRIC_COLUMNS, RUNS, TIMINGS, Status
 from lossbench.store import TABLES, Record, Store, folders, records
 from lossbench.store.records import DamagedRecord, decoded, encoded, id_and_status, write_whole
 from lossbench.store.tables import cell
@@ -615,6 +616,28 @@ def test_a_record_made_up_by_somebody_is_damaged(body: bytes) -> None:
         decoded(raw, "x.json")
 
 
+# Results of every version of the format.
+
+
+@pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))
+def test_old_results_stay_readable(tmp_path: Path, version: int) -> None:
+    """Records and tables of a kept folder read as they did, and a rebuild keeps every cell."""
+    folder = tmp_path / "old"
+    shutil.copytree(Path(__file__).with_name(f"results-format-{version}"), folder)
+    store = Store(folder)
+    assert list(store.statuses().values()) == ["ok"] * 4
+    frozen = store.frozen()
+    assert frozen is not None
+    assert {run.run_id for run in frozen.runs()} == set(store.statuses())
+    before = {name: pd.read_csv(folder / name) for name in _FILES}
+    with store.locked(pytest.fail):
+        store.rebuild()
+    for name, table in before.items():
+        after = pd.read_csv(folder / name)
+        pd.testing.assert_frame_equal(after[list(table.columns)], table)
+    assert not list(folder.rglob("*.damaged"))
+
+
 # Measured thresholds.
 
 
@@ -649,7 +672,7 @@ def test_a_long_summary_shows_its_beginning_and_says_where_the_rest_is(store: St
         store.save(_record(run), {})
     store.rebuild()
     console = Console(width=100, file=io.StringIO(), record=True)
-    console.print(summary_tables(store.summary(), 100))
+    console.print(summary_tables(store.summary(), [], console))
     text = console.export_text()
     assert sum(line.startswith("docs") for line in text.splitlines()) == 400
     assert "100 more settings are in summary.csv" in text

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:  # an error, or an explanation, is told without loading pandas
     import pandas as pd
 
 _PIPE_WIDTH = 160
+_NARROWEST = 80
 
 
 @functools.cache
@@ -22,6 +24,8 @@ def _console(*, stderr: bool) -> Console:
     """Return the console of a stream; a pipe gets room enough for every name."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _PIPE_WIDTH
+    if width is None and not stderr and shutil.get_terminal_size().columns < _NARROWEST:
+        width = _NARROWEST  # the terminal wraps; a table of half names tells nothing
     return Console(stderr=stderr, width=width, highlight=False, emoji=False, markup=False)
 
 

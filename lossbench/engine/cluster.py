@@ -5,10 +5,13 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import dask
 import distributed
+from distributed.utils import LoopRunner
+from tornado.ioloop import IOLoop
 
 from lossbench.engine.dispatch import Engine, log_of
 from lossbench.errors import RunsFailedError
@@ -60,7 +63,9 @@ def workers(n_workers: int, log_folder: Path) -> Iterator[Engine]:
     with suppress(FileNotFoundError):
         for log in log_folder.glob("worker-*.log"):
             log.unlink()
+    loop = _deaf_loop()
     cluster = distributed.LocalCluster(
+        loop=loop,
         n_workers=n_workers,
         threads_per_worker=1,
         host="127.0.0.1",
@@ -69,7 +74,7 @@ def workers(n_workers: int, log_folder: Path) -> Iterator[Engine]:
         memory_limit=0,
         silence_logs=logging.CRITICAL,
     )
-    client = distributed.Client(cluster, set_as_default=False)
+    client = distributed.Client(cluster, loop=loop, set_as_default=False)
     nannies = {str(name): nanny for name, nanny in cluster.workers.items()}
     try:
         _prepare_all(client, log_folder)
@@ -81,6 +86,21 @@ def workers(n_workers: int, log_folder: Path) -> Iterator[Engine]:
         with suppress(Exception):
             cluster.close(timeout=_CLOSE_SECONDS)
             client.close(timeout=_CLOSE_SECONDS)
+
+
+def _deaf_loop() -> IOLoop:
+    """Start the thread that starts the workers, deaf to Ctrl-C: what it starts is deaf, too.
+
+    A terminal sends Ctrl-C to every process of a program; here the parent alone answers.
+    """
+    resource_tracker.ensure_running()  # else it is started later, and takes the deafness away
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        runner = LoopRunner()
+        runner.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return runner.loop
 
 
 def _kill(nanny: distributed.Nanny) -> None:

@@ -1,5 +1,6 @@
 """One TOML document of an experiment: what its sections and keys say, and on which line."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from lossbench.experiment.lines import Lines
 from lossbench.schema import FORMAT_VERSION
 
 FROZEN = "frozen"
+_NAME = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,199}")
 
 
 class Reader:
@@ -64,7 +66,7 @@ class Reader:
         if not grids:
             raise ExperimentError("the grid is empty", where=self._where("sweep"))
         return Experiment(
-            name=str(frozen.get("name", self._source.stem)),
+            name=self._name(frozen.get("name", self._source.stem)),
             fixed={key: value for key, value in fixed.items() if value is not None},
             grids=grids,
             data_sha256={str(data): str(sha256) for data, sha256 in hashes.items()},
@@ -85,6 +87,18 @@ class Reader:
                 remedy="use the version of lossbench that wrote it",
             )
         return facts
+
+    def _name(self, name: object) -> str:
+        """Return the experiment's name: it names a folder under results/, never one elsewhere."""
+        if isinstance(name, str) and _NAME.fullmatch(name):
+            return name
+        raise ExperimentError(
+            "the experiment has a name that no folder can have",
+            where=self._where("name", FROZEN),
+            expected="a name without / and control characters, that does not start with a dot",
+            received=shown(name),
+            remedy="rename the file, or correct `name`",
+        )
 
     def _home(self, name: str) -> str:
         return f"write `{name}` under [{KEYS[name].section}]" if name in KEYS else ""
