@@ -1,14 +1,11 @@
 """A results folder: its frozen experiment, its records, its lock and its derived tables."""
 
-import getpass
 import os
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-import filelock
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -17,9 +14,9 @@ from lossbench.experiment import Experiment, read, text_of
 from lossbench.schema import HISTORY, RUNS, SUMMARY, TIMINGS, Column, Status
 from lossbench.store import rows, tables
 from lossbench.store.arrays import array_bytes, read_arrays
+from lossbench.store.lock import RECORDS_FOLDER, held, refusals_told
 from lossbench.store.records import (
     RECORD_SUFFIX,
-    TEMPORARY_SUFFIX,
     DamagedRecord,
     Record,
     decoded,
@@ -37,7 +34,6 @@ SUMMARY_TABLE = "summary.csv"
 TIMINGS_TABLE = "timings.csv"
 THRESHOLDS_TABLE = "thresholds.csv"
 TABLES = (RUNS_TABLE, HISTORY_TABLE, SUMMARY_TABLE)
-_LOCK = ".lock"
 _Read = TypeVar("_Read")
 
 
@@ -46,62 +42,11 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._records = folder / "runs"
+        self._records = folder / RECORDS_FOLDER
 
-    @contextmanager
-    def locked(self, on_wait: Callable[[str], None]) -> Iterator[None]:
+    def locked(self, on_wait: Callable[[str], None]) -> AbstractContextManager[None]:
         """Hold the folder; ``on_wait`` is told who holds it before waiting for them."""
-        with self._refusals_told():
-            self._records.mkdir(parents=True, exist_ok=True)
-            self._refuse_links()
-            lock = filelock.FileLock(self.folder / _LOCK)
-            try:
-                lock.acquire(blocking=False)
-            except filelock.Timeout:
-                on_wait((self.folder / _LOCK).read_text(encoding="utf-8").strip())
-                lock.acquire()
-        try:
-            with self._refusals_told():
-                self._note(f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}")
-                for place in (self.folder, self._records):
-                    for stray in place.glob(f".*{TEMPORARY_SUFFIX}"):
-                        stray.unlink(missing_ok=True)
-            yield
-        finally:
-            with suppress(OSError):
-                self._note("")  # whoever waits is not told of one who has gone
-            lock.release()
-
-    def _note(self, holder: str) -> None:
-        """Write down who holds the folder."""
-        (self.folder / _LOCK).write_text(f"{holder}\n", encoding="utf-8")
-
-    def _refuse_links(self) -> None:
-        """Refuse a folder in which a link would have us write elsewhere."""
-        for name in ("runs", "logs", _LOCK):
-            path = self.folder / name
-            if path.is_symlink():
-                raise ResultsError(
-                    "the results folder holds a link, and what is written would land elsewhere",
-                    where=str(path),
-                    expected="a folder or a file of its own",
-                    received=f"a link to {path.readlink()}",
-                    remedy="remove the link; the results folder itself may be one",
-                )
-
-    @contextmanager
-    def _refusals_told(self) -> Iterator[None]:
-        """Tell what the disk refuses, with the path that it refuses."""
-        try:
-            yield
-        except OSError as error:
-            raise ResultsError(
-                "the results folder cannot be used",
-                where=str(error.filename or self.folder),
-                received=error.strerror or str(error),
-                remedy="free some space or mend the permissions, or choose another folder with "
-                "--out",
-            ) from None
+        return held(self.folder, on_wait)
 
     def frozen(self) -> Experiment | None:
         """Return the folder's own experiment, with the hashes of its data, if it has one."""
@@ -128,13 +73,13 @@ class Store:
         with suppress(FileNotFoundError):
             files = sorted(file.path for file in os.scandir(self._records))
             for path in filter(_is_record, files):
-                with self._refusals_told(), open(path, "rb", buffering=0) as file:  # noqa: PTH123
+                with refusals_told(self.folder), open(path, "rb", buffering=0) as file:  # noqa: PTH123
                     raw = file.read()  # a Path a record would cost as much as reading it
                 try:
                     yield reading(raw, path)
                 except DamagedRecord:
                     if set_aside:
-                        with self._refusals_told():
+                        with refusals_told(self.folder):
                             Path(path).replace(f"{path}.damaged")
 
     def save(
