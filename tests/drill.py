@@ -62,6 +62,8 @@ class Trained:
     originals: np.ndarray
     reconstructions: np.ndarray
     latent_means: np.ndarray
+    prior_images: np.ndarray
+    weights: tuple[np.ndarray, ...] = ()
 
 
 class OutOfTime(Exception):  # noqa: N818 - as in lossbench.nn.train
@@ -115,6 +117,7 @@ def _trained(run: RunSettings, is_nan: bool) -> Trained:
         originals=image,
         reconstructions=image,
         latent_means=np.full((360, run.k), number(), np.float32),
+        prior_images=image,
     )
 
 

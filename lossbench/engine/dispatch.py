@@ -162,7 +162,7 @@ class Engine:
     ) -> tuple[list[Outcome], list[Stack]]:
         """Return a finished stack's outcomes, or its runs one by one to try again."""
         stack = assignment.stack
-        outcomes = self._result(future)
+        outcomes = self._result(future, stack)
         if future.status == "cancelled":  # with its scheduler: no run is to blame
             return [], [stack]
         if not future.done() and assignment.is_overdue:
@@ -191,14 +191,17 @@ class Engine:
             return [failure], []
         return [], [replace(stack, runs=(run,)) for run in stack.runs]
 
-    def _result(self, future: distributed.Future) -> list[Outcome] | None:
-        """Return what a finished stack left; None if it died, or if its worker did meanwhile."""
-        if future.status != "finished":
+    def _result(self, future: distributed.Future, stack: Stack) -> list[Outcome] | None:
+        """Return what became of a stack; None if it is not done, or if its worker died."""
+        if future.status not in ("finished", "error"):
             return None
         try:
             outcomes: list[Outcome] = future.result(timeout=_GATHER_SECONDS)
         except (OSError, TimeoutError, distributed.CancelledError, distributed.KilledWorker):
             return None
+        except Exception as error:  # of a worker that lives on
+            message = f"{type(error).__name__}: {error}"
+            return [Outcome(run, "crashed", message=message) for run in stack.runs]
         return outcomes
 
     def _has_left(self, address: str) -> bool:
