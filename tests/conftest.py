@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import pytest
 
 # TensorFlow writes to stderr at import even so; the tests of the terminal contract say what may.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Under nohup the tests, and the sweeps that they start, would be deaf to SIGHUP.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 TINY = (
     *("--dataset", "digits", "--d", "16", "--k", "2", "--hidden", "8", "--epochs", "2"),
