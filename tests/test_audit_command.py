@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import lossbench
-
-from lossbench.cli import main
+from test_cli import run as cli
 
 AUDITED = Path(__file__).parent / "audited"
 BROKEN = f"{AUDITED / 'broken.py'}"
@@ -17,13 +16,7 @@ SMALL = ("--d", "12", "--k", "3")
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     """Run one audit; return its exit code, stdout and stderr."""
-    sys.argv = ["lossbench", "audit", *arguments]
-    try:
-        main()
-        code = 0
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    return code, *capsys.readouterr()
+    return cli(capsys, "audit", *arguments)
 
 
 @pytest.fixture(autouse=True)

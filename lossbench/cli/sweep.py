@@ -175,13 +175,13 @@ def sweep(
         try:
             if missing:
                 _train(plan, missing, workers, address)
+                statuses = plan.store.statuses()
         except Interrupted:
             screen.tell("finished runs are kept; the same command goes on from here")
             raise
         except RunsFailedError:
             plan.store.rebuild()
             raise
-        statuses = plan.store.statuses()
         if missing or not plan.store.is_tabulated(statuses):
             plan.store.rebuild()
     progress.show_results(plan.store, as_json=json)
