@@ -1,6 +1,7 @@
 """The command line: bad input is told in full and harms nothing."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -218,3 +219,25 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
         code, text, _ = run(capsys, command, "--help")
         assert code == 0
         assert "Example" in text
+
+
+INTERRUPTED_IN_A_ZIP = """
+import io, signal, zipfile
+from lossbench.cli import app, main
+
+def interrupted():
+    with zipfile.ZipFile(io.BytesIO(), "w") as archive:
+        unfinished = archive.open("member", "w")
+        signal.raise_signal(signal.SIGTERM)
+
+app.app = interrupted
+main()
+"""
+
+
+def test_an_interruption_is_one_also_where_a_library_makes_its_own_error_of_it() -> None:
+    """Closing a half-written archive raises ``ValueError`` over the interruption."""
+    answer = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IN_A_ZIP], capture_output=True, text=True, check=False
+    )
+    assert (answer.returncode, answer.stderr.strip()) == (143, "stopping")

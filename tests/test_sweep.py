@@ -1,4 +1,4 @@
-"""A sweep, from outside: killed, interrupted, resumed, extended, and with runs that fail."""
+"""A sweep, from outside: interrupted, extended, recovered, and with runs that fail."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from lossbench.store import Store
 TABLES = ("runs.csv", "history.csv", "summary.csv")
 SLOW = (
     *("--d", "64", "--k", "2", "--reconstruction-loss", "bce", "--beta", "0.1,1,4"),
-    *("--seeds", "8", "--epochs", "60"),
+    *("--seeds", "8", "--epochs", "12"),
 )
 
 
@@ -65,25 +65,6 @@ def all_gone(session: int, seconds: float) -> bool:
 
 
 @pytest.mark.slow
-def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    """After kill -9 the same command trains exactly the rest, and the tables are the same."""
-    assert lossbench("sweep", *SLOW, "--out", "whole", folder=tmp_path).returncode == 0
-    victim = started(tmp_path, *SLOW, "--out", "killed")
-    wait_for_records(tmp_path / "killed", 9)
-    os.killpg(victim.pid, signal.SIGKILL)
-    victim.communicate()
-    assert all_gone(victim.pid, 5)
-    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed/runs").glob("*.json")}
-    assert 9 <= len(done) < 48
-    answer = lossbench("sweep", *SLOW, "--out", "killed", "--workers", "1", folder=tmp_path)
-    assert answer.returncode == 0, answer.stderr
-    assert f"48 runs, {len(done)} done, {48 - len(done)} to train" in answer.stderr
-    assert {path: path.stat().st_mtime_ns for path in done} == done
-    for name in TABLES:
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
@@ -93,7 +74,7 @@ def test_a_signal_ends_a_sweep_in_order(tmp_path: Path, number: int, code: int) 
     wait_for_records(tmp_path / "stopped", 1)
     sweep.send_signal(number)
     _, err = sweep.communicate(timeout=5)
-    assert sweep.returncode == code
+    assert sweep.returncode == code, err
     assert "finished runs are kept" in err
     assert "Traceback" not in err
     assert all_gone(sweep.pid, 5)

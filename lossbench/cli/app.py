@@ -8,6 +8,7 @@ import typer
 
 import lossbench
 from lossbench.cli import audit, compare, explain, export, init, predict, report, show, sweep
+from lossbench.cli.interrupts import undisguised
 from lossbench.errors import LossbenchError
 
 app = typer.Typer(
@@ -51,7 +52,8 @@ def _program(
 def run() -> None:
     """Run one command; tell its error, and exit with the code that the design gives it."""
     try:
-        app()
+        with undisguised():
+            app()
     except LossbenchError as error:
         from lossbench.console.screen import show_error  # noqa: PLC0415 - rich only if needed
 

@@ -38,6 +38,8 @@ def interruptible() -> Iterator[None]:
         _tell(told)
         if not asked:
             asked = True
+            # A destructor swallows what is raised in it: the watch ends the process, then.
+            sys.unraisablehook = lambda _: None
             raise Interrupted(number)
 
     reader, writer = os.pipe()
@@ -57,6 +59,20 @@ def interruptible() -> Iterator[None]:
             for number, handler in before.items():
                 signal.signal(number, handler)
             os.close(writer)
+
+
+@contextmanager
+def undisguised() -> Iterator[None]:
+    """Raise ``Interrupted`` where a library, interrupted in its work, made another error of it."""
+    try:
+        yield
+    except Exception as error:
+        behind: BaseException | None = error
+        while behind and not isinstance(behind, Interrupted):
+            behind = behind.__context__
+        if behind:
+            raise behind from None
+        raise
 
 
 def _tell(told: threading.Lock) -> None:

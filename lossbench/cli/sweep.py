@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossbench.cli.interrupts import Interrupted
+from lossbench.cli.interrupts import Interrupted, undisguised
 from lossbench.errors import RunsFailedError, UsageError
 
 if TYPE_CHECKING:
@@ -174,7 +174,8 @@ def sweep(
         progress.show_plan(plan, missing)
         try:
             if missing:
-                _train(plan, missing, workers, address)
+                with undisguised():
+                    _train(plan, missing, workers, address)
                 statuses = plan.store.statuses()
         except Interrupted:
             screen.tell("finished runs are kept; the same command goes on from here")
