@@ -15,6 +15,9 @@ INSTALLED := $(VENV)/.installed
 TORCH := torch==2.13.0
 TORCH_INSTALLED := $(VENV)/.torch
 
+# The tests that note how often a promise held.
+SOAKED := $(addprefix tests/test_,writes.py kills.py cluster.py experiment.py compare.py audit.py)
+
 EXPERIMENTS := $(wildcard experiments/*.toml)
 # MNIST does not come with the dependencies: its experiments run where its files are.
 NEED_FILES := $(shell grep -lE '^dataset *=.*mnist' $(EXPERIMENTS))
@@ -57,8 +60,8 @@ $(TORCH_INSTALLED): $(INSTALLED)
 test: $(TORCH_INSTALLED)  ## Run all the tests
 	$(BIN)/python -m pytest
 
-soak: install  ## Put every promise to the test at full length; writes results/reliability.csv
-	LOSSBENCH_SOAK=1 $(BIN)/python -m pytest tests/test_writes.py tests/test_kills.py
+soak: $(TORCH_INSTALLED)  ## Put every promise to the test at full length; writes results/reliability.csv
+	LOSSBENCH_SOAK=1 $(BIN)/python -m pytest $(SOAKED)
 
 audit-dependencies: install  ## Look the pinned dependencies up in the database of vulnerabilities
 	$(BIN)/uv tool run pip-audit --disable-pip --requirement requirements.lock

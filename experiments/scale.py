@@ -53,8 +53,9 @@ def _measured(n_runs: int, folder: Path) -> list[dict[str, object]]:
         f"[sweep]\nloss = ['blog', 'docs']\nbeta = {betas}\nseeds = {_N_SEEDS}\n", "utf-8"
     )
     made = folder / "made"
-    _make(asked, made)
     grid = ("sweep", str(asked), "--out", str(made))
+    planned = _row(n_runs, "plan", (*grid, "--dry-run"), folder)
+    _make(asked, made)
     commands = {
         "rebuild": grid,
         "resume": grid,
@@ -62,13 +63,15 @@ def _measured(n_runs: int, folder: Path) -> list[dict[str, object]]:
         "compare": ("compare", f"{made}:loss=docs", f"{made}:loss=blog"),
         "report": ("report", str(made)),
     }
-    rows = []
-    for name, command in commands.items():
-        seconds, mib = _timed(command, folder / "output.txt")
-        print(f"{n_runs} runs, {name}: {seconds:.2f} s, {mib:.0f} MiB")
-        values = (n_runs, name, round(seconds, 2), round(mib), round(1000 * seconds / n_runs, 3))
-        rows.append(dict(zip(_COLUMNS, values, strict=True)))
-    return rows
+    return [planned, *(_row(n_runs, name, command, folder) for name, command in commands.items())]
+
+
+def _row(n_runs: int, name: str, command: tuple[str, ...], folder: Path) -> dict[str, object]:
+    """Return what a command takes."""
+    seconds, mib = _timed(command, folder / "output.txt")
+    print(f"{n_runs} runs, {name}: {seconds:.2f} s, {mib:.0f} MiB", flush=True)
+    values = (n_runs, name, round(seconds, 2), round(mib), round(1000 * seconds / n_runs, 3))
+    return dict(zip(_COLUMNS, values, strict=True))
 
 
 def _make(asked: Path, made: Path) -> None:

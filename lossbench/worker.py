@@ -1,5 +1,6 @@
 """What runs in a worker process: a stack in, one outcome a run out."""
 
+import ctypes
 import os
 import platform
 import socket
@@ -7,7 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,9 @@ from lossbench.schema import Status
 if TYPE_CHECKING:
     from lossbench.nn.train import Trained
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as <malloc.h> numbers them
+_KEPT_BYTES = 2**30
+_LARGEST_HEAP_PIECE = 2**25  # the largest that the C library takes
 _PACKAGES = ("lossbench", "tensorflow", "keras", "numpy")
 
 
@@ -47,11 +51,21 @@ def prepare(log: Path | None) -> None:
         with log.open("a", encoding="utf-8") as file:
             os.dup2(file.fileno(), sys.stdout.fileno())
             os.dup2(file.fileno(), sys.stderr.fileno())
+    _load()
+
+
+def _load() -> None:
+    """Load TensorFlow, and have malloc keep what a step frees: the next one takes it again."""
+    with suppress(OSError, AttributeError):  # another C library than GNU's has no such options
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_MMAP_THRESHOLD, _LARGEST_HEAP_PIECE)
     import lossbench.nn.train  # noqa: F401, PLC0415 - only here may TensorFlow load
 
 
 def train(stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]) -> list[Outcome]:
     """Train a stack on ``training (n_train, d)`` and measure it; one outcome a run."""
+    _load()
     from lossbench.nn.train import OutOfTime, train_stack  # noqa: PLC0415
 
     started = time.monotonic()

@@ -2,7 +2,8 @@
 
 As a script this is the command line with real workers, a real store and real signals; only
 ``lossbench.nn.train`` is another: it needs no TensorFlow and no time. The workers import this
-script again and so have the same training. ``LOSSBENCH_DRILL`` holds a ``Drill`` as JSON.
+script again and so have the same training; those of a cluster with ``dask worker --preload
+drill``. ``LOSSBENCH_DRILL`` holds a ``Drill`` as JSON.
 """
 
 import json
@@ -13,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +26,7 @@ from faults import FaultyOs
 from lossbench.experiment import RunSettings
 
 VARIABLE = "LOSSBENCH_DRILL"
+MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Drill:
     """What goes wrong, and what is noted.
 
     ``log`` gets a line with its id for every run that begins; a run takes ``seconds``;
-    ``faults`` maps seeds to ``nan``, ``raise``, ``fault``, ``exit``, ``kill`` or ``hang``;
+    ``faults`` maps seeds to ``nan``, ``raise``, ``fault``, ``exit``, ``memory`` or ``hang``;
     ``killed_step`` is the step of a write at which the whole process group is killed, and
     ``steps`` a file that gets their names; ``grace`` is how long a hang is waited for.
     """
@@ -98,7 +101,21 @@ def _fail(fault: str, run: RunSettings) -> None:
         os._exit(7)
     if fault == "hang":
         time.sleep(3600)
-    signal.raise_signal(signal.SIGSEGV if fault == "fault" else signal.SIGKILL)
+    if fault == "memory":
+        _exhaust_memory()
+    signal.raise_signal(signal.SIGSEGV)
+
+
+def _exhaust_memory() -> None:
+    """Be killed by the kernel, in a group of 64 MiB; where none may be made, by ourselves."""
+    group = MEMORY_GROUPS / f"lossbench-{os.getpid()}"
+    with suppress(OSError):
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(2**26))
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        taken = [b"x" * 2**22 for _ in range(64)]
+        print(f"{len(taken)} pieces of 4 MiB fitted into 64 MiB", file=sys.stderr, flush=True)
+    signal.raise_signal(signal.SIGKILL)
 
 
 def _trained(run: RunSettings, is_nan: bool) -> Trained:
@@ -126,6 +143,11 @@ def training() -> ModuleType:
     module = ModuleType("lossbench.nn.train")
     module.__dict__.update(train_stack=train_stack, Trained=Trained, OutOfTime=OutOfTime)
     return module
+
+
+def dask_setup(_worker: object) -> None:
+    """Give a worker of a cluster this training."""
+    sys.modules["lossbench.nn.train"] = training()
 
 
 def _kill_group() -> None:

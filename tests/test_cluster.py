@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,8 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import TINY, lossbench
+from conftest import TINY, Note, lossbench, trials
 from distributed.security import Security
+from drill import Drill
+from test_kills import finished, ids, noted
+from test_kills import tables as tables_of
 
 from lossbench import engine
 from lossbench.engine import remote
@@ -24,12 +28,17 @@ TLS = "DASK_DISTRIBUTED__COMM__TLS__"
 
 
 class Cluster:
-    """A scheduler and its workers on this machine, each a process of its own."""
+    """A scheduler and its workers on this machine, each a process of its own.
 
-    def __init__(self, folder: Path, *security: str) -> None:
+    With a ``drill`` the workers train as it says, else as they always do.
+    """
+
+    def __init__(self, folder: Path, *security: str, drill: Drill | None = None) -> None:
+        folder.mkdir(exist_ok=True)
         self.file = folder / "scheduler.json"
         self.folder = folder
         self.security = security
+        self.drill = drill
         self.scheduler = self._start("scheduler", "--port", "0", "--scheduler-file", str(self.file))
         deadline = time.monotonic() + 60
         while not self.file.exists() and time.monotonic() < deadline:
@@ -44,11 +53,12 @@ class Cluster:
     def add_worker(self) -> None:
         """Start one worker of one thread."""
         options = ("--nthreads", "1", "--scheduler-file", str(self.file), "--death-timeout", "20")
-        self.workers.append(self._start("worker", *options))
+        preload = ("--preload", "drill") if self.drill else ()
+        self.workers.append(self._start("worker", *options, *preload))
 
     def kill_worker_process(self) -> None:
         """Kill a process that trains; its nanny starts another."""
-        for nanny in self.workers:
+        for nanny in random.sample(self.workers, len(self.workers)):
             children = Path(f"/proc/{nanny.pid}/task/{nanny.pid}/children").read_text("utf-8")
             for child in children.split():
                 if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
@@ -59,7 +69,11 @@ class Cluster:
         command = [sys.executable, "-m", "dask", role, "--host", "127.0.0.1", "--no-dashboard"]
         with (self.folder / "cluster.log").open("ab") as log:
             return subprocess.Popen(
-                [*command, *options, *self.security], stdout=log, stderr=log, start_new_session=True
+                [*command, *options, *self.security],
+                env=self.drill.environment() if self.drill else None,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def close(self) -> None:
@@ -80,10 +94,10 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     cluster.close()
 
 
-def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def started(folder: Path, *arguments: str, grid: tuple[str, ...] = GRID) -> subprocess.Popen[str]:
     """Start a sweep of the grid."""
     return subprocess.Popen(
-        [sys.executable, "-m", "lossbench", "sweep", *GRID, *arguments],
+        [sys.executable, "-m", "lossbench", "sweep", *grid, *arguments],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -113,23 +127,160 @@ def test_a_cluster_makes_the_tables_of_one_machine(tmp_path: Path, cluster: Clus
         assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
 
 
+def ended(sweep: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait for a sweep; return its exit code and its messages."""
+    _, told = sweep.communicate(timeout=300)
+    return sweep.returncode, told
+
+
+def drilled_grid(n_stacks: int) -> tuple[str, ...]:
+    """Return the options of a grid of so many stacks of eight runs."""
+    latents = ",".join(str(k) for k in range(1, n_stacks + 1))
+    return (
+        *("--d", "16", "--k", latents, "--hidden", "8", "--epochs", "2", "--beta", "1"),
+        *("--loss", "docs", "--reconstruction-loss", "bce", "--seeds", "8"),
+    )
+
+
 @pytest.mark.slow
-def test_a_dead_scheduler_loses_no_finished_run(tmp_path: Path, cluster: Cluster) -> None:
+def test_workers_die_every_two_seconds(tmp_path: Path, note: Note) -> None:
+    """Three workers, one of them killed again and again: every run is done, the bytes the same."""
+    n_stacks, n_kills = trials(8, 40), 0
+    grid = drilled_grid(n_stacks)
+    cluster = Cluster(tmp_path / "cluster", drill=Drill(seconds=0.25))
+    try:
+        for _ in range(3):
+            cluster.add_worker()
+        sweep = started(
+            tmp_path, "--out", "there", "--scheduler-file", str(cluster.file), grid=grid
+        )
+        wait_for_record(tmp_path / "there")
+        until = time.monotonic() + 60
+        while sweep.poll() is None and time.monotonic() < until:
+            cluster.kill_worker_process()
+            n_kills += 1
+            with suppress(subprocess.TimeoutExpired):
+                sweep.wait(2)
+        code, told = ended(sweep)
+    finally:
+        cluster.close()
+    assert n_kills >= trials(2, 20)
+    assert finished(tmp_path, Drill(), "--out", "here", grid=grid)[0] == 0
+    equal = tables_of(tmp_path / "there") == tables_of(tmp_path / "here")
+    note(
+        "workers of a cluster die",
+        n_kills,
+        n_kills if code == 0 and equal else 0,
+        f"{n_stacks} of {n_stacks} stacks done, tables byte-identical to a local sweep",
+        "kill -9 of a random one of 3 workers every 2 s until the sweep is done, at most a minute",
+    )
+    assert code == 0, told
+    assert equal
+
+
+@pytest.mark.slow
+def test_a_dead_scheduler_loses_no_finished_run(tmp_path: Path, note: Note) -> None:
     """Exit 3 and what to do; the same command elsewhere trains only the rest."""
-    sweep = started(tmp_path, "--out", "there", "--scheduler", cluster.address)
-    wait_for_record(tmp_path / "there")
-    cluster.close()
-    _, told = sweep.communicate(timeout=120)
-    assert sweep.returncode == 3, told
-    assert "the connection to the scheduler is lost" in told
-    assert "Traceback" not in told
-    done = {path.name: path.read_bytes() for path in (tmp_path / "there/runs").glob("*.json")}
-    assert done
-    answer = lossbench("sweep", *GRID, "--out", "there", folder=tmp_path)
-    assert answer.returncode == 0
-    assert f"{len(done)} done" in answer.stderr
-    for name, record in done.items():
-        assert (tmp_path / "there/runs" / name).read_bytes() == record
+    n_trials, broken, n_done = trials(1, 10), [], []
+    grid, rng = drilled_grid(4), random.Random(4)  # noqa: S311 - nothing is kept secret
+    assert finished(tmp_path, Drill(), "--out", "whole", grid=grid)[0] == 0
+    for number in range(n_trials):
+        out, log = tmp_path / f"there-{number}", tmp_path / "log"
+        cluster = Cluster(tmp_path / f"cluster-{number}", drill=Drill(seconds=0.1, log=str(log)))
+        try:
+            cluster.add_worker()
+            sweep = started(tmp_path, "--out", str(out), "--scheduler", cluster.address, grid=grid)
+            wait_for_record(out)
+            time.sleep(rng.uniform(0, 2))  # of the 2.4 s that the other three stacks take
+            cluster.close()
+            code, told = ended(sweep)
+        finally:
+            cluster.close()
+        good = code == 3 and "Traceback" not in told
+        good &= "the connection to the scheduler is lost" in told
+        done = {path: path.read_bytes() for path in out.glob("runs/*.json")}
+        n_done.append(len(done))
+        noted(log)
+        code, told = finished(tmp_path, Drill(log=str(log)), "--out", str(out), grid=grid)
+        good &= code == 0 and set(noted(log)) == ids(out) - {path.stem for path in done}
+        good &= {path: path.read_bytes() for path in done} == done
+        good &= tables_of(out) == tables_of(tmp_path / "whole")
+        broken += [] if good else [(number, code, told)]
+    note(
+        "the scheduler of a cluster dies",
+        n_trials,
+        n_trials - len(broken),
+        f"0 completed runs lost ({min(n_done)} to {max(n_done)} of 32 were done)",
+        "kill -9 at a random moment; exit 3; the same command trains the rest",
+    )
+    assert broken == []
+
+
+@pytest.mark.slow
+def test_a_client_of_a_cluster_and_a_local_one_share_a_folder(tmp_path: Path, note: Note) -> None:
+    """Whoever comes first trains, the other waits and finds nothing to do."""
+    n_trials, broken, grid, log = trials(1, 5), [], drilled_grid(3), tmp_path / "log"
+    cluster = Cluster(tmp_path / "cluster", drill=Drill(seconds=0.02, log=str(log)))
+    try:
+        cluster.add_worker()
+        for number in range(n_trials):
+            out = tmp_path / f"shared-{number}"
+            there = ("--out", str(out), "--scheduler-file", str(cluster.file))
+            sweep = started(tmp_path, *there, grid=grid)
+            if number % 2:
+                wait_for_record(out)  # else both start at once
+            local = finished(
+                tmp_path, Drill(seconds=0.02, log=str(log)), "--out", str(out), grid=grid
+            )
+            answers = [ended(sweep), local]
+            good = [code for code, _ in answers] == [0, 0]
+            good &= sum("24 runs, 24 done\n" in told for _, told in answers) == 1
+            trained = noted(log)
+            good &= len(trained) == 24 and set(trained) == ids(out)
+            broken += [] if good else [(number, answers, trained)]
+    finally:
+        cluster.close()
+    note(
+        "two clients, one folder",
+        n_trials,
+        n_trials - len(broken),
+        "one local and one of a cluster; every run trained once",
+    )
+    assert broken == []
+
+
+@pytest.mark.slow
+def test_all_workers_may_be_gone_for_a_while(tmp_path: Path, note: Note) -> None:
+    """The sweep waits for others; an interrupted client keeps its runs and leaves the workers."""
+    grid, gone = drilled_grid(3), trials(5, 60)
+    cluster = Cluster(tmp_path / "cluster", drill=Drill(seconds=0.1))
+    options = ("--out", "there", "--scheduler-file", str(cluster.file))
+    try:
+        cluster.add_worker()
+        sweep = started(tmp_path, *options, grid=grid)
+        wait_for_record(tmp_path / "there")
+        os.killpg(cluster.workers[0].pid, signal.SIGKILL)
+        time.sleep(gone)
+        assert sweep.poll() is None
+        cluster.add_worker()
+        code, told = ended(sweep)
+        assert code == 0, told
+        wider = (*grid[:-1], "16")
+        sweep = started(tmp_path, *options, grid=wider)
+        deadline = time.monotonic() + 60
+        while len(ids(tmp_path / "there")) == 24 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        sweep.send_signal(signal.SIGINT)
+        code, told = ended(sweep)
+        assert (code, "finished runs are kept" in told) == (130, True), told
+        assert 24 < len(ids(tmp_path / "there")) < 48
+        assert cluster.workers[1].poll() is None
+        code, told = ended(started(tmp_path, *options, grid=wider))
+        assert code == 0, told
+    finally:
+        cluster.close()
+    assert len(ids(tmp_path / "there")) == 48
+    note("all workers of a cluster are gone", 1, 1, f"for {gone} s; every run done")
 
 
 @pytest.mark.slow
@@ -142,7 +293,8 @@ def test_certificates_of_dasks_configuration_are_used(tmp_path: Path) -> None:
     ):
         files[name].write_text(text, encoding="utf-8")
     options = [f"--tls-{name}={file}" for name, file in files.items() if name != "ca"]
-    cluster = Cluster(tmp_path, "--protocol", "tls", f"--tls-ca-file={files['ca']}", *options)
+    secured = ("--protocol", "tls", f"--tls-ca-file={files['ca']}", *options)
+    cluster = Cluster(tmp_path, *secured, drill=Drill())
     try:
         cluster.add_worker()
         assert cluster.address.startswith("tls://")

@@ -4,17 +4,18 @@ import contextlib
 import json
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
+from conftest import Note, trials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lossbench.errors import ExperimentError, LossbenchError
+from lossbench.errors import ExperimentError, UsageError
 from lossbench.experiment import (
     TEMPLATE,
     Experiment,
@@ -28,7 +29,12 @@ from lossbench.experiment import (
 )
 
 _Write = Callable[[str], Path]
-_READING = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_N_EXAMPLES = trials(100, 2_500)  # of each of the four kinds of input
+_READING = settings(
+    max_examples=_N_EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 
 @pytest.fixture
@@ -818,31 +824,61 @@ _PIECES = st.sampled_from(
 )
 
 
-@_READING
-@given(
-    edits=st.lists(
-        st.tuples(st.integers(0, len(_VALID)), st.integers(0, 20), _PIECES), min_size=1, max_size=4
-    )
-)
-def test_a_mutated_file_is_read_or_refused(
-    write: _Write, edits: list[tuple[int, int, str]]
-) -> None:
-    """Whatever is cut out of a valid file or put into it, nothing fails in another way."""
-    text = _VALID
-    for start, length, piece in edits:
-        text = text[:start] + piece + text[start + length :]
-    with contextlib.suppress(LossbenchError):
-        read(write(text)).resolved(lambda _: (64, 1437)).runs()
+@contextlib.contextmanager
+def _read_or_refused(where: str) -> Iterator[None]:
+    """Let pass what is read, and what is refused as the user's to mend, with its place."""
+    refusal = None
+    try:
+        yield
+    except UsageError as error:
+        refusal = error
+    if refusal is not None:
+        assert refusal.exit_code == 2
+        assert re.fullmatch(rf"{where}(, line [1-9][0-9]*)?", refusal.where), refusal
 
 
-@_READING
-@given(raw=st.binary(max_size=200) | st.text(max_size=100).map(lambda text: text.encode()))
-def test_any_bytes_are_read_or_refused(tmp_path: Path, raw: bytes) -> None:
+def _fuzzed(note: Note, kind: str, examples: Callable[[], None]) -> None:
+    """Run all the examples of a kind of input, and note whether every one held."""
+    n_held = 0
+    try:
+        examples()
+        n_held = _N_EXAMPLES
+    finally:
+        figure = "read, or refused with exit code 2 and its place"
+        note(f"settings are fuzzed: {kind}", _N_EXAMPLES, n_held, figure, "by hypothesis")
+
+
+def test_a_mutated_file_is_read_or_refused(write: _Write, note: Note) -> None:
+    """Whatever is cut out of a valid file or put into it; what is read has one canonical form."""
+    edits = st.tuples(st.integers(0, len(_VALID)), st.integers(0, 20), _PIECES)
+
+    @_READING
+    @given(st.lists(edits, min_size=1, max_size=4))
+    def examples(edits: list[tuple[int, int, str]]) -> None:
+        text = _VALID
+        for start, length, piece in edits:
+            text = text[:start] + piece + text[start + length :]
+        path = write(text)
+        with _read_or_refused(re.escape(str(path))):
+            asked = read(path).resolved(lambda _: (64, 1437))
+            runs = asked.runs()
+            assert read(write(text_of(asked))).runs() == runs
+
+    _fuzzed(note, "mutated files", examples)
+
+
+def test_any_bytes_are_read_or_refused(tmp_path: Path, note: Note) -> None:
     """No bytes make the reader fail in another way."""
     path = tmp_path / "asked.toml"
-    path.write_bytes(raw)
-    with contextlib.suppress(LossbenchError):
-        read(path)
+
+    @_READING
+    @given(st.binary(max_size=200) | st.text(max_size=100).map(lambda text: text.encode()))
+    def examples(raw: bytes) -> None:
+        path.write_bytes(raw)
+        with _read_or_refused(re.escape(str(path))):
+            read(path)
+
+    _fuzzed(note, "raw bytes", examples)
 
 
 _ITEMS = st.recursive(
@@ -859,26 +895,31 @@ _NAMES = st.sampled_from(["dataset", "hidden", "noise_std", "epochs", "loss", "b
 _SECTIONS = st.sampled_from(["data", "model", "training", "sweep", "frozen"])
 
 
-@_READING
-@given(document=st.dictionaries(_SECTIONS, _ITEMS | st.dictionaries(_NAMES, _ITEMS, max_size=3)))
-def test_any_toml_document_is_read_or_refused(write: _Write, document: dict[str, Any]) -> None:
+def test_any_toml_document_is_read_or_refused(write: _Write, note: Note) -> None:
     """Values of every type in every place are a grid or an error that names them."""
-    with contextlib.suppress(LossbenchError):
-        read(write(tomli_w.dumps(document))).resolved(lambda _: (64, 1437)).runs()
+
+    @_READING
+    @given(st.dictionaries(_SECTIONS, _ITEMS | st.dictionaries(_NAMES, _ITEMS, max_size=3)))
+    def examples(document: dict[str, Any]) -> None:
+        path = write(tomli_w.dumps(document))
+        with _read_or_refused(re.escape(str(path))):
+            read(path).resolved(lambda _: (64, 1437)).runs()
+
+    _fuzzed(note, "TOML of any values", examples)
 
 
-@_READING
-@given(
-    overrides=st.dictionaries(
-        st.sampled_from([*_OTHER, "beta_eff", "seeds", "time_limit", "what"]),
-        st.text(alphabet="0123456789.,-+ex nainf_blogdcsm\x00é", max_size=12),
-        max_size=3,
-    )
-)
-def test_any_options_are_read_or_refused(overrides: dict[str, str]) -> None:
+def test_any_options_are_read_or_refused(note: Note) -> None:
     """No text of an option makes it fail in another way."""
-    with contextlib.suppress(LossbenchError):
-        read(overrides=overrides).runs()
+    names = st.sampled_from([*_OTHER, "beta_eff", "seeds", "time_limit", "what"])
+    text = st.text(alphabet="0123456789.,-+ex nainf_blogdcsm\x00é", max_size=12)
+
+    @_READING
+    @given(st.dictionaries(names, text, max_size=3))
+    def examples(overrides: dict[str, str]) -> None:
+        with _read_or_refused("--[a-z-]+"):
+            read(overrides=overrides).runs()
+
+    _fuzzed(note, "options", examples)
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/x", "..", ".", "", "a/b", "a\\b", "\x1b[31m"])

@@ -3,12 +3,16 @@
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pexpect
 import pytest
-from conftest import lossbench
+from conftest import TINY, lossbench
 
 COMMANDS = {
     "show": ("show", "RESULTS"),
@@ -29,7 +33,9 @@ def command(name: str, results: Path) -> list[str]:
     return [part.replace("RESULTS", str(results)) for part in COMMANDS[name]]
 
 
-def on_terminal(arguments: list[str], folder: Path, columns: int, **env: str) -> str:
+def on_terminal(
+    arguments: list[str], folder: Path, columns: int, exit_code: int = 0, **env: str
+) -> str:
     """Return what a command shows on a terminal of so many columns."""
     kept = {key: text for key, text in os.environ.items() if key not in ("NO_COLOR", "COLUMNS")}
     child = pexpect.spawn(
@@ -43,7 +49,7 @@ def on_terminal(arguments: list[str], folder: Path, columns: int, **env: str) ->
     )
     child.expect(pexpect.EOF)
     child.close()
-    assert child.exitstatus == 0, child.before
+    assert child.exitstatus == exit_code, child.before
     return child.before
 
 
@@ -78,3 +84,51 @@ def test_no_name_is_cut(name: str, columns: int, tiny_results: Path, tmp_path: P
     assert "…" not in shown
     for word in NAMES[name]:
         assert word in shown
+
+
+def test_a_name_from_elsewhere_does_not_reach_the_terminal_as_a_command(tmp_path: Path) -> None:
+    """Control characters in somebody else's experiment are left out of what is shown."""
+    name = "\x1b]0;owned\x07\x1b[35mred\x9b31m.npz"
+    (tmp_path / "theirs.toml").write_text(f"[sweep]\ndataset = {json.dumps(name)}\n", "utf-8")
+    shown = on_terminal(["sweep", "theirs.toml"], tmp_path, 120, exit_code=2)
+    assert "red" in shown
+    for control in ("\x1b]", "\x07", "\x1b[35m", "\x9b"):
+        assert control not in shown
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Let nobody write into a folder; root is stopped by mounting it so."""
+    mount = ["mount", "--bind", str(folder), str(folder)]
+    if shutil.which("mount") and subprocess.run(mount, check=False).returncode == 0:
+        subprocess.run([*mount[:1], "-o", "remount,ro,bind", str(folder)], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", folder], check=True)  # noqa: S607
+        return
+    folder.chmod(0o500)
+    try:
+        yield
+    finally:
+        folder.chmod(0o700)
+
+
+def test_a_read_only_folder_is_read_and_never_written(tiny_results: Path, tmp_path: Path) -> None:
+    """What only reads works; what writes ends with exit 2, the path and what to do."""
+    results = tmp_path / "results"
+    shutil.copytree(tiny_results, results)
+    writing = {
+        "sweep": ("sweep", *TINY, "--seeds", "3", "--out", str(results)),
+        "report": ("report", str(results)),
+    }
+    with read_only(results):
+        for name in ("show", "compare"):
+            answer = lossbench(*command(name, results), folder=tmp_path)
+            assert answer.returncode == 0, answer.stderr
+        for arguments in writing.values():
+            answer = lossbench(*arguments, folder=tmp_path)
+            assert answer.returncode == 2, answer.stderr
+            assert str(results) in answer.stderr
+            assert "try:" in answer.stderr
+            assert "Traceback" not in answer.stderr

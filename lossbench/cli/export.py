@@ -1,5 +1,6 @@
 """``lossbench export``: a trained run as an ordinary Keras model."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -59,11 +60,18 @@ def _check_path(path: Path) -> None:
             expected="a name such as model.keras",
             received=path.name,
         )
-    if path.exists() or not path.parent.is_dir():
-        raise UsageError(
-            "the model cannot be written there",
-            where=str(path),
-            expected="a new file in a folder that exists",
-            received="a file that exists" if path.exists() else "no such folder",
-            remedy="choose another name",
-        )
+    if path.exists():
+        received = "a file that exists"
+    elif not path.parent.is_dir():
+        received = "no such folder"
+    elif not os.access(path.parent, os.W_OK):
+        received = "a folder that cannot be written into"
+    else:
+        return
+    raise UsageError(
+        "the model cannot be written there",
+        where=str(path),
+        expected="a new file in a folder that exists and can be written into",
+        received=received,
+        remedy="choose another name",
+    )

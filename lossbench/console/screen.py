@@ -2,12 +2,14 @@
 
 import functools
 import json
+import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from lossbench.errors import LossbenchError
@@ -17,6 +19,20 @@ if TYPE_CHECKING:  # an error, or an explanation, is told without loading pandas
 
 _PIPE_WIDTH = 160
 _NARROWEST = 80
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
+
+
+class _Console(Console):
+    """A console on which a name from somebody else's file is text and never a command."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield segment._replace(text=_CONTROL_CHARACTERS.sub("", segment.text))
 
 
 @functools.cache
@@ -26,7 +42,7 @@ def _console(*, stderr: bool) -> Console:
     width = None if stream.isatty() else _PIPE_WIDTH
     if width is None and not stderr and shutil.get_terminal_size().columns < _NARROWEST:
         width = _NARROWEST  # the terminal wraps; a table of half names tells nothing
-    return Console(stderr=stderr, width=width, highlight=False, emoji=False, markup=False)
+    return _Console(stderr=stderr, width=width, highlight=False, emoji=False, markup=False)
 
 
 def out() -> Console:

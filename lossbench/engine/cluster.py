@@ -18,8 +18,6 @@ from lossbench.errors import RunsFailedError
 from lossbench.worker import prepare
 
 _CLOSE_SECONDS = 3.0
-_KEPT_BYTES = 2**30
-_LARGEST_HEAP_PIECE = 2**25  # the largest that the C library takes
 
 dask.config.set(
     {
@@ -28,9 +26,6 @@ dask.config.set(
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
         "distributed.worker.daemon": True,
-        # Dask has malloc give memory back at once; training takes it again at every step.
-        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": _KEPT_BYTES,
-        "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": _LARGEST_HEAP_PIECE,
         "distributed.admin.tick.limit": "1h",
         "distributed.comm.timeouts.connect": "60s",
     }

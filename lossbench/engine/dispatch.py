@@ -20,7 +20,7 @@ _LOG_LINES = 12
 _GRACE_SECONDS = 60.0
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 120.0
-_MOST_DEATHS = 2  # of workers, before the run that they had is blamed
+_MOST_DEATHS = 3  # of workers that had this run alone, before it is blamed
 _GATHER_SECONDS = 60.0
 _LEAVE_SECONDS = 5.0  # that a worker may be unknown to the scheduler before it counts as gone
 
@@ -168,8 +168,7 @@ class Engine:
         if not future.done() and assignment.is_overdue:
             future.cancel()
             words = self._last_words(assignment.worker, "the time limit was over")
-            self._compiled.pop(assignment.worker, None)
-            self._gone.add(assignment.address)
+            self._forget(assignment)
             self._restart(assignment.worker, assignment.address)
             failure = Outcome(stack.runs[0], "timeout", message=words)
         elif outcomes is not None:
@@ -177,19 +176,21 @@ class Engine:
                 return outcomes, []
             failure = outcomes[0]
         else:
-            self._compiled.pop(assignment.worker, None)
-            self._gone.add(assignment.address)  # the scheduler may not have noticed yet
-            self._deaths.update(stack.runs)
-            if self._deaths[stack.runs[0]] < _MOST_DEATHS:
-                return [], [replace(stack, runs=(run,)) for run in stack.runs]
-            failure = Outcome(
-                stack.runs[0],
-                "crashed",
-                message=self._last_words(assignment.worker, "the worker process died"),
-            )
+            self._forget(assignment)
+            words = self._last_words(assignment.worker, "the worker process died")
+            failure = Outcome(stack.runs[0], "crashed", message=words)
+            if len(stack.runs) == 1:
+                self._deaths.update(stack.runs)
+                if self._deaths[stack.runs[0]] < _MOST_DEATHS:
+                    return [], [stack]
         if len(stack.runs) == 1:
             return [failure], []
         return [], [replace(stack, runs=(run,)) for run in stack.runs]
+
+    def _forget(self, assignment: _Assignment) -> None:
+        """Count a worker as gone; the scheduler may not have noticed yet."""
+        self._compiled.pop(assignment.worker, None)
+        self._gone.add(assignment.address)
 
     def _result(self, future: distributed.Future, stack: Stack) -> list[Outcome] | None:
         """Return what became of a stack; None if it is not done, or if its worker died."""

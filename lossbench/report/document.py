@@ -32,7 +32,8 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> list[Path]
     """
     stores = [Store(folder) for folder in folders]
     target = out or _common(folders) / PAGE
-    _check_writable(target)
+    for file in (target, *(store.folder / PAGE for store in stores)):
+        _check_writable(file)
     written: list[Path] = []
     chapters = []
     for store in stores:
@@ -61,6 +62,12 @@ def _check_writable(target: Path) -> None:
             where=str(target),
             expected="a file in a folder that exists, such as report.html",
             received="a folder" if target.is_dir() else "no such folder",
+        )
+    if not os.access(target.parent, os.W_OK):
+        raise UsageError(
+            "the folder cannot be written into",
+            where=str(target.parent),
+            remedy="mend its permissions, or copy it to a place that can be written",
         )
 
 

@@ -9,6 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_MOST_BYTES = 2**32
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+)
+
 
 def array_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """Return the arrays as a compressed ``.npz`` file."""
@@ -18,9 +29,15 @@ def array_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a ``.npz`` file, in their order; none if it is missing or damaged."""
+    """Return the arrays of a ``.npz`` file, in their order.
+
+    None if it is missing, damaged, or larger unpacked than anything that a run leaves.
+    """
     try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _MOST_BYTES:
+                return {}
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile):
+    except _UNREADABLE:
         return {}
