@@ -2,12 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pandas as pd
 
 from lossbench.compare.algebra import OBJECTIVE_SETTINGS, ObjectivePair, algebra, objective
-from lossbench.compare.interval import holm, paired
+from lossbench.compare.interval import paired_cells
 from lossbench.compare.pairing import Pairing, paired_runs, rows_of
 from lossbench.compare.records import Cell, Comparison, RunPair
 from lossbench.compare.verdict import NATS_NEED, verdict
@@ -42,7 +41,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
             received=", ".join(str(row["run_id"]) for row, _ in pairing.pairs[:4]),
             remedy="let the selections differ in a column, as in loss=blog and loss=docs",
         )
-    cells = _adjusted(_cells(pairing))
+    cells = _cells(pairing)
     return Comparison(
         algebra([cell.objectives for cell in cells]),
         pairing.common,
@@ -62,62 +61,47 @@ def _ids(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(str(row["run_id"]) for row in rows)
 
 
-def _cells(pairing: Pairing) -> list[Cell]:
+def _cells(pairing: Pairing) -> tuple[Cell, ...]:
     """Return the pairs in groups that differ in nothing but the seed, in the table's order."""
     names = [name for name in pairing.keys if name != "seed"]
     groups: dict[tuple[Value, ...], list[tuple[Row, Row]]] = defaultdict(list)
     for row_a, row_b in pairing.pairs:
         groups[tuple(row_a[name] for name in names)].append((row_a, row_b))
     varying = [name for place, name in enumerate(names) if len({key[place] for key in groups}) > 1]
-    return [_cell(varying, pairs, tuple(pairing.compared)) for pairs in groups.values()]
-
-
-def _cell(
-    varying: Sequence[str], pairs: Sequence[tuple[Row, Row]], compared: Sequence[str]
-) -> Cell:
-    first_a, first_b = pairs[0]
-    changed = tuple(name for name in OBJECTIVE_SETTINGS if name in compared)
-    objectives = ObjectivePair(objective(first_a), objective(first_b), changed)
-    return Cell(
-        {name: first_a[name] for name in varying},
-        str(first_a["reconstruction_loss"]),
-        objectives,
-        tuple(RunPair(a["seed"], str(a["run_id"]), str(b["run_id"])) for a, b in pairs),
-        {
-            metric.name: paired(
-                metric,
-                [row[metric.name] for row, _ in pairs],
-                [row[metric.name] for _, row in pairs],
-                comparable=_comparable(metric, objectives, compared),
-            )
-            for metric in METRICS
-        },
+    compared, cells = tuple(pairing.compared), list(groups.values())
+    objectives = [_objectives(pairs, compared) for pairs in cells]
+    metrics = {
+        metric.name: paired_cells(
+            metric,
+            [[row[metric.name] for row, _ in pairs] for pairs in cells],
+            [[row[metric.name] for _, row in pairs] for pairs in cells],
+            [_comparable(metric, both, compared) for both in objectives],
+        )
+        for metric in METRICS
+    }
+    return tuple(
+        Cell(
+            {name: pairs[0][0][name] for name in varying},
+            str(pairs[0][0]["reconstruction_loss"]),
+            objectives[place],
+            tuple(RunPair(a["seed"], str(a["run_id"]), str(b["run_id"])) for a, b in pairs),
+            {name: found[place] for name, found in metrics.items()},
+        )
+        for place, pairs in enumerate(cells)
     )
+
+
+def _objectives(pairs: Sequence[tuple[Row, Row]], compared: Sequence[str]) -> ObjectivePair:
+    """Return the objectives of a cell, which all its pairs share."""
+    changed = tuple(name for name in OBJECTIVE_SETTINGS if name in compared)
+    (a, b), *_ = pairs
+    return ObjectivePair(objective(a), objective(b), changed)
 
 
 def _comparable(metric: Column, objectives: ObjectivePair, compared: Sequence[str]) -> bool:
     if metric.name == "objective":
         return objectives.relation == "identical"
     return not set(_NEEDS.get(metric.name, NATS_NEED)) & set(compared)
-
-
-def _adjusted(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Return the cells with every metric's p-values adjusted over them."""
-    adjusted = {
-        metric.name: holm([cell.metrics[metric.name].p for cell in cells]) for metric in METRICS
-    }
-    return tuple(
-        replace(
-            cell,
-            metrics={
-                name: replace(difference, p_holm=adjusted[name][place])
-                if difference.p
-                else difference
-                for name, difference in cell.metrics.items()
-            },
-        )
-        for place, cell in enumerate(cells)
-    )
 
 
 def _notes(cells: Sequence[Cell], pairing: Pairing) -> list[str]:

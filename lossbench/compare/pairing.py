@@ -9,6 +9,7 @@ One fact has two names: over a grid in ``beta_eff`` every convention has its own
 beta varies, the runs pair by ``beta_eff`` instead if that pairs more of them.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ def paired_runs(a: Sequence[Row], b: Sequence[Row]) -> Pairing:
     )
 
 
+@functools.lru_cache(maxsize=2**16)
 def _same(value: Value) -> Value:
     """Return a value by which equal settings are equal: beta_eff is only known as computed."""
     return float(f"{value:.9g}") if isinstance(value, float) else value

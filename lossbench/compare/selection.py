@@ -1,6 +1,7 @@
 """Which runs a person means: an id, a prefix, a path or a selection by columns."""
 
 import difflib
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,19 @@ def _located(text: str, results: Path) -> tuple[list[Path], str]:
     return own + folders, text
 
 
+def _runs(folder: Path) -> pd.DataFrame:
+    """Return a folder's ``runs.csv``; the two sides of a comparison read it once."""
+    path = folder / _RUNS_TABLE
+    return _read(folder, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@functools.lru_cache(maxsize=8)
+def _read(folder: Path, _changed: int) -> pd.DataFrame:
+    return Store(folder).runs().assign(folder=str(folder))
+
+
 def _table(folders: list[Path]) -> pd.DataFrame:
-    tables = [Store(folder).runs().assign(folder=str(folder)) for folder in folders]
-    table = pd.concat(tables, ignore_index=True)
+    table = pd.concat(map(_runs, folders), ignore_index=True)
     if table.empty:
         raise ResultsError(
             "there are no runs here",

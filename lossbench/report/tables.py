@@ -136,9 +136,9 @@ def runs_view(runs: pd.DataFrame) -> View:
 
 
 def settled(summary: pd.DataFrame, runs: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Return the settings that every run shares: name, value and meaning."""
+    """Return the settings that every run shares, where they have any: name, value, meaning."""
     varying = set(_varying(summary, SETTING_COLUMNS))
-    shared = [name for name in SETTING_COLUMNS if name not in varying]
+    shared = [name for name in SETTING_COLUMNS if name not in varying and runs[name].notna().any()]
     facts = [
         (name, _cell(runs[name].iloc[0], name).text, _COLUMNS[name].meaning) for name in shared
     ]
