@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import lossbench
 from test_report import tables_of
+from test_terminal import on_terminal
 
 from lossbench.cli import main
 from lossbench.schema import DERIVED_COLUMNS, METRIC_COLUMNS
@@ -88,3 +89,25 @@ def test_the_make_targets_of_the_readme_exist() -> None:
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"`?make ([a-z][a-z-]+)", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+PRINTED = [
+    block.splitlines()
+    for block in re.findall(r"```text\n(.*?)```", README, re.DOTALL)
+    if block.startswith(("digits,", "Different objectives"))
+]
+SHOWN = [
+    ["show", "results/digits"],
+    next(shlex.split(command)[1:] for command in COMMANDS if " compare " in command),
+]
+
+
+@pytest.mark.parametrize(("arguments", "printed"), [*zip(SHOWN, PRINTED, strict=True)])
+def test_what_the_readme_prints_is_what_the_command_prints(
+    arguments: list[str], printed: list[str]
+) -> None:
+    """Every line of it stands in the output on a terminal of 80 columns, in this order."""
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal(arguments, REPOSITORY, 80, NO_COLOR="1"))
+    lines = iter([line.rstrip() for line in shown.splitlines()])
+    missing = [line for line in printed if line not in lines]
+    assert missing == []
