@@ -133,12 +133,12 @@ def ended(sweep: subprocess.Popen[str]) -> tuple[int, str]:
     return sweep.returncode, told
 
 
-def drilled_grid(n_stacks: int) -> tuple[str, ...]:
-    """Return the options of a grid of so many stacks of eight runs."""
+def drilled_grid(n_stacks: int, n_seeds: int = 8) -> tuple[str, ...]:
+    """Return the options of a grid of so many stacks, each of a run a seed."""
     latents = ",".join(str(k) for k in range(1, n_stacks + 1))
     return (
         *("--d", "16", "--k", latents, "--hidden", "8", "--epochs", "2", "--beta", "1"),
-        *("--loss", "docs", "--reconstruction-loss", "bce", "--seeds", "8"),
+        *("--loss", "docs", "--reconstruction-loss", "bce", "--seeds", str(n_seeds)),
     )
 
 
@@ -146,7 +146,7 @@ def drilled_grid(n_stacks: int) -> tuple[str, ...]:
 def test_workers_die_every_two_seconds(tmp_path: Path, note: Note) -> None:
     """Three workers, one of them killed again and again: every run is done, the bytes the same."""
     n_stacks, n_kills = trials(8, 40), 0
-    grid = drilled_grid(n_stacks)
+    grid = drilled_grid(n_stacks, trials(8, 16))
     cluster = Cluster(tmp_path / "cluster", drill=Drill(seconds=0.25))
     try:
         for _ in range(3):
@@ -164,7 +164,7 @@ def test_workers_die_every_two_seconds(tmp_path: Path, note: Note) -> None:
         code, told = ended(sweep)
     finally:
         cluster.close()
-    assert n_kills >= trials(2, 20)
+    assert n_kills >= trials(2, 25)
     assert finished(tmp_path, Drill(), "--out", "here", grid=grid)[0] == 0
     equal = tables_of(tmp_path / "there") == tables_of(tmp_path / "here")
     note(

@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import lossbench
 from test_report import tables_of
@@ -111,3 +112,17 @@ def test_what_the_readme_prints_is_what_the_command_prints(
     lines = iter([line.rstrip() for line in shown.splitlines()])
     missing = [line for line in printed if line not in lines]
     assert missing == []
+
+
+def test_the_readme_tells_how_often_the_predicted_active_units_held() -> None:
+    """Its figures are those of every committed summary, near and above t_1 / 4."""
+    told = re.search(
+        r"of ([0-9]+) settings.*?([0-9]+)% are within one and ([0-9]+)% equal", README, re.DOTALL
+    )
+    assert told is not None
+    rows = pd.concat(map(pd.read_csv, sorted(REPOSITORY.glob("results/*/summary.csv"))))
+    rows = rows[(rows["n_seeds"] > 0) & (rows["beta_eff"] > rows["threshold"] / 4)]
+    rows = rows[rows["predicted_active_units"].between(0, rows["k"], inclusive="neither")]
+    excess = rows["active_units"] - rows["predicted_active_units"]
+    shares = [100 * float((abs(excess) <= most).mean()) for most in (1, 0)]
+    assert [int(number) for number in told.groups()] == [len(rows), *map(round, shares)]

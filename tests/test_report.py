@@ -12,6 +12,7 @@ from test_cli import run as cli
 from lossbench.report import write_report
 from lossbench.report.answer import answer
 from lossbench.report.cases import cases, losses_of, shared_beta
+from lossbench.report.tables import runs_view
 from lossbench.store import Store, measured_thresholds
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -176,3 +177,12 @@ def test_a_comparison_has_a_page(capsys: pytest.CaptureFixture[str], tmp_path: P
     text = page.read_text("utf-8")
     assert "B is worse by 2.02 nats of ELBO" in text
     assert text.count("<svg ") == 1
+
+
+def test_a_long_table_says_where_the_rest_is() -> None:
+    """The page of many thousand runs stays one that a browser opens."""
+    runs = Store(RESULTS / "digits").runs()
+    assert len(runs_view(runs).rows) == len(runs) == 264
+    view = runs_view(pd.concat([runs, runs], ignore_index=True))
+    assert (view.title, len(view.rows)) == ("528 runs", 500)
+    assert view.note == "These are the first 500 of 528; runs.csv has all."

@@ -12,6 +12,7 @@ _COLUMNS = {column.name: column for column in RUNS}
 _ALWAYS = ("loss", "beta", "beta_eff", "threshold", "predicted_active_units")
 _SUMMARY_METRICS = ("elbo", "elbo_best_sigma", "kl", "reconstruction", "bits_per_dim")
 _DIGITS = {"bits_per_dim": 4}
+_MOST_ROWS = 500  # of a table: more are no reading matter, and a page of megabytes
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def summary_view(summary: pd.DataFrame) -> View:
     metrics = [name for name in _SUMMARY_METRICS if has_mse or name != "elbo_best_sigma"]
     names = [*settings, *_ALWAYS, *metrics, "active_units"]
     rows = []
-    for _, row in summary.iterrows():
+    for _, row in summary.head(_MOST_ROWS).iterrows():
         n_seeds = int(row["n_seeds"])
         n_collapsed = round(float(row["collapsed"]) * n_seeds) if n_seeds else 0
         rows.append(
@@ -95,10 +96,18 @@ def summary_view(summary: pd.DataFrame) -> View:
     return View(
         "Every setting",
         "Mean over the seeds ± half width of the 95% t-interval, on the test split. "
-        "A setting collapses where beta_eff reaches its threshold.",
+        "A setting collapses where beta_eff reaches its threshold."
+        + _left_out(len(summary), "summary.csv"),
         headings,
         rows,
     )
+
+
+def _left_out(n_rows: int, file: str) -> str:
+    """Return the sentence that says where the rest of a long table is."""
+    if n_rows <= _MOST_ROWS:
+        return ""
+    return f" These are the first {_MOST_ROWS} of {n_rows:,}; {file} has all."
 
 
 def thresholds_view(thresholds: pd.DataFrame) -> View:
@@ -130,9 +139,10 @@ def runs_view(runs: pd.DataFrame) -> View:
     names = ["run_id", *settings, "a", "b", "beta_eff", "status", *(m.name for m in METRICS)]
     rows = [
         [_cell(row[name], name) for name in names]
-        for row in runs.astype(object).to_dict(orient="records")
+        for row in runs.head(_MOST_ROWS).astype(object).to_dict(orient="records")
     ]
-    return View("Every run", "", [_heading(name) for name in names], rows)
+    note = _left_out(len(runs), "runs.csv").strip()
+    return View(f"{len(runs):,} runs", note, [_heading(name) for name in names], rows)
 
 
 def settled(summary: pd.DataFrame, runs: pd.DataFrame) -> list[tuple[str, str, str]]:
