@@ -1,7 +1,8 @@
 """JAX: ``vmap`` over models, ``scan`` over the steps of an epoch, compiled."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import jax
 import numpy as np
@@ -80,8 +81,11 @@ def shuffled_epoch(size: Size, state: State, key: Array, images: Array) -> State
     return trained_epoch(state, order, noise, images)
 
 
-def prepare(size: Size, width: int, host_random: bool = False) -> tuple[Callable[[int], None], int]:
-    """Return what trains so many epochs of ``width`` models, and their number.
+@contextmanager
+def prepared(
+    size: Size, width: int, host_random: bool = False
+) -> Iterator[tuple[Callable[[int], None], int]]:
+    """Give what trains so many epochs of ``width`` models, and their number.
 
     Order and noise are drawn by JAX, or outside the compiled epoch by NumPy, which is faster.
     """
@@ -107,4 +111,4 @@ def prepare(size: Size, width: int, host_random: bool = False) -> tuple[Callable
             state = host_epoch(state) if host_random else on_device(state, keys, images)
         jax.block_until_ready(state)
 
-    return train, width
+    yield train, width

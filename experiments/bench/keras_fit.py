@@ -1,7 +1,8 @@
 """Keras ``model.fit`` of the documentation's VAE."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -38,10 +39,11 @@ class VAE(keras.Model):
         return decoded
 
 
-def prepare(
+@contextmanager
+def prepared(
     size: Size, one_thread: bool = False, **compiling: object
-) -> tuple[Callable[[int], None], int]:
-    """Return what trains so many epochs, and the number of models; ``compiling`` is Keras' own."""
+) -> Iterator[tuple[Callable[[int], None], int]]:
+    """Give what trains so many epochs, and the number of models; ``compiling`` is Keras' own."""
     if one_thread:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -52,4 +54,4 @@ def prepare(
     def train(n_epochs: int) -> None:
         model.fit(images, batch_size=BATCH_SIZE, epochs=n_epochs, verbose=0)
 
-    return train, 1
+    yield train, 1

@@ -1,15 +1,17 @@
 """A large square matrix product in single precision on every core: what the machine can do."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from bench.size import Size
 
 
-def prepare(size: Size, library: str, n: int) -> tuple[Callable[[int], None], float]:
-    """Return what multiplies two ``(n, n)`` matrices so many times with ``numpy`` or ``torch``.
+@contextmanager
+def prepared(size: Size, library: str, n: int) -> Iterator[tuple[Callable[[int], None], float]]:
+    """Give what multiplies two ``(n, n)`` matrices so many times with ``numpy`` or ``torch``.
 
     And how many epochs of one model take as many operations as one such product.
     """
@@ -24,4 +26,4 @@ def prepare(size: Size, library: str, n: int) -> tuple[Callable[[int], None], fl
         for _ in range(n_products):
             matmul(left, right, out=product)
 
-    return multiply, 2 * n**3 / size.operations_per_epoch
+    yield multiply, 2 * n**3 / size.operations_per_epoch

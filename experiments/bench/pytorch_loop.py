@@ -1,6 +1,7 @@
 """A plain PyTorch training loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -37,10 +38,11 @@ def loss_of(
     return (bce + kl) / len(x)
 
 
-def prepare(
+@contextmanager
+def prepared(
     size: Size, one_thread: bool = False, fused: bool | None = None
-) -> tuple[Callable[[int], None], int]:
-    """Return what trains so many epochs, and the number of models; ``fused`` is Adam's."""
+) -> Iterator[tuple[Callable[[int], None], int]]:
+    """Give what trains so many epochs, and the number of models; ``fused`` is Adam's."""
     if one_thread:
         torch.set_num_threads(1)
         torch.set_num_interop_threads(1)
@@ -56,4 +58,4 @@ def prepare(
                 loss_of(x, *model(x)).backward()
                 optimizer.step()
 
-    return train, 1
+    yield train, 1

@@ -14,7 +14,7 @@ class Size:
     """One network and its images.
 
     ``d`` inputs, one layer of ``hidden`` units in encoder and decoder each, ``k`` latents;
-    ``n_images`` an epoch, whole batches; ``epochs`` of lossbench's short timing;
+    ``n_images`` an epoch, whole batches; ``epochs`` that lossbench is timed for;
     ``usual_width`` and ``widths``: how many models JAX trains side by side, and is tried with.
     """
 
@@ -47,10 +47,10 @@ class Size:
 
 
 SIZES = (
-    Size(d=64, hidden=64, k=2, n_images=1408, epochs=80, usual_width=64, widths=(8, 16, 32)),
-    Size(d=196, hidden=128, k=2, n_images=6400, epochs=24, usual_width=8, widths=(1, 2, 4)),
-    Size(d=784, hidden=512, k=2, n_images=12800, epochs=2, usual_width=1, widths=(1, 2)),
-    Size(d=784, hidden=400, k=20, n_images=12800, epochs=2, usual_width=1, widths=(1, 2)),
+    Size(d=64, hidden=64, k=2, n_images=1408, epochs=160, usual_width=64, widths=(8, 16, 32)),
+    Size(d=196, hidden=128, k=2, n_images=6400, epochs=48, usual_width=8, widths=(1, 2, 4)),
+    Size(d=784, hidden=512, k=2, n_images=12800, epochs=4, usual_width=1, widths=(1, 2)),
+    Size(d=784, hidden=400, k=20, n_images=12800, epochs=4, usual_width=1, widths=(1, 2)),
 )
 
 

@@ -4,6 +4,8 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from bench.size import BATCH_SIZE, SIZES, Size
 
 COLUMNS = (
@@ -40,10 +42,14 @@ def rows(size: Size, milliseconds: Mapping[Way, float], n_models: Mapping[Way, f
         share = milliseconds[MATMUL] / time
         rate = size.operations_per_epoch / time / 1e6
         models = "" if way == MATMUL else f"{n_models[way]:g}"
-        figures = (f"{figure:.{_DIGITS}g}" for figure in (time, ratio, share, rate))
+        figures = map(_figure, (time, ratio, share, rate))
         values = (*way, *map(str, facts), models, *figures)
         table.append(dict(zip(COLUMNS, values, strict=True)))
     return table
+
+
+def _figure(number: float) -> str:
+    return np.format_float_positional(number, precision=_DIGITS, fractional=False, trim="-")
 
 
 def merged(before: Iterable[Row], new: Sequence[Row]) -> list[Row]:

@@ -1,17 +1,16 @@
-"""Every way but lossbench's own: as it is usually run, and at its best on the same cores."""
+"""Every way to train: as it is usually run, and at its best on the same cores."""
 
 import os
 from pathlib import Path
 
 from bench.size import Size
-from bench.team import Variant
+from bench.team import Variant, cores
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _ONE_XLA_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"}
 
-_PRODUCTS = tuple(
-    {"library": library, "n": n} for library in ("numpy", "torch") for n in (2048, 4096)
-)
+_PRODUCTS = tuple({"library": library, "n": 4096} for library in ("numpy", "torch"))
+_PATIENT = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1 hour"}  # with workers that are stopped
 
 
 def variants(size: Size, jax: Path) -> tuple[Variant, ...]:
@@ -41,4 +40,13 @@ def variants(size: Size, jax: Path) -> tuple[Variant, ...]:
             environment=with_jax | _ONE_XLA_THREAD,
         ),
         Variant("matmul", "best", "matmul", _PRODUCTS),
+        *(
+            Variant(
+                *("lossbench", variant, "workers"),
+                settings=({"n_workers": n_workers},),
+                environment=_PATIENT,
+                n_epochs=size.epochs,
+            )
+            for variant, n_workers in (("one worker", 1), ("best", len(cores())))
+        ),
     )
