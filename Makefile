@@ -14,6 +14,11 @@ INSTALLED := $(VENV)/.installed
 # PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu has pip take the CPU build.
 TORCH := torch==2.13.0
 TORCH_INSTALLED := $(VENV)/.torch
+# Only the benchmark needs JAX. It has a folder of its own, since TensorFlow imports JAX where it
+# finds it, and every worker would start later; what JAX itself needs, TensorFlow has brought.
+JAX := jax==0.10.2 jaxlib==0.10.2
+JAX_FOLDER := $(VENV)/jax
+JAX_INSTALLED := $(VENV)/.jax
 
 # The tests that note how often a promise held.
 SOAKED := $(addprefix tests/test_,writes.py kills.py cluster.py experiment.py compare.py audit.py)
@@ -27,7 +32,8 @@ else
 RUNNABLE := $(filter-out $(NEED_FILES),$(EXPERIMENTS))
 endif
 
-.PHONY: help install all-results test soak audit-dependencies lint check format lock bench reproduce clean
+.PHONY: help install all-results test soak audit-dependencies lint check format lock bench overhead \
+	reproduce clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -81,8 +87,16 @@ format: install  ## Format the code
 reproduce: install  ## Train a part of the experiments again and check it against results/
 	$(BIN)/python experiments/reproduce.py
 
-bench: install  ## Measure the speed against Keras fit; writes results/speed.csv
-	$(BIN)/python experiments/speed.py
+$(JAX_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(JAX_FOLDER) $(JAX)
+	@touch $@
+
+bench: $(TORCH_INSTALLED) $(JAX_INSTALLED)  ## Measure the speed against Keras, PyTorch and JAX; writes results/speed.csv
+	$(BIN)/python experiments/speed.py --jax $(JAX_FOLDER)
+
+overhead: install  ## Measure all but training, and memory; writes results/overhead.csv and memory.csv
+	$(BIN)/python experiments/overhead.py
+	$(BIN)/python experiments/memory.py
 
 lock: install  ## Pin every dependency again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -1,169 +1,80 @@
-"""How fast is lossbench against Keras ``model.fit``? Writes ``results/speed.csv``.
+"""How fast is lossbench against its peers? Writes ``results/speed.csv`` and ``speed.png``.
 
-Both train the documentation's VAE on the same number of random images, in alternation, and
-the median of several rounds is kept. lossbench's figure is the wall time of whole stacks
-through its own workers: a long training less a short one, so that what happens once a run
-(compilation, the final evaluation, which ``fit`` has none of) drops out; history stays in.
+Every way trains the same VAE on as many random images: Keras ``model.fit``, a PyTorch loop, JAX
+with ``vmap`` and ``scan``, lossbench. Each is timed as it is usually run (one process, every
+core; lossbench with one worker) and at its best on the same cores (a process of one thread for
+each core, all at the same time). The processes stay warm and are timed in alternation, the
+others stopped meanwhile; the median of the rounds is kept. Beside them stands the best of a large
+matrix product on every core.
+
+The machine should have nothing else to do: threads that wait for each other on a busy core make
+a peer look many times slower than it is.
 """
 
 import argparse
-import csv
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
+from bench import figure, table
+from bench.size import SIZES, Size
+from bench.table import MATMUL, Row, Way
+from bench.team import Team, fastest
+from bench.variants import variants
+from lossbench.report import style
 
-from lossbench import engine, experiment
-from lossbench.data import Dataset
-from lossbench.experiment import Stack
-
-_RESULTS = Path(__file__).parent.parent / "results" / "speed.csv"
-_BATCH_SIZE = 128
-_COLUMNS = (
-    "way",
-    "variant",
-    "d",
-    "hidden",
-    "k",
-    "n_images",
-    "batch_size",
-    "n_models",
-    "ms_per_model_epoch",
-    "times_lossbench",
-)
-
-
-@dataclass(frozen=True)
-class Size:
-    """One network and the number of images an epoch; epochs are chosen to take some seconds."""
-
-    d: int
-    hidden: int
-    k: int
-    n_images: int
-    epochs: int
-    keras_epochs: int
-
-    def stacks(self, n_workers: int, epochs: int) -> tuple[Stack, ...]:
-        """Return one full stack for each worker."""
-        axes = {"d": str(self.d), "k": str(self.k), "hidden": str(self.hidden)}
-        axes |= {"loss": "docs", "reconstruction_loss": "bce", "beta": "1"}
-        axes |= {
-            "epochs": str(epochs),
-            "eval_every": str(self.epochs // 4),
-            "batch_size": str(_BATCH_SIZE),
-            "seeds": "64",
-        }
-        runs = experiment.read(None, axes).runs()
-        return experiment.stacks(runs)[:n_workers]
-
-
-SIZES = (
-    Size(d=64, hidden=64, k=2, n_images=1408, epochs=80, keras_epochs=20),
-    Size(d=196, hidden=128, k=2, n_images=6400, epochs=16, keras_epochs=8),
-    Size(d=784, hidden=512, k=2, n_images=12800, epochs=4, keras_epochs=3),
-)
+_HERE = Path(__file__).parent
+_RESULTS = _HERE.parent / "results"
+_JAX = _HERE.parent / ".venv" / "jax"
 
 
 def main() -> None:
-    """Measure every size and write the table, or be the Keras child of one measurement."""
+    """Measure the sizes that are asked for; replace their rows of the table and the figure."""
+    names = [size.name for size in SIZES]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--keras", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--sizes", nargs="+", choices=names, default=names, metavar="DxHIDDEN")
+    parser.add_argument("--jax", type=Path, default=_JAX, help="folder that JAX is installed in")
+    parser.add_argument("--results", type=Path, default=_RESULTS, help="folder for the results")
     arguments = parser.parse_args()
-    if arguments.keras is not None:
-        print(_keras_fit(SIZES[arguments.keras]))
-        return
-    rows = [row for index in range(len(SIZES)) for row in _measured(index, arguments.rounds)]
-    _RESULTS.parent.mkdir(exist_ok=True)
-    with _RESULTS.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"wrote {_RESULTS}")
+    arguments.results.mkdir(exist_ok=True)
+    path = arguments.results / "speed.csv"
+    for size in SIZES:
+        if size.name in arguments.sizes:
+            new = _measured(size, arguments.rounds, arguments.jax.resolve())
+            before = table.parsed(path.read_text("utf-8")) if path.exists() else []
+            rows = table.merged(before, new)
+            path.write_text(table.text_of(rows), "utf-8")
+    path.with_suffix(".png").write_bytes(style.png(figure.drawing(rows)))
+    print(f"wrote {path} and {path.with_suffix('.png').name}")
 
 
-def _measured(index: int, n_rounds: int) -> list[dict[str, object]]:
+def _measured(size: Size, n_rounds: int, jax: Path) -> list[Row]:
     """Return a row for each way at one size, from alternating rounds."""
-    size = SIZES[index]
-    ways: dict[tuple[str, str, int], list[float]] = {}
-    images = np.random.default_rng(0).random((size.n_images, size.d), dtype=np.float32)
-    data = Dataset("random", images, images[:512], "random")
-    n_cores = engine.n_cores()
-    with tempfile.TemporaryDirectory() as logs:
+    print(f"d={size.d} h={size.hidden} k={size.k}: starting, compiling", flush=True)
+    with ExitStack() as running, tempfile.TemporaryDirectory() as logs:
+        teams: dict[Way, Team] = {}
+        for number, variant in enumerate(variants(size, jax)):
+            team = fastest(variant, size, Path(logs) / f"{number}.log")
+            running.callback(team.close)
+            print(f"  {variant.way} ({variant.variant}): {dict(team.setting)}", flush=True)
+            teams[variant.way, variant.variant] = team
+        times: dict[Way, list[float]] = {way: [] for way in teams}
         for _ in range(n_rounds):
-            for n_workers in dict.fromkeys((1, n_cores)):
-                milliseconds, n_models = _through_workers(size, data, n_workers, Path(logs))
-                variant = "one worker" if n_workers == 1 else "best"
-                ways.setdefault(("lossbench", variant, n_models), []).append(milliseconds)
-            child = [sys.executable, __file__, "--keras", str(index)]
-            answer = subprocess.run(child, check=True, capture_output=True, text=True).stdout
-            ways.setdefault(("keras-fit", "usual", 1), []).append(float(answer.split()[-1]))
-    medians = {way: statistics.median(times) for way, times in ways.items()}
-    best = min(ms for (way, _, _), ms in medians.items() if way == "lossbench")
-    rows = []
-    for (way, variant, n_models), milliseconds in medians.items():
-        ratio = milliseconds / best
-        print(f"d={size.d} h={size.hidden}: {way} ({variant}) {milliseconds:.2f} ms, x{ratio:.1f}")
-        facts = (size.d, size.hidden, size.k, size.n_images, _BATCH_SIZE, n_models)
-        values = (way, variant, *facts, round(milliseconds, 3), round(ratio, 2))
-        rows.append(dict(zip(_COLUMNS, values, strict=True)))
+            for way, team in teams.items():
+                times[way].append(team.milliseconds())
+    medians = {way: statistics.median(of_rounds) for way, of_rounds in times.items()}
+    medians[MATMUL] = min(times[MATMUL])  # what the machine can do, not what it usually does
+    rows = table.rows(size, medians, {way: team.n_models for way, team in teams.items()})
+    for row, of_rounds in zip(rows, times.values(), strict=True):
+        spread = f"{min(of_rounds):.4g} to {max(of_rounds):.4g}"
+        print(
+            f"  {row['way']} ({row['variant']}): {row['ms_per_model_epoch']} ms ({spread}), "
+            f"x{row['times_lossbench']}, {row['gflop_per_second']} GFLOP/s",
+            flush=True,
+        )
     return rows
-
-
-def _through_workers(size: Size, data: Dataset, n_workers: int, logs: Path) -> tuple[float, int]:
-    """Return milliseconds per model and epoch, and how many models were trained at once."""
-    seconds = {}
-    with engine.workers(n_workers, logs) as crew:
-        for epochs in (1, size.epochs, 3 * size.epochs):  # the first pass compiles
-            stacks = size.stacks(n_workers, epochs)
-            started = time.perf_counter()
-            outcomes = [o for group in crew.outcomes(stacks, lambda _: data) for o in group]
-            seconds[epochs] = time.perf_counter() - started
-            failed = [outcome.message for outcome in outcomes if outcome.status != "ok"]
-            if failed:
-                raise RuntimeError(failed[0])
-    trained = seconds[3 * size.epochs] - seconds[size.epochs]
-    return 1000 * trained / (len(outcomes) * 2 * size.epochs), len(outcomes)
-
-
-def _keras_fit(size: Size) -> float:
-    """Return milliseconds an epoch of ``model.fit`` on the documentation's VAE, as usually run."""
-    import keras  # noqa: PLC0415 - only the child loads TensorFlow
-    from keras import ops  # noqa: PLC0415
-
-    class VAE(keras.Model):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.encoder = keras.layers.Dense(size.hidden, "relu")
-            self.z_mean = keras.layers.Dense(size.k)
-            self.z_log_var = keras.layers.Dense(size.k)
-            self.decoder = keras.layers.Dense(size.hidden, "relu")
-            self.output_layer = keras.layers.Dense(size.d, "sigmoid")
-            self.seeds = keras.random.SeedGenerator(0)
-
-        def call(self, x: object) -> object:
-            hidden = self.encoder(x)
-            z_mean, z_log_var = self.z_mean(hidden), self.z_log_var(hidden)
-            noise = keras.random.normal(ops.shape(z_mean), seed=self.seeds)
-            z = z_mean + ops.exp(0.5 * z_log_var) * noise
-            decoded = self.output_layer(self.decoder(z))
-            kl = -0.5 * ops.sum(1 + z_log_var - z_mean**2 - ops.exp(z_log_var), axis=-1)
-            self.add_loss(ops.mean(size.d * keras.losses.binary_crossentropy(x, decoded) + kl))
-            return decoded
-
-    model = VAE()
-    model.compile(optimizer="adam")
-    images = np.random.default_rng(0).random((size.n_images, size.d), dtype=np.float32)
-    model.fit(images, batch_size=_BATCH_SIZE, epochs=2, verbose=0)
-    started = time.perf_counter()
-    model.fit(images, batch_size=_BATCH_SIZE, epochs=size.keras_epochs, verbose=0)
-    return 1000 * (time.perf_counter() - started) / size.keras_epochs
 
 
 if __name__ == "__main__":
