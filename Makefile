@@ -70,7 +70,7 @@ soak: $(TORCH_INSTALLED)  ## Put every promise to the test at full length; write
 	LOSSBENCH_SOAK=1 $(BIN)/python -m pytest $(SOAKED)
 
 audit-dependencies: install  ## Look the pinned dependencies up in the database of vulnerabilities
-	$(BIN)/uv tool run pip-audit --disable-pip --requirement requirements.lock
+	$(BIN)/uv tool run pip-audit --strict --disable-pip --requirement requirements.lock
 
 lint: install  ## Check format, lint and types
 	$(BIN)/ruff format --check .
