@@ -105,7 +105,7 @@ class Engine:
             mine.add(stack.shape)
             try:
                 arrays = self._data(data(stack), list(names.values()))
-            except (OSError, TimeoutError):  # the workers went away meanwhile: look again
+            except (OSError, TimeoutError, KeyError):  # workers went away meanwhile: look again
                 waiting.put_back([stack])
                 return
             future = self._client.submit(train, stack, *arrays, workers=[address], pure=False)
