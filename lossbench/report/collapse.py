@@ -50,7 +50,7 @@ def kl_and_active_units(case: Case, series: dict[str, Series]) -> Drawing:
     below.set_ylim(-0.08 * case.k, 1.12 * case.k)
     below.yaxis.get_major_locator().set_params(integer=True)
     below.legend([predicted], ["predicted"], loc="lower left")
-    legend(above, len(losses))
+    legend(above)
     said = _where_it_vanishes(case)
     return Drawing(
         f"kl-{case.slug}",
@@ -67,12 +67,13 @@ def _where_it_vanishes(case: Case) -> str:
     past = rows["beta_eff"] >= rows["threshold"]
     collapsed = rows["collapsed"] >= 0.5
     n_right = int((past == collapsed).sum())
+    n_past = int(past.sum())
     told = (
-        f"Theory puts the collapse at beta_eff {case.threshold:.3g}: {int(past.sum())} of "
-        f"{len(rows)} settings are past it"
+        f"Theory puts the collapse at beta_eff {case.threshold:.3g}: {n_past} of "
+        f"{len(rows)} settings {'is' if n_past == 1 else 'are'} past it"
     )
     if n_right == len(rows):
-        return f"{told}, and exactly these collapsed."
+        return f"{told}, and exactly {'this one' if n_past == 1 else 'these'} collapsed."
     wrong = rows[past != collapsed]
     ratios = (wrong["beta_eff"] / wrong["threshold"]).sort_values()
     span = " to ".join(dict.fromkeys(f"{ratio:.2f}" for ratio in (ratios.iloc[0], ratios.iloc[-1])))
@@ -143,7 +144,7 @@ def _d_sweep(slug: str, rows: pd.DataFrame, beta: float, series: dict[str, Serie
     )
     axes.set_xlabel("d, input dimension (pixels)")
     axes.set_ylabel("beta_eff = b/a (no unit)")
-    legend(axes, len(losses) + 1)
+    legend(axes)
     first = rows.iloc[0]
     label = (
         f"{shown_dataset(str(first['dataset']))}, {first['reconstruction_loss']}, "
@@ -200,7 +201,7 @@ def measured_against_predicted(table: pd.DataFrame) -> Drawing:
         log_axis(axes, name, ends)
     axes.set_xlabel("predicted threshold, beta_eff (no unit)")
     axes.set_ylabel("measured threshold, beta_eff (no unit)")
-    legend(axes, 3)
+    legend(axes)
     ratios = table["ratio"]
     names = ", ".join(dict.fromkeys(shown_dataset(str(name)) for name in table["dataset"]))
     said = (

@@ -54,7 +54,7 @@ def learning_curves(
     axes.set_ylim(*_limits(curves))
     axes.set_xlabel("epoch")
     axes.set_ylabel("ELBO (nats per image)")
-    legend(axes, 2 if len(curves) > 1 else 1)
+    legend(axes)
     said = _ends(curves)
     return Drawing(
         f"learning-{case.slug}",

@@ -42,7 +42,7 @@ def rate_distortion(case: Case, series: dict[str, Series]) -> Drawing:
         )
     axes.set_xlabel(_LABELS["reconstruction"])
     axes.set_ylabel(_LABELS["kl"])
-    legend(axes, len(losses))
+    legend(axes)
     said = _on_one_curve(case)
     return Drawing(
         f"rate-distortion-{case.slug}",
@@ -74,7 +74,7 @@ def elbo_curves(case: Case, series: dict[str, Series], weight: str) -> Drawing:
     axes.set_xlabel(_LABELS[weight])
     sigma = "" if case.reconstruction_loss == "bce" else ", sigma² = 1/2"
     axes.set_ylabel(_LABELS["elbo"].replace(")", f"{sigma})"))
-    legend(axes, len(losses))
+    legend(axes)
     if weight == "beta_eff" and case.threshold <= case.rows["beta_eff"].max():
         axes.axvline(case.threshold, color="#6e7781", linewidth=1.0, linestyle=":")
         axes.annotate(

@@ -92,7 +92,7 @@ def learning_of_sides(curves: Mapping[str, pd.DataFrame]) -> list[Drawing]:
         )
     axes.set_xlabel("epoch")
     axes.set_ylabel("ELBO (nats per image)")
-    legend(axes, len(curves))
+    legend(axes)
     said = "; ".join(
         f"{side} ends at {curve['mean'].iloc[-1]:.2f}" for side, curve in curves.items()
     )

@@ -26,6 +26,7 @@ _VARIABLES = {INK: "--ink", MUTED: "--muted", SHADE: "--shade", PAPER: "--paper"
 _DPI = 200
 _FONT = "DejaVu Sans"  # comes with matplotlib; what stands in for it elsewhere is no wider
 _FONTS = f"'{_FONT}', Verdana, sans-serif"
+_ACROSS, _MARK = 56, 4  # characters that fit across a figure, and that a mark is wide
 WIDTH, HEIGHT = 4.4, 3.3  # inches: legible on a phone, two side by side on a screen
 STYLE = {
     "axes.edgecolor": MUTED,
@@ -133,19 +134,30 @@ def log_axis(axes: Axes, name: str, values: Sequence[float]) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def legend(axes: Axes, n_entries: int, title: str | None = None) -> None:
-    """Put the legend above the panel, where it covers no number."""
-    columns = 3 if n_entries > 2 else max(n_entries, 1)
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1.0),
-        ncols=columns,
-        title=title,
+def legend(axes: Axes) -> None:
+    """Put the legend above the panel, where it covers no number, in as many columns as fit."""
+    handles, labels = axes.get_legend_handles_labels()
+    n_columns = next(n for n in range(3, 0, -1) if n == 1 or _characters(labels, n) <= _ACROSS)
+    figure = axes.get_figure(root=True)
+    if figure is None:
+        raise ValueError("the axes belong to no figure")
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper left",
+        ncols=n_columns,
         borderaxespad=0.2,
         columnspacing=1.2,
         handlelength=1.8,
         alignment="left",
     )
+
+
+def _characters(labels: Sequence[str], n_columns: int) -> int:
+    """Return how many characters so many columns of labels with their marks are wide."""
+    n_rows = -(-len(labels) // n_columns)
+    columns = [labels[start : start + n_rows] for start in range(0, len(labels), n_rows)]
+    return sum(max(map(len, column)) + _MARK for column in columns)
 
 
 def png(drawing: Drawing) -> bytes:
