@@ -70,7 +70,9 @@ def paired_runs(a: Sequence[Row], b: Sequence[Row]) -> Pairing:
     ok_a, ok_b = ([row for row in side if row["status"] == "ok"] for side in (a, b))
     if "beta" in keys:
         by_beta_eff = ["beta_eff" if name == "beta" else name for name in keys]
-        if _n_pairs(ok_a, ok_b, by_beta_eff) > _n_pairs(ok_a, ok_b, keys):
+        n_pairs = _n_pairs(ok_a, ok_b, keys)
+        most = min(len(ok_a), len(ok_b))
+        if n_pairs < most and _n_pairs(ok_a, ok_b, by_beta_eff) > n_pairs:
             keys = by_beta_eff
     rows_a, rows_b = _by_key(ok_a, keys, "A"), _by_key(ok_b, keys, "B")
     pairs = tuple((row, rows_b[key]) for key, row in rows_a.items() if key in rows_b)

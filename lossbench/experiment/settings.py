@@ -12,6 +12,7 @@ from lossbench.conventions import ReconstructionLoss
 from lossbench.schema import FORMAT_VERSION
 
 _CANONICAL_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9.+-]")
 _OPTIONAL = ("definition", "iwae_samples")
 
 
@@ -70,23 +71,39 @@ class RunSettings:
 
     def identity(self) -> dict[str, object]:
         """Return what makes the run this run, in canonical form."""
-        settings = {name: getattr(self, name) for name in _IDENTITY}
-        return settings | {name: item for name in _OPTIONAL if (item := getattr(self, name))}
+        return _identity_of(_all_but_seed(self)) | {"seed": self.seed}
 
     @functools.cached_property
     def run_id(self) -> str:
         """A readable slug and ten hex digits of the hash of the identity; never parsed."""
-        text = _CANONICAL_JSON.encode({"format": FORMAT_VERSION} | self.identity())
-        digits = hashlib.sha256(text.encode()).hexdigest()[:10]
+        before, after = _around_seed(*_all_but_seed(self))
+        digits = hashlib.sha256(f"{before}{self.seed}{after}".encode()).hexdigest()[:10]
         slug = (
             f"{self.loss}-{self.reconstruction_loss}-beta{self.beta:.6g}"
             f"-d{self.d}-k{self.k}-seed{self.seed}"
         )
-        return f"{re.sub(r'[^A-Za-z0-9.+-]', '_', slug)}-{digits}"
+        return f"{_NOT_IN_A_NAME.sub('_', slug)}-{digits}"
 
 
 _FIELDS = tuple(field.name for field in fields(RunSettings))
-_IDENTITY = tuple(
-    name for name in _FIELDS if name not in ("a", "b", "beta_eff", "time_limit", *_OPTIONAL)
+_ALL_BUT_SEED = tuple(
+    name for name in _FIELDS if name not in ("a", "b", "beta_eff", "time_limit", "seed")
 )
+_all_but_seed = operator.attrgetter(*_ALL_BUT_SEED)
 place = operator.attrgetter(*_FIELDS)  # of a run among others: by its settings, in their order
+
+
+def _identity_of(values: Iterable[object]) -> dict[str, object]:
+    """Return what makes a run this run, but for its seed."""
+    named = zip(_ALL_BUT_SEED, values, strict=True)
+    return {name: value for name, value in named if value or name not in _OPTIONAL}
+
+
+@functools.lru_cache(maxsize=1, typed=True)
+def _around_seed(*values: object) -> tuple[str, str]:
+    """Return the text of an identity up to its seed and after it, which all seeds share."""
+    text = _CANONICAL_JSON.encode(
+        {"format": FORMAT_VERSION} | _identity_of(values) | {"seed": 0}
+    )  # within a name its quotes would be escaped
+    before, mark, after = text.partition('"seed":0')
+    return before + mark.removesuffix("0"), after

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,17 +70,18 @@ class Store:
 
     def _read(self, reading: Callable[[bytes, str], _Read], set_aside: bool) -> Iterator[_Read]:
         """Yield what ``reading`` makes of every whole record, in the order of their ids."""
-        with suppress(FileNotFoundError):
+        if not self._records.exists():
+            return
+        with refusals_told(self.folder):
             files = sorted(file.path for file in os.scandir(self._records))
             for path in filter(_is_record, files):
-                with refusals_told(self.folder), open(path, "rb", buffering=0) as file:  # noqa: PTH123
+                with open(path, "rb", buffering=0) as file:  # noqa: PTH123
                     raw = file.read()  # a Path a record would cost as much as reading it
                 try:
                     yield reading(raw, path)
                 except DamagedRecord:
                     if set_aside:
-                        with refusals_told(self.folder):
-                            Path(path).replace(f"{path}.damaged")
+                        Path(path).replace(f"{path}.damaged")
 
     def save(
         self,
