@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,11 +90,9 @@ def paired_cells(
 
 
 def _table(cells: Sequence[Sequence[Value]]) -> NDArray[np.float64]:
-    """Return values as ``(cells, largest n)``, NaN where there is none that is a number."""
-    table = np.full((len(cells), max(map(len, cells))), np.nan)
-    for row, values in zip(table, cells, strict=True):
-        row[: len(values)] = [value if isinstance(value, (float, int)) else nan for value in values]
-    return table
+    """Return values as ``(cells, largest n)``, NaN where there is none."""
+    n = max(map(len, cells))
+    return np.array([[*values, *[None] * (n - len(values))] for values in cells], np.float64)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -51,7 +51,12 @@ def rows_of(frame: pd.DataFrame) -> list[Row]:
 
 def _plain(column: pd.Series) -> list[Value]:
     """Return a column's cells as Python's own values."""
-    return column.astype(object).where(column.notna(), None).tolist()
+    values = column.tolist()
+    if not column.hasnans:
+        return values
+    return [
+        None if missing else value for value, missing in zip(values, column.isna(), strict=True)
+    ]
 
 
 def paired_runs(a: Sequence[Row], b: Sequence[Row]) -> Pairing:
