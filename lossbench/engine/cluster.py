@@ -13,7 +13,7 @@ import distributed
 from distributed.utils import LoopRunner
 from tornado.ioloop import IOLoop
 
-from lossbench.engine.dispatch import Engine, log_of
+from lossbench.engine.dispatch import Engine, log_of, silence
 from lossbench.errors import RunsFailedError
 from lossbench.worker import prepare
 
@@ -54,7 +54,7 @@ def n_cores() -> int:
 @contextmanager
 def workers(n_workers: int, log_folder: Path) -> Iterator[Engine]:
     """Start ``n_workers`` workers of this machine; they listen on 127.0.0.1 alone."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    silence()
     with suppress(FileNotFoundError):
         for log in log_folder.glob("worker-*.log"):
             log.unlink()
@@ -86,16 +86,26 @@ def workers(n_workers: int, log_folder: Path) -> Iterator[Engine]:
 def _deaf_loop() -> IOLoop:
     """Start the thread that starts the workers, deaf to Ctrl-C: what it starts is deaf, too.
 
-    A terminal sends Ctrl-C to every process of a program; here the parent alone answers.
+    A terminal sends Ctrl-C to every process of a program; here the parent alone answers. So it
+    does to a hangup, which would end the tracker of shared resources before those who use it;
+    started later, the tracker would take the loop's deafness away.
     """
-    resource_tracker.ensure_running()  # else it is started later, and takes the deafness away
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with _deaf_to(signal.SIGHUP):
+        resource_tracker.ensure_running()
+    with _deaf_to(signal.SIGINT):
         runner = LoopRunner()
         runner.start()
+    return runner.loop
+
+
+@contextmanager
+def _deaf_to(number: signal.Signals) -> Iterator[None]:
+    """Hold a signal back; whatever is started meanwhile never gets it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return runner.loop
 
 
 def _kill(nanny: distributed.Nanny) -> None:

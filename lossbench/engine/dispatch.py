@@ -1,5 +1,6 @@
 """Stacks to workers: one at a time, of a shape that the worker has compiled where there is one."""
 
+import logging
 import queue
 import time
 from collections import Counter
@@ -217,6 +218,12 @@ class Engine:
         if log is not None and log.exists():
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
         return "\n".join([f"{what}; the worker's last lines:", *lines])
+
+
+def silence() -> None:
+    """Keep the logs of Dask and its event loop off the terminal: what matters is told once."""
+    for name in ("distributed", "asyncio", "tornado"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def log_of(folder: Path | None, worker: object) -> Path:

@@ -1,14 +1,13 @@
 """The workers of a Dask cluster that somebody else started: joined, checked, left as they are."""
 
 import json
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import distributed
 
-from lossbench.engine.dispatch import Engine
+from lossbench.engine.dispatch import Engine, silence
 from lossbench.errors import UsageError
 from lossbench.worker import versions
 
@@ -39,7 +38,7 @@ def join(address: str) -> Iterator[Engine]:
     there is no worker, or a worker has other versions than this process; one that joins later
     with other versions is given nothing.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    silence()
     try:
         client = distributed.Client(address, set_as_default=False, timeout=_CONNECT_SECONDS)
     except (OSError, TimeoutError, ValueError, TypeError) as error:
