@@ -228,7 +228,7 @@ def small_disk(place: Path) -> Iterator[Callable[[], None]]:
     Where mounting is not allowed, no file of this process may pass 8 bytes instead.
     """
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=28k", "tmpfs", str(place)]
     if shutil.which("mount") and subprocess.run(mount, check=False).returncode == 0:
         larger = ["mount", "-o", "remount,size=16m", str(place)]
         try:
@@ -268,5 +268,5 @@ def test_a_disk_that_is_really_full(
         held &= tables(Path("disk/results")) == tables(Path("whole"))
         held &= len(kept) + len(redone) == N_RUNS and kept.isdisjoint(redone)
     figure = f"{len(kept)} of {N_RUNS} runs fitted, the rest was trained with more room"
-    note("a full disk is told and survived", 1, int(held), figure, "a tmpfs of 48 kB")
+    note("a full disk is told and survived", 1, int(held), figure, "a tmpfs of 28 kB")
     assert held, told
