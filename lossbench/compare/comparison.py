@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lossbench.compare.algebra import OBJECTIVE_SETTINGS, ObjectivePair, algebra, objective
-from lossbench.compare.interval import paired_cells
+from lossbench.compare.interval import paired
 from lossbench.compare.pairing import Pairing, paired_runs, rows_of
 from lossbench.compare.records import Cell, Comparison, RunPair
 from lossbench.compare.verdict import NATS_NEED, verdict
@@ -71,7 +71,7 @@ def _cells(pairing: Pairing) -> tuple[Cell, ...]:
     compared, cells = tuple(pairing.compared), list(groups.values())
     objectives = [_objectives(pairs, compared) for pairs in cells]
     metrics = {
-        metric.name: paired_cells(
+        metric.name: paired(
             metric,
             [[row[metric.name] for row, _ in pairs] for pairs in cells],
             [[row[metric.name] for _, row in pairs] for pairs in cells],

@@ -45,13 +45,6 @@ class MetricDifference:
 
 
 def paired(
-    metric: Column, a: Sequence[Value], b: Sequence[Value], *, comparable: bool = True
-) -> MetricDifference:
-    """Return the paired comparison of ``a (n,)`` and ``b (n,)``; see ``paired_cells``."""
-    return paired_cells(metric, [a], [b], [comparable])[0]
-
-
-def paired_cells(
     metric: Column,
     a: Sequence[Sequence[Value]],
     b: Sequence[Sequence[Value]],
