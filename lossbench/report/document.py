@@ -15,7 +15,7 @@ from lossbench.report.cases import cases, losses_of
 from lossbench.report.sides import cells_view, learning_of_sides, settings_of
 from lossbench.report.style import Drawing, inline, neutral_params, png, series_of, svg
 from lossbench.report.tables import runs_view, settled, summary_view, thresholds_view
-from lossbench.store import Store, measured_thresholds, write_whole
+from lossbench.store import Store, measured_thresholds, refusals_told, write_whole
 
 if TYPE_CHECKING:
     from lossbench.compare import Comparison
@@ -32,15 +32,15 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> list[Path]
     """
     stores = [Store(folder) for folder in folders]
     target = out or _common(folders) / PAGE
-    for file in (target, *(store.folder / PAGE for store in stores)):
-        _check_writable(file)
+    _check_writable(target)
     written: list[Path] = []
     chapters = []
     for store in stores:
         drawings, chapter = _chapter(store, prefix=len(stores) > 1)
         chapters.append(chapter)
         place = store.folder / FIGURES
-        place.mkdir(exist_ok=True)
+        with refusals_told(store.folder):
+            place.mkdir(exist_ok=True)
         for drawing, vector, raster in drawings:
             write_whole(place / f"{drawing.name}.svg", vector)
             write_whole(place / f"{drawing.name}.png", raster)
@@ -62,12 +62,6 @@ def _check_writable(target: Path) -> None:
             where=str(target),
             expected="a file in a folder that exists, such as report.html",
             received="a folder" if target.is_dir() else "no such folder",
-        )
-    if not os.access(target.parent, os.W_OK):
-        raise UsageError(
-            "the folder cannot be written into",
-            where=str(target.parent),
-            remedy="mend its permissions, or copy it to a place that can be written",
         )
 
 

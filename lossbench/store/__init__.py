@@ -1,6 +1,7 @@
 """Whole records in, derived tables out; nothing is half-written, no record is deleted."""
 
 from lossbench.store.folder import SUMMARY_TABLE, TABLES, Store, folders
+from lossbench.store.lock import refusals_told
 from lossbench.store.records import Record, write_whole
 from lossbench.store.thresholds import measured_thresholds
 
@@ -11,5 +12,6 @@ __all__ = [
     "Store",
     "folders",
     "measured_thresholds",
+    "refusals_told",
     "write_whole",
 ]
