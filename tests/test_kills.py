@@ -365,8 +365,11 @@ def test_real_training_resumes_exactly(tmp_path: Path, tiny_results: Path, note:
             while len(ids(out)) < 1 + number % 3 and time.monotonic() < deadline:
                 time.sleep(0.001)
             os.killpg(sweep.pid, signal.SIGKILL)
+        done = {path: path.stat().st_mtime_ns for path in out.glob("runs/*.json")}
         workers = str(1 + number % 2)
         answer = lossbench("sweep", *TINY, "--out", str(out), "--workers", workers, folder=tmp_path)
-        n_held += answer.returncode == 0 and tables(out) == tables(tiny_results)
+        good = answer.returncode == 0 and f"4 runs, {len(done)} done" in answer.stderr
+        good &= {path: path.stat().st_mtime_ns for path in done} == done
+        n_held += good and tables(out) == tables(tiny_results)
     note("resuming is exact, with TensorFlow", n_trials, n_held, "byte-identical tables")
     assert n_held == n_trials
