@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -137,7 +138,8 @@ def write_whole(path: Path, content: bytes) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that refuses the write may refuse this too
+            temporary.unlink()
         raise ResultsError(
             "the results cannot be written",
             where=str(path),
