@@ -198,7 +198,7 @@ def _clocked_train(
             ("program", Program, "__init__"),
             ("weights", Program, "refill"),
             ("batches", room, "batches_and_noise"),
-            ("epochs", Program, "train_epoch"),
+            ("epochs", Program, "train"),
             ("evaluation", Program, "evaluate"),
             ("pictures", Program, "latent_means"),
             ("pictures", Program, "reconstructions"),

@@ -86,6 +86,7 @@ def _shape(run: RunSettings, width: int, n_train: int = _N, dtype: str = "float3
         epsilon=run.epsilon,
         n_train=n_train,
         n_test=360,
+        n_steps=n_train // run.batch_size,
         dtype=dtype,
     )
 
@@ -103,12 +104,9 @@ def _train_epoch(
     program: Program, runs: Sequence[RunSettings], images: NDArray[Any], epoch: int
 ) -> None:
     drawn = [batches_and_noise(run.seed, epoch, len(images), run.batch_size, run.k) for run in runs]
-    program.train_epoch(
-        tf.constant(images, program.shape.dtype),
-        batches=np.stack([batches for batches, _ in drawn]),
-        noise=np.stack([noise for _, noise in drawn]),
-        learning_rate=runs[0].learning_rate,
-    )
+    batches, noise = (np.stack(parts, axis=1) for parts in zip(*drawn, strict=True))
+    rates = np.full(len(batches), runs[0].learning_rate)
+    program.train(tf.constant(images, program.shape.dtype), batches, noise, rates)
 
 
 def _trained(
@@ -284,7 +282,7 @@ def test_a_shape_is_compiled_once(images: NDArray[np.float32]) -> None:
     for learning_rate in (0.01, 0.02):
         _trained(program, _eight(learning_rate=learning_rate), images)
         _trained(program, _eight(learning_rate=learning_rate)[::-1], images)
-    assert program._epoch.experimental_get_tracing_count() == 1
+    assert program._steps.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize("kind", ["bce", "mse"])

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -17,7 +18,9 @@ class StackedDense(keras.layers.Layer):
     ``(members, 1, units)``, output ``(members, batch, units)``. Nothing couples two members.
     """
 
-    def __init__(self, units: int, activation: str | None = None, **layer: object) -> None:
+    def __init__(
+        self, units: int, activation: Callable[[Any], Any] | None = None, **layer: object
+    ) -> None:
         super().__init__(**layer)
         self.units = units
         self.activation = keras.activations.get(activation)

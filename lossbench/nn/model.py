@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import ops
 
 from lossbench.conventions import ReconstructionLoss
+from lossbench.nn.gradients import cross_entropy, products, relu
 from lossbench.nn.layers import StackedDense
 
 
@@ -33,10 +34,10 @@ class StackedVAE(keras.layers.Layer):
         self.k = k
         self.reconstruction_loss = reconstruction_loss
         self.sigmoid_output = bool(hidden) or reconstruction_loss == "bce"
-        self.encoder = [StackedDense(units, "relu", dtype=dtype) for units in hidden]
+        self.encoder = [StackedDense(units, relu, dtype=dtype) for units in hidden]
         self.z_mean = StackedDense(k, dtype=dtype)
         self.z_log_var = StackedDense(k, dtype=dtype)
-        self.decoder = [StackedDense(units, "relu", dtype=dtype) for units in reversed(hidden)]
+        self.decoder = [StackedDense(units, relu, dtype=dtype) for units in reversed(hidden)]
         self.output_layer = StackedDense(d, dtype=dtype)
         encoder, decoder = (d, *hidden), (k, *reversed(hidden), d)
         self.shapes = (
@@ -61,7 +62,8 @@ class StackedVAE(keras.layers.Layer):
         """Return ``z_mean`` and ``z_log_var``, each ``(members, batch, k)``."""
         for layer in self.encoder:
             x = layer(x)
-        return self.z_mean(x), self.z_log_var(x)
+        z_mean, z_log_var = products(x, self.z_mean.kernel.value, self.z_log_var.kernel.value)
+        return z_mean + self.z_mean.bias, z_log_var + self.z_log_var.bias
 
     def decode(self, z: tf.Tensor) -> tf.Tensor:
         """Return the decoder's last layer before its sigmoid, ``(members, batch, d)``."""
@@ -75,13 +77,9 @@ class StackedVAE(keras.layers.Layer):
         return ops.sigmoid(decoded) if self.sigmoid_output else decoded
 
     def reconstruction(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
-        """Return R per example, summed over the inputs: ``(members, batch)``.
-
-        ``bce`` from the logits: the sigmoid and its logarithm cancel where they would saturate.
-        """
+        """Return R per example, summed over the inputs: ``(members, batch)``."""
         if self.reconstruction_loss == "bce":
-            bce = tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=self.decode(z))
-            return ops.sum(bce, axis=-1)
+            return cross_entropy(self.decode(z), x)
         return ops.sum(ops.square(x - self.reconstruct(z)), axis=-1)
 
 

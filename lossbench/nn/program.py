@@ -1,4 +1,4 @@
-"""The compiled program of one shape: a whole epoch, and the evaluation of a chunk of images.
+"""The compiled program of one shape: whole epochs, and the evaluation of a chunk of images.
 
 Coefficients, batches, noise, learning rate and weights are inputs, never constants, so that
 every stack of a shape runs the same compiled program.
@@ -6,6 +6,7 @@ every stack of a shape runs the same compiled program.
 
 import itertools
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +27,16 @@ _OPTIMIZERS = {
     "sgd": keras.optimizers.SGD,
 }
 
+# Images, which of them count (the last chunk is padded), and their noise.
+Chunk = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+
 
 @dataclass(frozen=True)
 class Shape:
-    """Everything that is compiled in: two stacks of one shape share one program."""
+    """Everything that is compiled in: two stacks of one shape share one program.
+
+    ``n_steps`` is the most that one call takes.
+    """
 
     width: int
     d: int
@@ -42,12 +49,8 @@ class Shape:
     epsilon: float
     n_train: int
     n_test: int
+    n_steps: int
     dtype: str = "float32"
-
-    @property
-    def n_steps(self) -> int:
-        """Steps an epoch; the last partial batch is dropped."""
-        return self.n_train // self.batch_size
 
     @property
     def n_chunk(self) -> int:
@@ -94,7 +97,7 @@ class Program:
         )
         self._optimizer = optimizer(shape.optimizer, 1.0, shape.epsilon)
         self._optimizer.build(self._variables)
-        self._epoch = tf.function(self._train_epoch, jit_compile=True, autograph=False)
+        self._steps = tf.function(self._take_steps, jit_compile=True, autograph=False)
         self._chunk = tf.function(self._evaluate_chunk, jit_compile=True, autograph=False)
         self._a = self._b = tf.zeros(shape.width, shape.dtype)
 
@@ -112,58 +115,74 @@ class Program:
         """Return kernel and bias of every layer, each with its members on the first axis."""
         return [np.asarray(variable) for variable in self._variables]
 
-    def train_epoch(
-        self, images: tf.Tensor, batches: NDArray[Any], noise: NDArray[Any], learning_rate: float
+    def train(
+        self,
+        images: tf.Tensor,
+        batches: NDArray[Any],
+        noise: NDArray[Any],
+        learning_rates: NDArray[Any],
     ) -> None:
-        """Take one epoch's steps.
+        """Take ``steps`` steps, at most as many as the shape allows.
 
-        ``images (n_train, d)``, ``batches (members, steps, batch)`` of image indices, ``noise
-        (members, steps, batch, k)`` standard normal.
+        ``images (n_train, d)``, ``batches (steps, members, batch)`` of image indices, ``noise
+        (steps, members, batch, k)`` standard normal, ``learning_rates (steps,)``.
         """
-        self._optimizer.learning_rate = learning_rate
-        noise = tf.constant(noise, self.shape.dtype)
-        self._epoch(images, tf.constant(batches), noise, self._a, self._b)
+        n_steps = len(learning_rates)
+        drawn = (
+            np.pad(part, [(0, self.shape.n_steps - n_steps), *[(0, 0)] * (part.ndim - 1)])
+            for part in (batches, noise, learning_rates)
+        )
+        batches, noise, learning_rates = drawn
+        self._steps(
+            images,
+            tf.constant(batches),
+            tf.constant(noise, self.shape.dtype),
+            tf.constant(learning_rates, self.shape.dtype),
+            tf.constant(n_steps),
+            self._a,
+            self._b,
+        )
 
-    def _train_epoch(self, images, batches, noise, a, b):  # type: ignore[no-untyped-def]
+    def _take_steps(self, images, batches, noise, learning_rates, n_steps, a, b):  # type: ignore[no-untyped-def]
         def step(index):  # type: ignore[no-untyped-def]
-            x = tf.gather(images, batches[:, index])
+            x = tf.gather(images, batches[index])
             with tf.GradientTape() as tape:
                 z_mean, z_log_var = self.model.encode(x)
-                z = sample(z_mean, z_log_var, noise[:, index], self.shape.noise_std)
+                z = sample(z_mean, z_log_var, noise[index], self.shape.noise_std)
                 reconstruction = tf.reduce_mean(self.model.reconstruction(x, z), axis=-1)
                 objective = a * reconstruction + b * tf.reduce_mean(kl(z_mean, z_log_var), axis=-1)
                 # Summed, never averaged, over members: each gets its own gradient, unscaled.
                 total = tf.reduce_sum(objective)
             values = [variable.value for variable in self._variables]
+            self._optimizer.learning_rate = learning_rates[index]
             self._optimizer.apply(tape.gradient(total, values), self._variables)
             return index + 1
 
-        tf.while_loop(
-            lambda index: index < self.shape.n_steps, step, [tf.constant(0)], parallel_iterations=1
-        )
+        tf.while_loop(lambda index: index < n_steps, step, [tf.constant(0)], parallel_iterations=1)
 
-    def evaluate(self, images: NDArray[Any], noise: NDArray[Any], n_samples: int) -> Sums:
-        """Return the sums over ``images (n, d)``; ``noise`` is ``(n, EVALUATION_SAMPLES, k)``."""
+    def chunks(self, images: NDArray[Any], noise: NDArray[Any]) -> Iterator[Chunk]:
+        """Yield ``images (n, d)`` and ``noise (n, EVALUATION_SAMPLES, k)`` ready to evaluate on."""
         n_chunk = self.shape.n_chunk
-        totals: list[NDArray[np.float64]] | None = None
         for start in range(0, len(images), n_chunk):
             chunk = images[start : start + n_chunk]
             missing = n_chunk - len(chunk)
-            chunk = np.pad(chunk, ((0, missing), (0, 0)))
             chunk_noise = np.pad(noise[start : start + n_chunk], ((0, missing), (0, 0), (0, 0)))
-            sums = self._chunk(
-                tf.constant(chunk, self.shape.dtype),
-                tf.constant(np.arange(n_chunk) < n_chunk - missing),
+            yield (
+                tf.constant(np.pad(chunk, ((0, missing), (0, 0))), self.shape.dtype),
+                tf.constant(np.arange(n_chunk) < len(chunk)),
                 tf.constant(chunk_noise.swapaxes(0, 1), self.shape.dtype),
-                tf.constant(n_samples),
             )
-            arrays = [np.asarray(part, np.float64) for part in sums]
-            totals = (
-                arrays if totals is None else [t + s for t, s in zip(totals, arrays, strict=True)]
-            )
-        if totals is None:
-            raise ValueError("`images` is empty")
-        return Sums(*totals)
+
+    def evaluate(self, chunks: Iterable[Chunk], n_samples: int) -> Sums:
+        """Return the sums over all images of ``chunks``, each with so many samples of noise.
+
+        ``ValueError`` if there is no chunk.
+        """
+        parts = (self._chunk(*chunk, tf.constant(n_samples)) for chunk in chunks)
+        sums = [[np.asarray(part, np.float64) for part in of_chunk] for of_chunk in parts]
+        if not sums:
+            raise ValueError("there are no images to evaluate on")
+        return Sums(*(np.sum(part, axis=0) for part in zip(*sums, strict=True)))
 
     def _evaluate_chunk(self, x, is_image, noise, n_samples):  # type: ignore[no-untyped-def]
         shape = self.shape

@@ -5,8 +5,9 @@ the same order and the same noise, whatever their loss; another seed changes all
 """
 
 import functools
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from lossbench.conventions import bits_per_dim, elbo, elbo_best_sigma
 from lossbench.experiment import RunSettings
 from lossbench.nn.importance import ImportanceWeighting
-from lossbench.nn.program import EVALUATION_SAMPLES, Program, Shape, Sums
+from lossbench.nn.program import EVALUATION_SAMPLES, Chunk, Program, Shape, Sums
 
+_STEPS_A_CALL = 64
 _EVALUATION_SEED = 0x105E
 _PRIOR_SEED = 0x9817
 _ACTIVE_SIGNAL = 0.02
@@ -67,6 +69,10 @@ def _evaluation_noise(n_images: int, k: int) -> NDArray[np.float32]:
     return generator.standard_normal((n_images, EVALUATION_SAMPLES, k), dtype=np.float32)
 
 
+def _chunks(program: Program, images: NDArray[Any]) -> Iterator[Chunk]:
+    return program.chunks(images, _evaluation_noise(len(images), program.shape.k))
+
+
 @functools.lru_cache(maxsize=8)
 def _program(shape: Shape) -> Program:
     return Program(shape)
@@ -97,16 +103,17 @@ def train_stack(
         b=[member.b for member in members],
     )
     images = tf.constant(train, program.shape.dtype)
+    test_chunks = list(_chunks(program, test))
     deadline = time.monotonic() + run.time_limit * len(runs)
     histories: list[dict[str, list[float | int]]] = [{"epoch": []} for _ in runs]
-    for epoch in range(run.epochs):
-        _train_epoch(program, images, members, epoch)
+    for epochs in _calls(run, len(train)):
+        _train_epochs(program, images, members, epochs)
         if time.monotonic() > deadline:
-            raise OutOfTime(f"epoch {epoch + 1} of {run.epochs} ended past the time limit")
-        if (epoch + 1) % run.eval_every == 0 or epoch + 1 == run.epochs:
-            measured = _measured(runs, program, test, n_samples=1)
+            raise OutOfTime(f"epoch {epochs.stop} of {run.epochs} ended past the time limit")
+        if epochs.stop % run.eval_every == 0 or epochs.stop == run.epochs:
+            measured = _measured(runs, program, test_chunks, len(test), n_samples=1)
             for history, row in zip(histories, measured, strict=True):
-                history["epoch"].append(epoch + 1)
+                history["epoch"].append(epochs.stop)
                 for column in ("elbo", "reconstruction", "kl", "active_units", "objective"):
                     history.setdefault(column, []).append(row[column])
     return _results(runs, program, train, test, histories)
@@ -125,24 +132,39 @@ def _shape(run: RunSettings, width: int, train: NDArray[Any], test: NDArray[Any]
         epsilon=run.epsilon,
         n_train=len(train),
         n_test=len(test),
+        n_steps=len(_calls(run, len(train))[0]) * (len(train) // run.batch_size),
     )
 
 
-def _train_epoch(
-    program: Program, images: tf.Tensor, members: Sequence[RunSettings], epoch: int
+def _calls(run: RunSettings, n_train: int) -> list[range]:
+    """Return the epochs of every call of the program; the history is measured after some of them.
+
+    A call costs a millisecond before its first step; no call takes more epochs than the first.
+    """
+    n_epochs = math.ceil(_STEPS_A_CALL / (n_train // run.batch_size))
+    return [
+        range(start, min(start + n_epochs, stop))
+        for history in range(0, run.epochs, run.eval_every)
+        for stop in (min(history + run.eval_every, run.epochs),)
+        for start in range(history, stop, n_epochs)
+    ]
+
+
+def _train_epochs(
+    program: Program, images: tf.Tensor, members: Sequence[RunSettings], epochs: range
 ) -> None:
-    run = members[0]
-    drawn = {
-        seed: batches_and_noise(seed, epoch, program.shape.n_train, run.batch_size, run.k)
-        for seed in {member.seed for member in members}
-    }
-    progress = epoch / max(1, run.epochs - 1)
-    program.train_epoch(
-        images,
-        batches=np.stack([drawn[member.seed][0] for member in members]),
-        noise=np.stack([drawn[member.seed][1] for member in members]),
-        learning_rate=run.learning_rate * run.learning_rate_decay**progress,
-    )
+    run, n_images = members[0], len(images)
+
+    def steps_of(seed: int) -> Iterator[NDArray[Any]]:
+        drawn = (batches_and_noise(seed, e, n_images, run.batch_size, run.k) for e in epochs)
+        return map(np.concatenate, zip(*drawn, strict=True))
+
+    by_seed = {seed: tuple(steps_of(seed)) for seed in {member.seed for member in members}}
+    of_members = zip(*(by_seed[member.seed] for member in members), strict=True)
+    batches, noise = (np.stack(steps, axis=1) for steps in of_members)
+    progress = np.array(epochs) / max(1, run.epochs - 1)
+    rates = run.learning_rate * run.learning_rate_decay**progress
+    program.train(images, batches, noise, rates.repeat(n_images // run.batch_size))
 
 
 def _results(
@@ -152,8 +174,10 @@ def _results(
     test: NDArray[Any],
     histories: Sequence[dict[str, list[float | int]]],
 ) -> list[Trained]:
-    on_test = _measured(runs, program, test, EVALUATION_SAMPLES)
-    on_train = _measured(runs, program, train, EVALUATION_SAMPLES)
+    on_test, on_train = (
+        _measured(runs, program, _chunks(program, part), len(part), EVALUATION_SAMPLES)
+        for part in (test, train)
+    )
     if runs[0].iwae_samples:
         for metrics, bound in zip(on_test, _iwae(runs, program, test), strict=True):
             metrics["iwae"] = bound
@@ -189,11 +213,14 @@ def _iwae(runs: Sequence[RunSettings], program: Program, images: NDArray[Any]) -
 
 
 def _measured(
-    runs: Sequence[RunSettings], program: Program, images: NDArray[Any], n_samples: int
+    runs: Sequence[RunSettings],
+    program: Program,
+    chunks: Iterable[Chunk],
+    n_images: int,
+    n_samples: int,
 ) -> list[_Measured]:
-    noise = _evaluation_noise(len(images), runs[0].k)
-    sums = program.evaluate(images, noise, n_samples)
-    return [_metrics(run, sums, member, len(images)) for member, run in enumerate(runs)]
+    sums = program.evaluate(chunks, n_samples)
+    return [_metrics(run, sums, member, n_images) for member, run in enumerate(runs)]
 
 
 def _metrics(run: RunSettings, sums: Sums, member: int, n_images: int) -> _Measured:
