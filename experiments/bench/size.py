@@ -47,7 +47,7 @@ class Size:
 
 
 SIZES = (
-    Size(d=64, hidden=64, k=2, n_images=1408, epochs=160, usual_width=64, widths=(8, 16, 32)),
+    Size(d=64, hidden=64, k=2, n_images=1408, epochs=320, usual_width=64, widths=(8, 16, 32)),
     Size(d=196, hidden=128, k=2, n_images=6400, epochs=48, usual_width=8, widths=(1, 2, 4)),
     Size(d=784, hidden=512, k=2, n_images=12800, epochs=4, usual_width=1, widths=(1, 2)),
     Size(d=784, hidden=400, k=20, n_images=12800, epochs=4, usual_width=1, widths=(1, 2)),

@@ -39,12 +39,13 @@ def prepared(size: Size, n_workers: int) -> Iterator[tuple[Callable[[int], float
         return time.perf_counter() - started
 
     def train(n_epochs: int) -> float:
-        short, eval_every = max(1, n_epochs // 2), max(1, n_epochs // _N_HISTORY)
+        short, eval_every = max(1, n_epochs // 4), max(1, n_epochs // _N_HISTORY)
         before = seconds(short, eval_every)
         return seconds(short + n_epochs, eval_every) - before
 
     n_models = sum(len(stack.runs) for stack in _stacks(size, n_workers, 1, 1))
     with tempfile.TemporaryDirectory() as logs, engine.workers(n_workers, Path(logs)) as crew:
+        train(size.epochs)  # compiles
         yield train, n_models
 
 

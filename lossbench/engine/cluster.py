@@ -26,6 +26,10 @@ dask.config.set(
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
         "distributed.worker.daemon": True,
+        # Dask's looking after itself takes 13% of a core while it is idle; with these, 1%.
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.system-monitor.interval": "10s",
+        "distributed.admin.tick.interval": "10s",
         "distributed.admin.tick.limit": "1h",
         "distributed.comm.timeouts.connect": "60s",
     }

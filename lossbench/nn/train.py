@@ -1,4 +1,4 @@
-"""Train a stack of runs and measure every member.
+"""Train a stack of runs, measured as they go and at the end.
 
 Runs that share data, d, k, hidden and seed have the same initial weights, the same batches in
 the same order and the same noise, whatever their loss; another seed changes all three.
@@ -7,7 +7,7 @@ the same order and the same noise, whatever their loss; another seed changes all
 import functools
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,19 +15,15 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lossbench.conventions import bits_per_dim, elbo, elbo_best_sigma
 from lossbench.experiment import RunSettings
-from lossbench.nn.importance import ImportanceWeighting
-from lossbench.nn.program import EVALUATION_SAMPLES, Chunk, Program, Shape, Sums
+from lossbench.nn.measure import Metrics, chunks, iwae, measured
+from lossbench.nn.program import EVALUATION_SAMPLES, Program, Shape
 
 _STEPS_A_CALL = 64
-_EVALUATION_SEED = 0x105E
 _PRIOR_SEED = 0x9817
-_ACTIVE_SIGNAL = 0.02
 _N_LATENT_MEANS = 360
 _N_RECONSTRUCTIONS = 8
 _N_PRIOR_IMAGES = 8
-_Measured = dict[str, float | int | bool]
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class Trained:
     same for every run of one k; ``weights`` are kernel and bias of every layer.
     """
 
-    metrics: dict[str, float | int | bool]
+    metrics: Metrics
     history: dict[str, list[float | int]]
     originals: NDArray[np.float32]
     reconstructions: NDArray[np.float32]
@@ -63,24 +59,9 @@ def batches_and_noise(
     return order.reshape(n_steps, batch_size), noise
 
 
-@functools.lru_cache(maxsize=4)
-def _evaluation_noise(n_images: int, k: int) -> NDArray[np.float32]:
-    generator = np.random.default_rng([_EVALUATION_SEED, n_images, k])
-    return generator.standard_normal((n_images, EVALUATION_SAMPLES, k), dtype=np.float32)
-
-
-def _chunks(program: Program, images: NDArray[Any]) -> Iterator[Chunk]:
-    return program.chunks(images, _evaluation_noise(len(images), program.shape.k))
-
-
 @functools.lru_cache(maxsize=8)
 def _program(shape: Shape) -> Program:
     return Program(shape)
-
-
-@functools.lru_cache(maxsize=8)
-def _weighting(shape: Shape) -> ImportanceWeighting:
-    return ImportanceWeighting(_program(shape))
 
 
 def train_stack(
@@ -103,7 +84,7 @@ def train_stack(
         b=[member.b for member in members],
     )
     images = tf.constant(train, program.shape.dtype)
-    test_chunks = list(_chunks(program, test))
+    test_chunks = list(chunks(program, test))
     deadline = time.monotonic() + run.time_limit * len(runs)
     histories: list[dict[str, list[float | int]]] = [{"epoch": []} for _ in runs]
     for epochs in _calls(run, len(train)):
@@ -111,8 +92,8 @@ def train_stack(
         if time.monotonic() > deadline:
             raise OutOfTime(f"epoch {epochs.stop} of {run.epochs} ended past the time limit")
         if epochs.stop % run.eval_every == 0 or epochs.stop == run.epochs:
-            measured = _measured(runs, program, test_chunks, len(test), n_samples=1)
-            for history, row in zip(histories, measured, strict=True):
+            rows = measured(runs, program, test_chunks, len(test), n_samples=1)
+            for history, row in zip(histories, rows, strict=True):
                 history["epoch"].append(epochs.stop)
                 for column in ("elbo", "reconstruction", "kl", "active_units", "objective"):
                     history.setdefault(column, []).append(row[column])
@@ -139,9 +120,12 @@ def _shape(run: RunSettings, width: int, train: NDArray[Any], test: NDArray[Any]
 def _calls(run: RunSettings, n_train: int) -> list[range]:
     """Return the epochs of every call of the program; the history is measured after some of them.
 
-    A call costs a millisecond before its first step; no call takes more epochs than the first.
+    A call costs a millisecond before its first step, so it takes some steps; none takes more
+    epochs than the first.
     """
-    n_epochs = math.ceil(_STEPS_A_CALL / (n_train // run.batch_size))
+    n_steps = run.eval_every * (n_train // run.batch_size)
+    n_calls = min(run.eval_every, max(1, n_steps // _STEPS_A_CALL))
+    n_epochs = math.ceil(run.eval_every / n_calls)
     return [
         range(start, min(start + n_epochs, stop))
         for history in range(0, run.epochs, run.eval_every)
@@ -175,11 +159,11 @@ def _results(
     histories: Sequence[dict[str, list[float | int]]],
 ) -> list[Trained]:
     on_test, on_train = (
-        _measured(runs, program, _chunks(program, part), len(part), EVALUATION_SAMPLES)
+        measured(runs, program, chunks(program, part), len(part), EVALUATION_SAMPLES)
         for part in (test, train)
     )
     if runs[0].iwae_samples:
-        for metrics, bound in zip(on_test, _iwae(runs, program, test), strict=True):
+        for metrics, bound in zip(on_test, iwae(runs, program, test), strict=True):
             metrics["iwae"] = bound
     latent_means = program.latent_means(test[:_N_LATENT_MEANS])
     reconstructions = program.reconstructions(latent_means[:, :_N_RECONSTRUCTIONS])
@@ -201,49 +185,3 @@ def _results(
         )
         for member in range(len(runs))
     ]
-
-
-def _iwae(runs: Sequence[RunSettings], program: Program, images: NDArray[Any]) -> list[float]:
-    """Return the importance-weighted bound of every run, on the yardstick of its ELBO."""
-    log_means = _weighting(program.shape).log_mean_weights(images, runs[0].iwae_samples)
-    return [
-        elbo(-float(log_mean), 0.0, run.d, run.reconstruction_loss)
-        for run, log_mean in zip(runs, log_means[: len(runs)], strict=True)
-    ]
-
-
-def _measured(
-    runs: Sequence[RunSettings],
-    program: Program,
-    chunks: Iterable[Chunk],
-    n_images: int,
-    n_samples: int,
-) -> list[_Measured]:
-    sums = program.evaluate(chunks, n_samples)
-    return [_metrics(run, sums, member, n_images) for member, run in enumerate(runs)]
-
-
-def _metrics(run: RunSettings, sums: Sums, member: int, n_images: int) -> _Measured:
-    """Return the metrics of one member from its sums over ``n_images``.
-
-    A latent is active if its mean varies more than 0.02 times the noise it is drowned in:
-    near collapse, and with unit noise, that is a KL of 0.01 nats.
-    """
-    reconstruction = float(sums.reconstruction[member]) / n_images
-    kl = float(sums.kl_sampled[member]) / n_images
-    z_mean = sums.z_mean[member] / n_images
-    signal = sums.z_mean_squared[member] / n_images - z_mean**2
-    noise = sums.variance[member] / n_images
-    active_units = int(np.sum(signal > _ACTIVE_SIGNAL * noise))
-    bound = elbo(reconstruction, kl, run.d, run.reconstruction_loss)
-    written_kl = float(sums.kl[member]) / n_images
-    return {
-        "elbo": bound,
-        "reconstruction": reconstruction,
-        "kl": kl,
-        "bits_per_dim": bits_per_dim(bound, run.d),
-        "elbo_best_sigma": elbo_best_sigma(reconstruction, kl, run.d, run.reconstruction_loss),
-        "active_units": active_units,
-        "collapsed": active_units == 0,
-        "objective": run.a * reconstruction + run.b * written_kl,
-    }

@@ -1,0 +1,80 @@
+"""Measure every member of a stack: the metrics of its run."""
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossbench.conventions import bits_per_dim, elbo, elbo_best_sigma
+from lossbench.experiment import RunSettings
+from lossbench.nn.importance import ImportanceWeighting
+from lossbench.nn.program import EVALUATION_SAMPLES, Chunk, Program, Sums
+
+_EVALUATION_SEED = 0x105E
+_ACTIVE_SIGNAL = 0.02
+Metrics = dict[str, float | int | bool]
+
+
+def chunks(program: Program, images: NDArray[Any]) -> Iterator[Chunk]:
+    """Yield ``images (n, d)`` as ``measured`` takes them, with the noise of every evaluation."""
+    return program.chunks(images, _evaluation_noise(len(images), program.shape.k))
+
+
+@functools.lru_cache(maxsize=4)
+def _evaluation_noise(n_images: int, k: int) -> NDArray[np.float32]:
+    generator = np.random.default_rng([_EVALUATION_SEED, n_images, k])
+    return generator.standard_normal((n_images, EVALUATION_SAMPLES, k), dtype=np.float32)
+
+
+def measured(
+    runs: Sequence[RunSettings],
+    program: Program,
+    split: Iterable[Chunk],
+    n_images: int,
+    n_samples: int,
+) -> list[Metrics]:
+    """Return the metrics of every run on ``n_images`` images, each with so many noise samples."""
+    sums = program.evaluate(split, n_samples)
+    return [_metrics(run, sums, member, n_images) for member, run in enumerate(runs)]
+
+
+def iwae(runs: Sequence[RunSettings], program: Program, images: NDArray[Any]) -> list[float]:
+    """Return the importance-weighted bound of every run, on the yardstick of its ELBO."""
+    log_means = _weighting(program).log_mean_weights(images, runs[0].iwae_samples)
+    return [
+        elbo(-float(log_mean), 0.0, run.d, run.reconstruction_loss)
+        for run, log_mean in zip(runs, log_means[: len(runs)], strict=True)
+    ]
+
+
+@functools.lru_cache(maxsize=8)
+def _weighting(program: Program) -> ImportanceWeighting:
+    return ImportanceWeighting(program)
+
+
+def _metrics(run: RunSettings, sums: Sums, member: int, n_images: int) -> Metrics:
+    """Return the metrics of one member from its sums over ``n_images``.
+
+    A latent is active if its mean varies more than 0.02 times the noise it is drowned in:
+    near collapse, and with unit noise, that is a KL of 0.01 nats.
+    """
+    reconstruction = float(sums.reconstruction[member]) / n_images
+    kl = float(sums.kl_sampled[member]) / n_images
+    z_mean = sums.z_mean[member] / n_images
+    signal = sums.z_mean_squared[member] / n_images - z_mean**2
+    noise = sums.variance[member] / n_images
+    active_units = int(np.sum(signal > _ACTIVE_SIGNAL * noise))
+    bound = elbo(reconstruction, kl, run.d, run.reconstruction_loss)
+    written_kl = float(sums.kl[member]) / n_images
+    return {
+        "elbo": bound,
+        "reconstruction": reconstruction,
+        "kl": kl,
+        "bits_per_dim": bits_per_dim(bound, run.d),
+        "elbo_best_sigma": elbo_best_sigma(reconstruction, kl, run.d, run.reconstruction_loss),
+        "active_units": active_units,
+        "collapsed": active_units == 0,
+        "objective": run.a * reconstruction + run.b * written_kl,
+    }
