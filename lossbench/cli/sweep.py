@@ -222,14 +222,14 @@ def _train(
     """Train what is missing, and tell why the first failed run failed."""
     from lossbench import engine  # noqa: PLC0415 - Dask only if there is something to train
     from lossbench.console import progress  # noqa: PLC0415
+    from lossbench.experiment import stacks  # noqa: PLC0415
     from lossbench.sweep import carry_out  # noqa: PLC0415
 
+    n_busy = min(n_workers or engine.n_cores(), len(stacks(missing)))
     failed = None
     try:
         with (
-            engine.join(address)
-            if address
-            else engine.workers(n_workers or engine.n_cores(), plan.store.folder / "logs")
+            engine.join(address) if address else engine.workers(n_busy, plan.store.folder / "logs")
         ) as crew:
             for record in progress.tracked(carry_out(plan, crew, missing), len(missing)):
                 failed = failed or (record if record.status != "ok" else None)

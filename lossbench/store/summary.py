@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from lossbench.schema import DERIVED_COLUMNS, METRIC_COLUMNS, SETTING_COLUMNS, SUMMARY
 
@@ -29,6 +28,8 @@ def summarised(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     table["n_seeds"] = groups["elbo"].count()
     deviation = groups[metrics].std()
     count = groups[metrics].count()
+    from scipy.special import stdtrit  # noqa: PLC0415 - `show` reads tables, and needs none
+
     half_width = stdtrit((count - 1).clip(lower=1), 0.975) * deviation / np.sqrt(count)
     for name in metrics:
         table[name] = groups[name].mean()
