@@ -133,7 +133,7 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
     """
     plan.store.freeze(_joined(plan.experiment, plan.store))
     commit = _git_commit()
-    planned = stacks(missing, keep_weights=plan.save_weights)
+    planned = stacks(missing, keep_weights=plan.save_weights, device=engine.device)
     stack_of = {run: number for number, stack in enumerate(planned) for run in stack.runs}
     n_left = {number: len(stack.runs) for number, stack in enumerate(planned)}
     n_hopeless = 0

@@ -63,6 +63,14 @@ def _load() -> None:
     import lossbench.nn.train  # noqa: F401, PLC0415 - only here may TensorFlow load
 
 
+def gpu() -> str | None:
+    """Return the name of the GPU that this process trains on, or None."""
+    _load()
+    from lossbench.nn.train import gpu  # noqa: PLC0415
+
+    return gpu()
+
+
 def train(stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]) -> list[Outcome]:
     """Train a stack on ``training (n_train, d)`` and measure it; one outcome a run."""
     _load()
@@ -140,7 +148,7 @@ def versions() -> dict[str, str]:
 
 
 def _provenance() -> dict[str, Any]:
-    return {**versions(), "processor": _processor(), "threads": 1}
+    return {**versions(), "processor": gpu() or _processor(), "threads": 1}
 
 
 def _processor() -> str:

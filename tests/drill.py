@@ -141,7 +141,9 @@ def _trained(run: RunSettings, is_nan: bool) -> Trained:
 def training() -> ModuleType:
     """Return what stands in for ``lossbench.nn.train``."""
     module = ModuleType("lossbench.nn.train")
-    module.__dict__.update(train_stack=train_stack, Trained=Trained, OutOfTime=OutOfTime)
+    module.__dict__.update(
+        train_stack=train_stack, Trained=Trained, OutOfTime=OutOfTime, gpu=lambda: None
+    )
     return module
 
 

@@ -5,10 +5,12 @@ import socket
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 from lossbench import engine, experiment
+from lossbench.data import Dataset
 from lossbench.engine.waiting import Waiting
 from lossbench.experiment import Stack
 
@@ -49,9 +51,28 @@ def test_the_engine_listens_on_this_machine_alone(tmp_path: Path) -> None:
     assert set(listening) == {"127.0.0.1"}
 
 
+def test_a_gpu_that_tensorflow_cannot_use_leaves_a_worker_for_every_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker asks first, where the machine shows a GPU; the others follow, and train."""
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr(engine.cluster, "_DEVICES", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert engine.cluster._sees_gpu()
+    waiting = stacks(2, d=1)
+    images = np.zeros((128, 1), np.float32)
+    with engine.workers(2, tmp_path / "logs") as crew:
+        assert crew.device == "CPU"
+        assert set(crew._workers()) == {"0", "1"}
+        (outcomes,) = crew.outcomes(waiting, lambda _: Dataset("zeros", images, images, "hash"))
+    assert [outcome.status for outcome in outcomes] == ["ok", "ok"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert not engine.cluster._sees_gpu()
+
+
 def stacks(n_seeds: int, d: int) -> tuple[Stack, ...]:
     """Return the stacks of one setting."""
-    axes = {"loss": "docs", "reconstruction_loss": "bce", "beta": "1", "k": "2"}
+    axes = {"loss": "docs", "reconstruction_loss": "bce", "beta": "1", "k": "2", "epochs": "2"}
     return experiment.stacks(
         experiment.read(None, axes | {"d": str(d), "seeds": str(n_seeds)}).runs()
     )

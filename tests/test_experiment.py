@@ -730,6 +730,18 @@ def test_a_stack_fills_the_cache_and_no_more(d: int, hidden: str, widths: set[in
     assert stack.width in widths
 
 
+@pytest.mark.parametrize(("d", "hidden", "width"), [(64, "64", 64), (784, "512", 64)])
+def test_a_gpu_takes_wide_stacks(d: int, hidden: str, width: int) -> None:
+    """As many members as fit 1 GB, at most 64: a shape's runs go into fewer stacks."""
+    runs = read(
+        overrides={"d": str(d), "hidden": hidden, "k": "2", "seeds": "10", "dataset": "mnist"}
+    ).runs()
+    wide = stacks(runs, device="GPU")
+    assert {stack.width for stack in wide} == {width}
+    assert {run for stack in wide for run in stack.runs} == set(runs)
+    assert len(wide) < len(stacks(runs))
+
+
 def test_parameters_are_counted_by_hand() -> None:
     """At d = 64, h = 64, k = 2: encoder 4160, two heads of 130, decoder 192 + 4160."""
     (run,) = read(

@@ -354,6 +354,33 @@ def test_a_remnant_has_the_bytes_of_a_full_stack(
         assert [_as_bytes(result) for result in remnant] == [full[number] for number in chosen]
 
 
+def test_the_epochs_of_a_call_do_not_matter(
+    split: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> None:
+    """One epoch a call, several, and a last call with fewer leave the same run."""
+    changes = {"optimizer": "adam", "batch_size": 128, "epochs": 5, "learning_rate_decay": 0.1}
+    runs = {every: _settings(eval_every=every, **changes) for every in (1, 4, 5)}
+    results = {every: train_stack([run], 8, *split)[0] for every, run in runs.items()}
+    for every in (4, 5):
+        for one, other in zip(results[1].weights, results[every].weights, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+        for epoch, bound in zip(
+            *(results[every].history[c] for c in ("epoch", "elbo")), strict=True
+        ):
+            assert bound == pytest.approx(results[1].history["elbo"][epoch - 1], rel=1e-6)
+    assert results[4].history["epoch"] == [4, 5]
+
+
+def test_a_stack_as_wide_as_on_a_gpu_trains_the_same_runs(
+    split: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> None:
+    """But for rounding: what stands beside a run does not matter, however many there are."""
+    runs = _eight(optimizer="adam", batch_size=128)
+    narrow, wide = (train_stack(runs, width, *split) for width in (8, 64))
+    for one, other in zip(narrow, wide, strict=True):
+        assert one.metrics == pytest.approx(other.metrics, rel=1e-5, abs=1e-6)
+
+
 def test_a_stack_past_its_time_is_given_up(
     split: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> None:

@@ -33,6 +33,8 @@ ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
 class _Inline:
     """An engine that trains in this process."""
 
+    device = "CPU"
+
     def outcomes(self, waiting: object, data: Callable[..., object]) -> Iterator[object]:
         """Yield the outcomes of each stack."""
         for stack in waiting:

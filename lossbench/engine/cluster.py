@@ -18,6 +18,7 @@ from lossbench.errors import RunsFailedError
 from lossbench.worker import prepare
 
 _CLOSE_SECONDS = 3.0
+_DEVICES = Path("/dev")
 
 dask.config.set(
     {
@@ -55,9 +56,18 @@ def n_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _sees_gpu() -> bool:
+    """Tell whether the machine shows this process a GPU; TensorFlow may still not use it."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1")
+    return shown and any(_DEVICES.glob("nvidia[0-9]*"))
+
+
 @contextmanager
 def workers(n_workers: int, log_folder: Path) -> Iterator[Engine]:
-    """Start ``n_workers`` workers of this machine; they listen on 127.0.0.1 alone."""
+    """Start ``n_workers`` workers of this machine; they listen on 127.0.0.1 alone.
+
+    One is enough where TensorFlow has a GPU.
+    """
     silence()
     with suppress(FileNotFoundError):
         for log in log_folder.glob("worker-*.log"):
@@ -65,7 +75,7 @@ def workers(n_workers: int, log_folder: Path) -> Iterator[Engine]:
     loop = _deaf_loop()
     cluster = distributed.LocalCluster(
         loop=loop,
-        n_workers=n_workers,
+        n_workers=1 if _sees_gpu() else n_workers,
         threads_per_worker=1,
         host="127.0.0.1",
         # Dask serves HTTP even without a dashboard, and warns if its own port is taken.
@@ -74,12 +84,19 @@ def workers(n_workers: int, log_folder: Path) -> Iterator[Engine]:
         silence_logs=logging.CRITICAL,
     )
     client = distributed.Client(cluster, loop=loop, set_as_default=False)
-    nannies = {str(name): nanny for name, nanny in cluster.workers.items()}
+
+    def restart(name: str, _address: str) -> None:
+        _kill(cluster.workers[int(name)])
+
     try:
         _prepare_all(client, log_folder)
-        yield Engine(client, log_folder, lambda name, _address: _kill(nannies[name]))
+        crew = Engine(client, log_folder, restart)
+        if crew.device == "CPU" and len(cluster.workers) < n_workers:
+            cluster.scale(n_workers)
+            client.wait_for_workers(n_workers)
+        yield crew
     finally:
-        for nanny in nannies.values():
+        for nanny in cluster.workers.values():
             nanny.auto_restart = False
             _kill(nanny)
         with suppress(Exception):

@@ -14,8 +14,8 @@ import distributed
 from lossbench.data import Dataset
 from lossbench.engine.waiting import Shape, Waiting
 from lossbench.errors import RunsFailedError
-from lossbench.experiment import RunSettings, Stack
-from lossbench.worker import Outcome, train
+from lossbench.experiment import Device, RunSettings, Stack
+from lossbench.worker import Outcome, gpu, train
 
 _LOG_LINES = 12
 _GRACE_SECONDS = 60.0
@@ -42,8 +42,9 @@ class _Assignment:
 class Engine:
     """Workers that train stacks; made by ``workers``.
 
-    ``restart`` ends a worker, by its name and address, so that another process takes its place;
-    ``admit`` returns those of some workers (addresses by name) that may be given runs.
+    ``device`` is a GPU if every worker has one. ``restart`` ends a worker, by its name and
+    address, so that another process takes its place; ``admit`` returns those of some workers
+    (addresses by name) that may be given runs.
     """
 
     def __init__(
@@ -53,6 +54,9 @@ class Engine:
         restart: Callable[[str, str], None],
         admit: Callable[[dict[str, str]], dict[str, str]] = dict,
     ) -> None:
+        gpus = client.run(gpu, on_error="return").values()
+        on_gpus = bool(gpus) and all(isinstance(name, str) for name in gpus)
+        self.device: Device = "GPU" if on_gpus else "CPU"
         self._client = client
         self._log_folder = log_folder
         self._restart = restart

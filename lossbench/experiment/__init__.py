@@ -3,10 +3,11 @@
 from lossbench.experiment.files import TEMPLATE, read, text_of
 from lossbench.experiment.grid import Experiment, Grid, extended
 from lossbench.experiment.settings import RunSettings, layers_text
-from lossbench.experiment.stacks import Stack, n_parameters, stacks
+from lossbench.experiment.stacks import Device, Stack, n_parameters, stacks
 
 __all__ = [
     "TEMPLATE",
+    "Device",
     "Experiment",
     "Grid",
     "RunSettings",

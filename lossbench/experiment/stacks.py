@@ -5,12 +5,14 @@ import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from lossbench.experiment.settings import RunSettings
 
 _BYTES_PER_PARAMETER = 16  # float32 weight, gradient and two moments of Adam
-_CACHE_BYTES = 2**20
-_WIDEST = 8
+_STACK_BYTES = {"CPU": 2**20, "GPU": 2**30}
+_WIDEST = {"CPU": 8, "GPU": 64}
+Device = Literal["CPU", "GPU"]
 _MEMBER_FIELDS = ("loss", "definition", "beta", "beta_eff", "a", "b", "seed")
 
 
@@ -33,15 +35,17 @@ class Stack:
         return _shape(self.runs[0])
 
 
-def stacks(runs: Iterable[RunSettings], *, keep_weights: bool = False) -> tuple[Stack, ...]:
-    """Return the runs gathered into stacks, shape by shape."""
+def stacks(
+    runs: Iterable[RunSettings], *, keep_weights: bool = False, device: Device = "CPU"
+) -> tuple[Stack, ...]:
+    """Return the runs gathered into stacks, shape by shape, as wide as pays on a device."""
     groups: dict[tuple[object, ...], list[RunSettings]] = {}
     for run in runs:
         groups.setdefault(_shape(run), []).append(run)
     return tuple(
         Stack(tuple(group[start : start + width]), width, keep_weights)
         for group in groups.values()
-        for width in (_width(group[0]),)
+        for width in (_width(group[0], device),)
         for start in range(0, len(group), width)
     )
 
@@ -65,11 +69,12 @@ def n_parameters(run: RunSettings) -> int:
     return sum((fan_in + 1) * units for fan_in, units in layers)
 
 
-def _width(run: RunSettings) -> int:
-    """Return the members a stack of this shape has: a power of two that fits the cache.
+def _width(run: RunSettings, device: Device) -> int:
+    """Return the members a stack of this shape has: a power of two.
 
-    On one thread the gain of stacking is over once weights, gradients and optimizer state
-    fill about 1 MB.
+    On one thread of a CPU the gain of stacking is over once weights, gradients and optimizer
+    state fill about 1 MB, or with 8 members (``results/width.csv``). A GPU was not measured: its
+    stacks are as wide as fits 1 GB, at most 64.
     """
-    members = _CACHE_BYTES / (_BYTES_PER_PARAMETER * n_parameters(run))
-    return min(_WIDEST, 1 << max(0, round(math.log2(members))))
+    members = _STACK_BYTES[device] / (_BYTES_PER_PARAMETER * n_parameters(run))
+    return min(_WIDEST[device], 1 << max(0, round(math.log2(members))))

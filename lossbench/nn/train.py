@@ -48,6 +48,14 @@ class OutOfTime(Exception):  # noqa: N818 - it says what happened
     """The stack took longer than the time limit of its runs allows."""
 
 
+def gpu() -> str | None:
+    """Return the name of the GPU that TensorFlow trains on, or None: it trains on the CPU."""
+    for device in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(device)
+        return str(details.get("device_name", device.name))
+    return None
+
+
 def batches_and_noise(
     seed: int, epoch: int, n_images: int, batch_size: int, k: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
