@@ -46,7 +46,7 @@ def _rows(size: Size, n_rounds: int) -> list[tuple[object, ...]]:
             variant = Variant(
                 *("lossbench", f"width {width}", "stack", (setting,)),
                 one_a_core=processes > 1,
-                n_epochs=size.epochs // 4,
+                n_epochs=size.epochs // 2,
             )
             team = Team(variant, setting, size, Path(logs) / f"{number}.log")
             running.callback(team.close)
