@@ -17,7 +17,7 @@ from bench.team import Team, Variant, cores
 
 _RESULTS = Path(__file__).parent.parent / "results"
 _COLUMNS = ("d", "hidden", "k", "processes", "threads", "width", "ms_per_model_epoch")
-_WIDTHS = {64: (1, 2, 4, 8, 16, 32), 196: (1, 2, 4, 8), 784: (1, 2)}
+_WIDTHS = {64: (1, 2, 4, 8, 16, 32), 196: (1, 2, 4, 8, 16), 784: (1, 2, 4)}
 
 
 def main() -> None:
