@@ -9,7 +9,8 @@ from bench.team import Variant, cores
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _ONE_XLA_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"}
 
-_PRODUCTS = tuple({"library": library, "n": 4096} for library in ("numpy", "torch"))
+_LIBRARIES = ("numpy", "torch", "tensorflow")
+_PRODUCTS = tuple({"library": library, "n": 4096} for library in _LIBRARIES)
 _PATIENT = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1 hour"}  # with workers that are stopped
 
 

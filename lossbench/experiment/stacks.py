@@ -10,7 +10,7 @@ from typing import Literal
 from lossbench.experiment.settings import RunSettings
 
 _BYTES_PER_PARAMETER = 16  # float32 weight, gradient and two moments of Adam
-_STACK_BYTES = {"CPU": 2**20, "GPU": 2**30}
+_STACK_BYTES = {"CPU": 2**21, "GPU": 2**30}
 _WIDEST = {"CPU": 8, "GPU": 64}
 Device = Literal["CPU", "GPU"]
 _MEMBER_FIELDS = ("loss", "definition", "beta", "beta_eff", "a", "b", "seed")
@@ -72,9 +72,10 @@ def n_parameters(run: RunSettings) -> int:
 def _width(run: RunSettings, device: Device) -> int:
     """Return the members a stack of this shape has: a power of two.
 
-    On one thread of a CPU the gain of stacking is over once weights, gradients and optimizer
-    state fill about 1 MB, or with 8 members (``results/width.csv``). A GPU was not measured: its
-    stacks are as wide as fits 1 GB, at most 64.
+    On one thread of a CPU most of the gain of stacking is there once weights, gradients and
+    optimizer state fill about 2 MB, or with 8 members: twice as many are 3 to 5% faster still
+    (``results/width.csv``), less than the padding of a shape's last stack then costs. A GPU was
+    not measured: its stacks are as wide as fits 1 GB, at most 64.
     """
     members = _STACK_BYTES[device] / (_BYTES_PER_PARAMETER * n_parameters(run))
     return min(_WIDEST[device], 1 << max(0, round(math.log2(members))))
