@@ -44,7 +44,11 @@ def _of_tensorflow(left: Matrix, right: Matrix) -> Product:
     import tensorflow as tf  # noqa: PLC0415 - each process loads one library
 
     left, right = map(tf.constant, (left, right))
-    return lambda: tf.matmul(left, right)[0, 0].numpy()  # waits for the product
+
+    def multiply() -> None:
+        tf.matmul(left, right)[0, 0].numpy()  # waits for the product
+
+    return multiply
 
 
 _PRODUCTS = {"numpy": _of_numpy, "torch": _of_torch, "tensorflow": _of_tensorflow}
