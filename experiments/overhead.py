@@ -1,6 +1,6 @@
 """What does a sweep do besides training? Writes ``results/overhead.csv``.
 
-``lossbench sweep`` trains digits (d = 64, h = 64) in a process of its own, with clocks around
+``lossbench sweep`` trains digits (d = 64, h = 64), each in a process of its own, with clocks around
 the functions that take time, here and in the workers. A worker's parts are its mean over the
 workers, so that all parts but those that happen meanwhile add up to the whole.
 """
@@ -41,22 +41,37 @@ Seconds = dict[str, list[float]]  # of every call, by the name of its part
 
 
 def main() -> None:
-    """Measure a sweep and write the table, or be the sweep that is measured."""
+    """Measure a sweep of every size and write the table, or be the sweep that is measured."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("n_runs", type=int, nargs="?", default=240, help="a multiple of 40")
+    parser.add_argument("n_runs", type=int, nargs="*", default=[240, 1000], help="multiples of 40")
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--results", type=Path, default=_RESULTS)
     parser.add_argument("--sweep", nargs=2, type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    n_seeds, left = divmod(arguments.n_runs, _RUNS_A_SEED)
-    if left or not n_seeds:
+    if any(n_runs < 1 or n_runs % _RUNS_A_SEED for n_runs in arguments.n_runs):
         parser.error(f"the number of runs is a multiple of {_RUNS_A_SEED}")
     if arguments.sweep:
-        _sweep(*arguments.sweep, n_seeds, arguments.epochs)
+        _sweep(*arguments.sweep, arguments.n_runs[0] // _RUNS_A_SEED, arguments.epochs)
         return
+    with arguments.results.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        for n_runs in arguments.n_runs:
+            facts = (n_runs, engine.n_cores(), arguments.epochs)
+            parts = _measured(n_runs, arguments.epochs)
+            total = parts[-1][2]
+            print(f"{n_runs} runs", flush=True)
+            for part, process, seconds in parts:
+                print(f"{seconds:8.2f} s {seconds / total:6.1%}  {part} ({process})", flush=True)
+                writer.writerow((*facts, part, process, f"{seconds:.3f}", f"{seconds / total:.4f}"))
+    print(f"wrote {arguments.results}")
+
+
+def _measured(n_runs: int, epochs: int) -> list[tuple[str, str, float]]:
+    """Return what the time of one sweep went to."""
     with tempfile.TemporaryDirectory() as folder:
         out, notes = Path(folder) / "out", Path(folder) / "notes.json"
-        size = (str(arguments.n_runs), "--epochs", str(arguments.epochs))
+        size = (str(n_runs), "--epochs", str(epochs))
         started = time.time()
         command = [sys.executable, __file__, *size, "--sweep", str(out), str(notes)]
         swept = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -66,17 +81,7 @@ def main() -> None:
         noted |= {"started": [started], "ended": [time.time()]}
         timings = [record.timing for record in Store(out).records()]
     clocks = {(timing["worker"], timing["clocks"]["began"][0]): timing for timing in timings}
-    n_workers = engine.n_cores()
-    parts = split(noted, [timing["clocks"] for timing in clocks.values()], n_workers)
-    facts = (arguments.n_runs, n_workers, arguments.epochs)
-    total = parts[-1][2]
-    with arguments.results.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for part, process, seconds in parts:
-            print(f"{seconds:8.2f} s {seconds / total:6.1%}  {part} ({process})")
-            writer.writerow((*facts, part, process, f"{seconds:.3f}", f"{seconds / total:.4f}"))
-    print(f"wrote {arguments.results}")
+    return split(noted, [timing["clocks"] for timing in clocks.values()], engine.n_cores())
 
 
 def split(

@@ -1,6 +1,7 @@
 """What runs in a worker process: a stack in, one outcome a run out."""
 
 import ctypes
+import functools
 import os
 import platform
 import socket
@@ -136,7 +137,7 @@ def _measured(
         history=result.history,
         arrays=arrays if finite else {},
         weights=weights if finite and keep_weights else {},
-        provenance=_provenance(),
+        provenance=dict(_provenance()),
         timing=timing,
     )
 
@@ -147,7 +148,9 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **packages}
 
 
+@functools.cache
 def _provenance() -> dict[str, Any]:
+    """Return what this process trains with; asking costs as much as an epoch."""
     return {**versions(), "processor": gpu() or _processor(), "threads": 1}
 
 

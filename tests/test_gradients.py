@@ -64,6 +64,7 @@ CASES: dict[str, tuple[_Function, _Function, list[tuple[int, ...]]]] = {
     "two products": (products, _plain_products, [(2, 5, 4), (2, 4, 3), (2, 4, 3)]),
     "unequal products": (products, _plain_products, [(3, 5, 2), (3, 2, 1), (3, 2, 4), (3, 2, 2)]),
     "cross-entropy": (cross_entropy, _plain_cross_entropy, [(2, 3, 4), (2, 3, 4)]),
+    "cross-entropy of 17": (cross_entropy, _plain_cross_entropy, [(2, 17), (2, 17)]),
 }
 
 
@@ -72,13 +73,13 @@ def test_values_and_gradients_are_those_of_the_function(name: str) -> None:
     """Against the plain function, TensorFlow's gradient of it, and differences; in float64."""
     function, plain, shapes = CASES[name]
     inputs = _drawn(*shapes)
-    if name == "cross-entropy":
+    if function is cross_entropy:
         inputs[1] = tf.sigmoid(inputs[1])
     for compiled in (False, True):
         ours = tf.function(function, jit_compile=True) if compiled else function
         value, expected_value = (float(_weighed(f)(*inputs)) for f in (ours, plain))
         assert value == pytest.approx(expected_value, rel=1e-12)
-        differentiable = inputs[:1] if name == "cross-entropy" else inputs
+        differentiable = inputs[:1] if function is cross_entropy else inputs
         found = _gradients(ours, inputs)
         expected = _gradients(plain, inputs)
         for which in range(len(differentiable)):
@@ -98,3 +99,16 @@ def test_the_cross_entropy_is_finite_where_the_sigmoid_saturates() -> None:
     logits, x = tf.constant([[-200.0, 200.0, 200.0]]), tf.constant([[1.0, 1.0, 0.5]])
     assert cross_entropy(logits, x).numpy().tolist() == [300]
     assert _gradients(cross_entropy, [logits, x])[0].numpy().tolist() == [[-1, 0, 0.5]]
+
+
+@pytest.mark.parametrize("d", [1, 64, 196, 784])
+def test_the_cross_entropy_loses_no_digit_to_its_products(d: int) -> None:
+    """In single precision within its rounding of the sum in double, for small and large logits."""
+    generator = np.random.default_rng(d)
+    logits = generator.standard_normal((200, d)) * generator.uniform(0.1, 12, (200, 1))
+    logits, x = logits.astype(np.float32), generator.random((200, d), dtype=np.float32)
+    in_double = logits.astype(np.float64)
+    terms = np.maximum(in_double, 0) - in_double * x + np.log1p(np.exp(-np.abs(in_double)))
+    compiled = tf.function(cross_entropy, jit_compile=True)
+    for found in (cross_entropy(logits, x), compiled(logits, x)):
+        np.testing.assert_allclose(found, terms.sum(-1), rtol=5e-7, atol=2e-7)
