@@ -12,7 +12,8 @@ import pytest
 
 # TensorFlow writes to stderr at import even so; the tests of the terminal contract say what may.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Under nohup the tests, and the sweeps that they start, would be deaf to SIGHUP.
+# In the background or under nohup the tests, and the sweeps that they start, would be deaf to them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 TINY = (

@@ -241,3 +241,28 @@ def test_an_interruption_is_one_also_where_a_library_makes_its_own_error_of_it()
         [sys.executable, "-c", INTERRUPTED_IN_A_ZIP], capture_output=True, text=True, check=False
     )
     assert (answer.returncode, answer.stderr.strip()) == (143, "stopping")
+
+
+INTERRUPTED_IN_A_COMPARISON = """
+import signal
+import numpy as np
+from lossbench.cli import app, main
+
+class Interrupting:
+    def __repr__(self):
+        signal.raise_signal(signal.SIGTERM)
+
+app.app = lambda: np.dtype("float64") == Interrupting()
+main()
+"""
+
+
+def test_an_interruption_is_one_also_where_a_library_swallows_it() -> None:
+    """NumPy clears whatever is raised while it asks whether something is a dtype."""
+    answer = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IN_A_COMPARISON],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (answer.returncode, answer.stderr.strip()) == (143, "stopping")

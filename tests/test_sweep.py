@@ -17,8 +17,24 @@ from lossbench.store import Store
 TABLES = ("runs.csv", "history.csv", "summary.csv")
 SLOW = (
     *("--d", "64", "--k", "2", "--reconstruction-loss", "bce", "--beta", "0.1,1,4"),
-    *("--seeds", "8", "--epochs", "12"),
+    *("--seeds", "8", "--epochs", "300"),
 )
+SIGNAL_IN_A_DESTRUCTOR = """
+import signal
+from lossbench import cli
+from lossbench.store import Store
+
+class Destroyed:
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+
+def save(*arguments, save=Store.save):
+    save(*arguments)
+    Destroyed()
+
+Store.save = save
+cli.main()
+"""
 
 
 def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -78,6 +94,17 @@ def test_a_signal_ends_a_sweep_in_order(tmp_path: Path, number: int, code: int) 
     assert "finished runs are kept" in err
     assert "Traceback" not in err
     assert all_gone(sweep.pid, 5)
+
+
+@pytest.mark.slow
+def test_a_signal_in_a_destructor_ends_a_sweep_after_the_run(tmp_path: Path) -> None:
+    """Python swallows what a destructor raises; the sweep ends all the same, after one record."""
+    command = [sys.executable, "-c", SIGNAL_IN_A_DESTRUCTOR, "sweep", *TINY, "--out", "stopped"]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert answer.returncode == 143, answer.stderr
+    assert "finished runs are kept" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert len(Store(tmp_path / "stopped").statuses()) == 1
 
 
 @pytest.mark.slow

@@ -23,6 +23,9 @@ class Interrupted(BaseException):
         self.exit_code = 128 + signal_number
 
 
+_asked: Interrupted | None = None
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Turn the first signal into ``Interrupted``; a second one ends the process at once.
@@ -30,17 +33,15 @@ def interruptible() -> Iterator[None]:
     Python runs a handler only between two of its own steps, and one step may be long. So a
     thread tells the user, and ends the process if it has not ended itself after four seconds.
     """
-    asked = False
     told = threading.Lock()
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
+        global _asked  # noqa: PLW0603 - signals are the process's, too
         _tell(told)
-        if not asked:
-            asked = True
-            # A destructor swallows what is raised in it: the watch ends the process, then.
-            sys.unraisablehook = lambda _: None
-            raise Interrupted(number)
+        if not _asked:
+            _asked = Interrupted(number)
+            sys.unraisablehook = lambda _: None  # a destructor swallows it without a word
+            raise _asked
 
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -54,11 +55,20 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        if not asked:  # else the watch goes on until the process has ended
-            signal.set_wakeup_fd(wakeup)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            os.close(writer)
+        raise_swallowed()  # and the watch goes on until the process has ended
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(writer)
+
+
+def raise_swallowed() -> None:
+    """Raise ``Interrupted`` again, if it was raised: a long work calls this between its steps.
+
+    Python swallows what is raised in a destructor, and while C code formats another error.
+    """
+    if _asked:
+        raise _asked
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossbench.cli.interrupts import Interrupted, undisguised
+from lossbench.cli.interrupts import Interrupted, raise_swallowed, undisguised
 from lossbench.errors import RunsFailedError, UsageError
 
 if TYPE_CHECKING:
@@ -233,6 +233,7 @@ def _train(
         ) as crew:
             for record in progress.tracked(carry_out(plan, crew, missing), len(missing)):
                 failed = failed or (record if record.status != "ok" else None)
+                raise_swallowed()
     finally:
         if failed:
             progress.tell_failure(failed)
