@@ -713,6 +713,15 @@ def test_only_the_last_stack_of_a_shape_is_not_full(many: tuple[RunSettings, ...
         assert sizes[:-1] == [width] * (len(sizes) - 1)
 
 
+def test_the_runs_of_a_seed_come_together(many: tuple[RunSettings, ...]) -> None:
+    """Batches and noise of a seed are drawn once a stack, so they are drawn as seldom as can be."""
+    n_seeds: dict[object, list[int]] = {}
+    for stack in stacks(many):
+        n_seeds.setdefault(stack.shape, []).append(len({run.seed for run in stack.runs}))
+    for drawn in n_seeds.values():
+        assert sum(drawn) <= 3 + len(drawn) - 1
+
+
 def test_a_remnant_is_as_wide_as_a_full_stack(many: tuple[RunSettings, ...]) -> None:
     """The width belongs to the shape, so one run that is retried gives the same bytes."""
     widths = {stack.shape: stack.width for stack in stacks(many)}

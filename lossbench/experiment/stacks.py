@@ -38,9 +38,12 @@ class Stack:
 def stacks(
     runs: Iterable[RunSettings], *, keep_weights: bool = False, device: Device = "CPU"
 ) -> tuple[Stack, ...]:
-    """Return the runs gathered into stacks, shape by shape, as wide as pays on a device."""
+    """Return the runs gathered into stacks, shape by shape, as wide as pays on a device.
+
+    Runs of one seed come together: a stack draws the batches and the noise of a seed once.
+    """
     groups: dict[tuple[object, ...], list[RunSettings]] = {}
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run.seed):
         groups.setdefault(_shape(run), []).append(run)
     return tuple(
         Stack(tuple(group[start : start + width]), width, keep_weights)
