@@ -76,12 +76,8 @@ def undisguised() -> Iterator[None]:
     """Raise ``Interrupted`` where a library, interrupted in its work, made another error of it."""
     try:
         yield
-    except Exception as error:
-        behind: BaseException | None = error
-        while behind and not isinstance(behind, Interrupted):
-            behind = behind.__context__
-        if behind:
-            raise behind from None
+    except Exception:
+        raise_swallowed()
         raise
 
 
