@@ -45,7 +45,6 @@ class Chapter:
     """One results folder on the page. ``left_out`` is the command that brings the pictures."""
 
     name: str
-    anchor: str
     answer: Sequence[str]
     figures: Sequence[Figure]
     left_out: str
