@@ -5,7 +5,6 @@ from lossbench.conventions.catalogue import (
     catalogue,
     convention,
     entry,
-    nearest_names,
 )
 from lossbench.conventions.convention import (
     Coefficients,
@@ -35,5 +34,4 @@ __all__ = [
     "elbo_best_sigma",
     "entry",
     "implied_sigma",
-    "nearest_names",
 ]

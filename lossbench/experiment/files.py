@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tomli_w
 
-from lossbench.errors import ExperimentError, nearest
+from lossbench.errors import ExperimentError, near
 from lossbench.experiment.definitions import SECTION, known, tables_of
 from lossbench.experiment.document import FROZEN, Reader, completed
 from lossbench.experiment.grid import Experiment
@@ -55,13 +55,14 @@ def _text(path: Path) -> str:
         return raw.decode("utf-8")
     except (OSError, ValueError) as error:
         folder = path.parent if path.suffix else Path("experiments")
-        files = sorted(str(file) for file in folder.glob("*.toml"))
+        files = {file.stem: file for file in sorted(folder.glob("*.toml")) if file != path}
+        meant = [f"did you mean {str(files[stem])!r}?" for stem in near(path.stem, files)]
         raise ExperimentError(
             "the experiment file cannot be read",
             where=str(path),
             expected="a TOML file in UTF-8",
             received=getattr(error, "strerror", None) or str(error),
-            remedy=nearest(str(path), files) or "`lossbench init` writes one to start from",
+            remedy=meant[0] if meant else "`lossbench init` writes one to start from",
         ) from None
 
 

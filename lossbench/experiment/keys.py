@@ -50,13 +50,13 @@ class Key:
         try:
             return self._adapter.validate_python(raw, strict=strict)
         except ValidationError:
-            known = getattr(self.type, "__args__", ())
+            known = [name for name in getattr(self.type, "__args__", ()) if isinstance(name, str)]
             raise ExperimentError(
                 f"`{self.name}` has a value that it cannot take",
                 where=where,
                 expected=self.expected,
                 received=shown(raw),
-                remedy=nearest(shown(raw), [name for name in known if isinstance(name, str)]),
+                remedy=nearest(raw, known) if isinstance(raw, str) else "",
             ) from None
 
 
