@@ -23,7 +23,8 @@ _LARGEST_FILE = 1_000_000
 def read(path: Path | None = None, overrides: Mapping[str, str] | None = None) -> Experiment:
     """Return the experiment in a TOML file (without one, the default) with its overrides.
 
-    ``overrides`` maps keys to the text of their option, such as ``{"beta": "0.1,1"}``.
+    ``overrides`` maps keys to the text of their option, such as ``{"beta": "0.1,1"}``. The
+    default's d are those of its own data: with another ``dataset``, d is that data's own.
     ``ExperimentError`` names file, line and key of what is wrong.
     """
     source = path or _DEFAULT_EXPERIMENT
@@ -39,6 +40,9 @@ def read(path: Path | None = None, overrides: Mapping[str, str] | None = None) -
             remedy="see `lossbench init` for a file to start from",
         ) from None
     experiment = Reader(source, text).experiment(document)
+    if path is None and overrides and "dataset" in overrides:
+        grids = [{name: grid[name] for name in grid if name != "d"} for grid in experiment.grids]
+        experiment = replace(experiment, grids=tuple(grids))
     return _overridden(experiment, overrides or {})
 
 
