@@ -30,7 +30,6 @@ from lossbench.schema import FORMAT_VERSION, HISTORY, METRIC_COLUMNS, RUNS, TIMI
 from lossbench.store import TABLES, Record, Store, folders, records
 from lossbench.store.records import DamagedRecord, decoded, encoded, id_and_status, write_whole
 from lossbench.store.tables import cell
-from lossbench.store.thresholds import measured_thresholds
 
 _HISTORY = ("elbo", "reconstruction", "kl", "active_units", "objective")
 _FILES = (*TABLES, "timings.csv")
@@ -636,33 +635,6 @@ def test_old_results_stay_readable(tmp_path: Path, version: int) -> None:
         after = pd.read_csv(folder / name)
         pd.testing.assert_frame_equal(after[list(table.columns)], table)
     assert not list(folder.rglob("*.damaged"))
-
-
-# Measured thresholds.
-
-
-@pytest.mark.parametrize("threshold", [0.7, 3.3, 32.0])
-def test_the_measured_threshold_is_where_the_kl_vanishes(threshold: float) -> None:
-    """KL = 1/2 ln(t_1/beta_eff) below t_1 and 0 above gives t_1 back, from any fine grid."""
-    rows = [
-        {
-            "dataset": "digits",
-            "d": 64,
-            "reconstruction_loss": "bce",
-            "k": 2,
-            "n_seeds": 3,
-            "threshold": threshold,
-            "beta_eff": threshold * ratio,
-            "kl": max(0.0, -0.5 * math.log(ratio)),
-        }
-        for ratio in (0.5, 0.8, 0.9, 0.96, 1.05, 1.2, 2.0)
-    ]
-    (found,) = measured_thresholds(pd.DataFrame(rows)).to_dict(orient="records")
-    assert found["predicted"] == threshold
-    assert found["ratio"] == pytest.approx(1, abs=0.005)
-    coarse = [row for row in rows if not 0.5 < row["beta_eff"] / threshold < 2]
-    assert measured_thresholds(pd.DataFrame(coarse)).empty
-    assert measured_thresholds(pd.DataFrame(rows[:3])).empty
 
 
 def test_a_long_summary_shows_its_beginning_and_says_where_the_rest_is(store: Store) -> None:

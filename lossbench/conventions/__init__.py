@@ -7,6 +7,7 @@ from lossbench.conventions.catalogue import (
     entry,
 )
 from lossbench.conventions.convention import (
+    FEELS_NO_FACTOR,
     Coefficients,
     Convention,
     Reduction,
@@ -21,6 +22,7 @@ from lossbench.conventions.yardstick import (
 )
 
 __all__ = [
+    "FEELS_NO_FACTOR",
     "Coefficients",
     "Convention",
     "Entry",

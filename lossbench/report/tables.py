@@ -7,6 +7,7 @@ import pandas as pd
 
 from lossbench.report.cases import shown_dataset
 from lossbench.schema import METRICS, RUNS, SETTING_COLUMNS
+from lossbench.store import THRESHOLD_COLUMNS
 
 _COLUMNS = {column.name: column for column in RUNS}
 _ALWAYS = ("loss", "beta", "beta_eff", "threshold", "predicted_active_units")
@@ -49,7 +50,7 @@ def _heading(name: str) -> Heading:
     return Heading(name, column.unit, column.meaning, column.kind != "text")
 
 
-def _cell(value: object, name: str = "") -> Cell:
+def _cell(value: object, name: str = "", digits: int = 6) -> Cell:
     if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
         return Cell("", "", name == "" or _COLUMNS[name].kind != "text")
     if isinstance(value, str):
@@ -57,7 +58,7 @@ def _cell(value: object, name: str = "") -> Cell:
     if isinstance(value, bool):
         return Cell("true" if value else "false", str(int(value)))
     number = float(str(value))
-    return Cell(f"{number:.6g}", repr(number))
+    return Cell(f"{number:.{digits}g}", repr(number))
 
 
 def _metric(row: pd.Series, name: str) -> Cell:
@@ -111,19 +112,13 @@ def _left_out(n_rows: int, file: str) -> str:
 
 
 def thresholds_view(thresholds: pd.DataFrame) -> View:
-    """Return the predicted and the measured thresholds."""
-    headings = [
-        Heading(str(name), "", "", name not in ("dataset", "reconstruction_loss"))
-        for name in thresholds.columns
-    ]
+    """Return the predicted and the measured thresholds, and what tells their models apart."""
+    always = list(THRESHOLD_COLUMNS[: THRESHOLD_COLUMNS.index("ratio") + 1])
+    names = [*always, *_varying(thresholds, THRESHOLD_COLUMNS[len(always) :])]
+    headings = [_heading(name) if name in _COLUMNS else Heading(name) for name in names]
     rows = [
-        [
-            Cell(f"{value:.4g}", repr(value))
-            if isinstance(value, float)
-            else Cell(shown_dataset(str(value)), str(value), not isinstance(value, str))
-            for value in row
-        ]
-        for row in thresholds.itertuples(index=False)
+        [_cell(row[name], name, digits=4) for name in names]
+        for row in thresholds.astype(object).to_dict(orient="records")
     ]
     return View(
         "Thresholds, predicted and measured",
