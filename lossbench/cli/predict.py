@@ -49,4 +49,4 @@ def predict(
     if json:
         screen.show_json(prediction.to_json())
     else:
-        screen.show(prediction_tables(prediction))
+        screen.show(prediction_tables(prediction, screen.out()))
