@@ -1,6 +1,7 @@
 """Measured thresholds: where the KL vanishes, of one model at a time."""
 
 import math
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -112,3 +113,17 @@ def test_the_committed_thresholds_are_those_of_the_committed_summary(name: str) 
     """To the last byte: a column more, and today's cells stay."""
     table = measured_thresholds(Store(RESULTS / name).summary())
     assert csv_bytes(table) == (RESULTS / name / "thresholds.csv").read_bytes()
+
+
+def test_a_threshold_that_no_model_has_does_not_stay_in_the_table(tmp_path: Path) -> None:
+    """A row that an earlier version made of two networks is gone once the tables are derived."""
+    shutil.copy(RESULTS / "mnist" / "runs.csv", tmp_path)
+    (tmp_path / "thresholds.csv").write_text("dataset,measured,ratio\nmnist,3.84,0.96\n")
+    Store(tmp_path).rebuild()
+    assert (tmp_path / "thresholds.csv").read_text() == ",".join(THRESHOLD_COLUMNS) + "\n"
+
+
+def test_runs_that_all_failed_have_no_threshold() -> None:
+    """Nothing was measured, so the table has its columns and no row."""
+    table = measured_thresholds(summary_of(model(4.0)).assign(n_seeds=0))
+    assert (len(table), tuple(table.columns)) == (0, THRESHOLD_COLUMNS)
