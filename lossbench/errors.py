@@ -106,7 +106,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     "did you mean 'pytorch-examples' or 'pytorch-examples-2017'?"
     """
     found = [repr(other) for other in near(name, known)[:_MOST_SHOWN]]
-    return f"did you mean {' or '.join(found)}?" if found else ""
+    if not found:
+        return ""
+    *first, last = found
+    return f"did you mean {', '.join(first)}{' or ' if first else ''}{last}?"
 
 
 def near(name: str, known: Iterable[str]) -> list[str]:

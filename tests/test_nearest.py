@@ -133,7 +133,7 @@ def test_at_most_three_names_are_suggested() -> None:
     known = [f"train_{name}" for name in ("a", "b", "c", "d")] + ["trian"]
     assert nearest("trainn", known).count("'") == 6
     assert near("trainn", ["train_elbo", "train"]) == ["train"]
-    assert nearest("train", known) == "did you mean 'trian' or 'train_a' or 'train_b'?"
+    assert nearest("train", known) == "did you mean 'trian', 'train_a' or 'train_b'?"
 
 
 def test_a_table_as_data_is_not_taken_for_patches() -> None:

@@ -50,7 +50,7 @@ def _heading(name: str) -> Heading:
     return Heading(name, column.unit, column.meaning, column.kind != "text")
 
 
-def _cell(value: object, name: str = "", digits: int = 6) -> Cell:
+def _cell(value: object, name: str = "") -> Cell:
     if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
         return Cell("", "", name == "" or _COLUMNS[name].kind != "text")
     if isinstance(value, str):
@@ -58,7 +58,7 @@ def _cell(value: object, name: str = "", digits: int = 6) -> Cell:
     if isinstance(value, bool):
         return Cell("true" if value else "false", str(int(value)))
     number = float(str(value))
-    return Cell(f"{number:.{digits}g}", repr(number))
+    return Cell(f"{number:.6g}", repr(number))
 
 
 def _metric(row: pd.Series, name: str) -> Cell:
@@ -115,10 +115,18 @@ def thresholds_view(thresholds: pd.DataFrame) -> View:
     """Return the predicted and the measured thresholds, and what tells their models apart."""
     always = list(THRESHOLD_COLUMNS[: THRESHOLD_COLUMNS.index("ratio") + 1])
     names = [*always, *_varying(thresholds, THRESHOLD_COLUMNS[len(always) :])]
-    headings = [_heading(name) if name in _COLUMNS else Heading(name) for name in names]
+    texts = {name for name in names if name in _COLUMNS and _COLUMNS[name].kind == "text"}
+    headings = [Heading(name, is_number=name not in texts) for name in names]
     rows = [
-        [_cell(row[name], name, digits=4) for name in names]
-        for row in thresholds.astype(object).to_dict(orient="records")
+        [
+            Cell("", "")
+            if pd.isna(value)
+            else Cell(f"{value:.4g}", repr(value))
+            if isinstance(value, float)
+            else Cell(shown_dataset(str(value)), str(value), not isinstance(value, str))
+            for value in row
+        ]
+        for row in thresholds[names].itertuples(index=False)
     ]
     return View(
         "Thresholds, predicted and measured",
