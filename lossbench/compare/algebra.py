@@ -16,7 +16,7 @@ OBJECTIVE_SETTINGS = ("dataset", "reconstruction_loss", "d", "k", "noise_std")
 
 Relation = Literal["identical", "scaled", "different", "unknown"]
 _RELATIVE = 1e-9
-_FEELS_NO_FACTOR = {"adam": "Adam", "rmsprop": "RMSprop"}
+_FEELS_NO_FACTOR = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _scaled(cells: Sequence[ObjectivePair]) -> str:
     if optimizers <= set(_FEELS_NO_FACTOR):
         names = " and ".join(_FEELS_NO_FACTOR[name] for name in sorted(optimizers))
         feels = f"{names} {'does' if len(optimizers) == 1 else 'do'} not feel the factor"
-        feels += " (but for epsilon); SGD, weight decay and gradient clipping do."
+        feels += " (but for epsilon); SGD, weight penalties and gradient clipping do."
     else:
         feels = "SGD feels the factor as it would a factor on the learning rate; Adam would not."
     return f"The same objective up to a factor of {factors}: {how}. {feels}"
