@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
+from lossbench.compare.algebra import Objective, ObjectivePair, algebra
 from lossbench.experiment.keys import KEYS
 from lossbench.nn import program as programs
 from lossbench.nn.layers import initial_weights
@@ -132,3 +133,16 @@ def test_a_refilled_program_starts_where_keras_starts(
         np.testing.assert_array_equal(one, other)
     optimizer = programs.optimizer("adagrad", RATE, SHAPE.epsilon)
     assert_alike(again, 0, fitted(optimizer, 0, images, n_epochs=1))
+
+
+def test_adamw_is_said_to_feel_no_factor_on_the_objective() -> None:
+    """Its own decay is no part of the objective, so it is not counted among what feels one."""
+    blog, docs = (
+        Objective("blog", 1 / 32, 1 / 64, 1 / 64, 1.0, float("nan"), "adamw"),
+        Objective("docs", 1.0, 1.0, 1.0, 1.0, float("nan"), "adamw"),
+    )
+    assert algebra([ObjectivePair(blog, docs)]) == (
+        "The same objective up to a factor of 64: blog at beta 0.03125 is docs at beta 1, divided "
+        "by 64. AdamW does not feel the factor (but for epsilon); SGD, a weight penalty and "
+        "gradient clipping do."
+    )
