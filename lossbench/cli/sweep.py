@@ -86,7 +86,8 @@ def sweep(
         ),
     ] = None,
     time_limit: Annotated[
-        str | None, typer.Option(help="Seconds that one run may take.", rich_help_panel=_MODEL)
+        str | None,
+        typer.Option(help="Seconds a run; a stack of w has w times that.", rich_help_panel=_MODEL),
     ] = None,
     out: Annotated[
         Path | None,

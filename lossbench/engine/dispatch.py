@@ -35,8 +35,7 @@ class _Assignment:
 
     @property
     def is_overdue(self) -> bool:
-        limit = self.stack.runs[0].time_limit * len(self.stack.runs)
-        return time.monotonic() - self.since > limit + _GRACE_SECONDS
+        return time.monotonic() - self.since > self.stack.time_limit + _GRACE_SECONDS
 
 
 class Engine:

@@ -136,7 +136,7 @@ KEYS = {
             _POSITIVE,
             3600.0,
             "seconds, above 0",
-            "seconds that one run may take before it is recorded as `timeout`",
+            "seconds that one run may take; a stack of 8 has 8 times as long, full or not",
         ),
         Key(
             "loss",
