@@ -1,6 +1,5 @@
 """``make all-results`` leaves committed tables alone where every run agrees with them."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,9 +11,9 @@ from conftest import lossbench
 
 import restore
 from agreement import agrees
+from restore import restored_figures, restored_tables
 
 OLD_RESULTS = Path(__file__).parent / "results-format-1"
-SCRIPT = Path(restore.__file__)
 FIGURE = "figures/elbo.png"
 
 
@@ -40,20 +39,6 @@ def results(tmp_path: Path) -> Path:
     return folder
 
 
-def restored(folder: Path, what: str = "tables", **environment: str) -> str:
-    """Return what the script prints of a folder, as ``make`` calls it."""
-    answer = subprocess.run(
-        [sys.executable, SCRIPT, what, f"results/{folder.name}"],
-        cwd=folder.parent.parent,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert answer.stderr == ""
-    return answer.stdout
-
-
 def replaced(path: Path, pattern: str, by: str) -> None:
     """Replace what a pattern finds first in a file; it must find something."""
     text, n_found = re.subn(pattern, by, path.read_text(), count=1)
@@ -77,18 +62,21 @@ def test_changed_last_digits_are_put_back(results: Path) -> None:
     """Every table of which each run agrees, and it is said in one line; after that, nothing."""
     other_digits(results)
     assert changed(results) == ["history.csv", "runs.csv", "summary.csv"]
-    assert restored(results) == (
-        "results/small: every run agrees with the committed tables, which are put back\n"
-    )
-    assert changed(results) == []
-    assert restored(results) == ""
+    command = [sys.executable, restore.__file__, "tables", results]
+    for told in (
+        f"{results}: every run agrees with the committed tables, which are put back\n",
+        "",
+    ):
+        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert (answer.stdout, answer.stderr) == (told, "")
+        assert changed(results) == []
 
 
 def test_an_interrupted_restoring_is_finished(results: Path) -> None:
     """One table that is back already does not keep the others from it."""
     other_digits(results)
     git(results, "checkout", "runs.csv")
-    assert "put back" in restored(results)
+    assert "put back" in restored_tables(results)
     assert changed(results) == []
 
 
@@ -96,7 +84,7 @@ def test_what_a_user_wrote_is_not_touched(results: Path) -> None:
     """A file that lossbench does not write stays as it is, beside tables that are put back."""
     other_digits(results)
     (results / "notes.csv").write_text("mine, too\n")
-    assert "put back" in restored(results)
+    assert "put back" in restored_tables(results)
     assert changed(results) == ["notes.csv"]
 
 
@@ -116,9 +104,8 @@ def test_a_run_that_differs_is_named_and_every_new_table_stays(
     other_digits(results)
     replaced(results / "runs.csv", re.escape(pattern), by)
     tables = {path.name: path.read_bytes() for path in results.glob("*.csv")}
-    assert restored(results) == (
-        "results/small: not as committed: blog-bce-beta1-d16-k2-seed0-948d82ae04; "
-        "the new tables stay\n"
+    assert restored_tables(results) == (
+        "not as committed: blog-bce-beta1-d16-k2-seed0-948d82ae04; the new tables stay"
     )
     assert {path.name: path.read_bytes() for path in results.glob("*.csv")} == tables
 
@@ -132,7 +119,7 @@ def test_an_added_run_is_not_lost(results: Path) -> None:
         "".join(f"{line}\n" for line in first.splitlines()[:-1]),
     ):
         (results / "runs.csv").write_text(text)
-        assert "the new tables stay" in restored(results)
+        assert "the new tables stay" in restored_tables(results)
         assert (results / "runs.csv").read_text() == text
 
 
@@ -143,19 +130,21 @@ def test_a_sweep_that_was_extended_is_not_lost(results: Path) -> None:
     answer = lossbench(*command, folder=results)
     assert answer.returncode == 0, answer.stderr
     runs = (results / "runs.csv").read_text()
-    assert "experiment.toml is not the committed one" in restored(results)
+    assert "experiment.toml is not the committed one" in restored_tables(results)
     assert (results / "runs.csv").read_text() == runs
 
 
 def test_other_columns_stay(results: Path) -> None:
     """A newer lossbench adds columns, which the committed table would take away again."""
     replaced(results / "summary.csv", "\n", ",more\n")
-    assert "summary.csv has other columns" in restored(results)
+    assert "summary.csv has other columns" in restored_tables(results)
     assert changed(results) == ["summary.csv"]
 
 
 @pytest.mark.parametrize("missing", ["git", "repository", "commit"])
-def test_without_a_commit_nothing_happens(results: Path, missing: str) -> None:
+def test_without_a_commit_nothing_happens(
+    results: Path, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """There is nothing to hold the tables against, and nothing to put back."""
     other_digits(results)
     if missing != "git":
@@ -164,20 +153,22 @@ def test_without_a_commit_nothing_happens(results: Path, missing: str) -> None:
         git(results.parent.parent, "init", "--quiet")
         git(results.parent.parent, "add", ".")
     tables = {path.name: path.read_bytes() for path in results.glob("*.csv")}
-    assert restored(results, **({"PATH": ""} if missing == "git" else {})) == ""
+    if missing == "git":
+        monkeypatch.setenv("PATH", "")
+    assert restored_tables(results) == ""
     assert {path.name: path.read_bytes() for path in results.glob("*.csv")} == tables
 
 
 def test_figures_of_the_committed_tables_are_put_back(results: Path) -> None:
     """Those that the report drew, as PNG and as SVG; where the tables are others, none."""
     (results / FIGURE).write_bytes(b"drawn anew")
-    assert restored(results, "figures") == ""
+    assert restored_figures(results) == ""
     (results / FIGURE).with_suffix(".svg").touch()
     other_digits(results)
-    assert restored(results, "figures") == ""
+    assert restored_figures(results) == ""
     assert (results / FIGURE).read_bytes() == b"drawn anew"
-    restored(results)
-    assert FIGURE in restored(results, "figures")
+    restored_tables(results)
+    assert FIGURE in restored_figures(results)
     assert changed(results) == []
 
 
