@@ -41,7 +41,7 @@ help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
 		awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
 
-# pip installs uv, and uv the rest: in a third of the time, and it says what it does. Neither takes
+# pip installs uv, and uv the rest: in half the time, and it says what it does. Neither takes
 # what has another hash than the lock file. Where uv reaches no index, pip may know a mirror.
 UV := $(BIN)/uv pip install --python $(BIN)/python
 
