@@ -13,7 +13,7 @@ import lossbench
 
 HOUSE = Path(lossbench.__file__).parent
 FLOORS = (
-    ("errors",),
+    ("errors", "commits"),
     ("conventions", "schema"),
     ("experiment",),
     ("data", "store", "theory"),

@@ -15,7 +15,7 @@ from lossbench.experiment.keys import KEYS, SECTIONS
 from lossbench.schema import METRIC_COLUMNS, RUNS
 
 COMMANDS = tuple(typer.main.get_group(app).commands)
-OPTIMIZERS = ("adam", "rmsprop", "sgd")
+OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 KINDS = ("bce", "mse")
 NAMES = {
     "keys": tuple(KEYS),

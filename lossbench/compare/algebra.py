@@ -125,7 +125,8 @@ def _scaled(cells: Sequence[ObjectivePair]) -> str:
     if optimizers <= set(FEELS_NO_FACTOR):
         names = " and ".join(FEELS_NO_FACTOR[name] for name in sorted(optimizers))
         feels = f"{names} {'does' if len(optimizers) == 1 else 'do'} not feel the factor"
-        feels += " (but for epsilon); SGD, weight decay and gradient clipping do."
+        decay = "a weight penalty" if "adamw" in optimizers else "weight decay"
+        feels += f" (but for epsilon); SGD, {decay} and gradient clipping do."
     else:
         feels = "SGD feels the factor as it would a factor on the learning rate; Adam would not."
     return f"The same objective up to a factor of {factors}: {how}. {feels}"

@@ -92,10 +92,10 @@ KEYS = {
         Key(
             "optimizer",
             "training",
-            Literal["adam", "rmsprop", "sgd"],
+            Literal["adam", "adamw", "rmsprop", "sgd"],
             "adam",
-            "adam, rmsprop or sgd",
-            "adam, rmsprop or sgd, as Keras has them",
+            "adam, adamw, rmsprop or sgd",
+            "adam, adamw, rmsprop or sgd, as Keras has them",
         ),
         Key("learning_rate", "training", _POSITIVE, 1e-3, "a number above 0", "learning rate"),
         Key(
@@ -106,7 +106,14 @@ KEYS = {
             "a number above 0 and at most 1",
             "fraction of the learning rate left in the last epoch; it falls exponentially",
         ),
-        Key("epsilon", "training", _POSITIVE, 1e-7, "a number above 0", "of adam and rmsprop"),
+        Key(
+            "epsilon",
+            "training",
+            _POSITIVE,
+            1e-7,
+            "a number above 0",
+            "of adam, adamw and rmsprop",
+        ),
         Key(
             "eval_every",
             "training",
@@ -129,7 +136,7 @@ KEYS = {
             _POSITIVE,
             3600.0,
             "seconds, above 0",
-            "seconds that one run may take before it is recorded as `timeout`",
+            "seconds that one run may take; a stack of 8 has 8 times as long, full or not",
         ),
         Key(
             "loss",
