@@ -21,7 +21,8 @@ JAX_FOLDER := $(VENV)/jax
 JAX_INSTALLED := $(VENV)/.jax
 
 # The tests that note how often a promise held.
-SOAKED := $(addprefix tests/test_,writes.py kills.py cluster.py experiment.py compare.py audit.py)
+SOAKED := $(addprefix tests/test_,writes.py kills.py cluster.py \
+	experiment_fuzz.py compare_interval.py audit.py)
 
 EXPERIMENTS := $(wildcard experiments/*.toml)
 # MNIST does not come with the dependencies: its experiments run where its files are.

@@ -1,14 +1,21 @@
-"""What several test rooms need: one tiny finished sweep, made once; the figures of a soak."""
+"""What several test rooms need: a tiny finished sweep, fixtures; the figures of a soak."""
 
 import csv
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from asked import Write
+from image_files import script
+from numpy.typing import NDArray
+
+from lossbench.data import load
+from lossbench.store import Store
 
 # TensorFlow writes to stderr at import even so; the tests of the terminal contract say what may.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -44,6 +51,47 @@ def tiny_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     answer = lossbench("sweep", *TINY, "--out", str(folder), folder=folder.parent)
     assert answer.returncode == 0, answer.stderr
     return folder
+
+
+@pytest.fixture
+def nothing_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """See no folder of the machine's, and let no download succeed."""
+    monkeypatch.delenv("LOSSBENCH_DATA_DIR", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(sys, "executable", script(tmp_path / "offline", "echo offline >&2; exit 1"))
+
+
+@pytest.fixture(scope="session")
+def split() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the digits at 4x4 pixels, training and test."""
+    data = load("digits", 16)
+    return data.train, data.test
+
+
+@pytest.fixture(scope="session")
+def images(split: tuple[NDArray[np.float32], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the first hundred training digits at 4x4 pixels."""
+    return split[0][:100]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Return a function that writes an experiment file and returns its path."""
+
+    def written(text: str) -> Path:
+        path = tmp_path / "asked.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return written
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Return a locked store in an empty folder."""
+    store = Store(tmp_path / "results" / "tiny")
+    with store.locked(pytest.fail):
+        yield store
 
 
 # `make soak` runs the drills that keep the promises at full length, and notes their figures.
