@@ -121,6 +121,11 @@ def note() -> Note:
     return noted
 
 
+def unkept(**promises: bool) -> list[str]:
+    """Return the names of the promises that did not hold."""
+    return [name for name, held in promises.items() if not held]
+
+
 def pytest_sessionfinish() -> None:
     """Write the figures of a soak; those of drills that did not run this time stay."""
     if not (SOAK and _noted):

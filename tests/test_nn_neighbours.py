@@ -45,6 +45,7 @@ def test_a_remnant_has_the_bytes_of_a_full_stack(
         assert [_as_bytes(result) for result in remnant] == [full[number] for number in chosen]
 
 
+@pytest.mark.slow
 def test_the_epochs_of_a_call_do_not_matter(
     split: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> None:
@@ -62,6 +63,7 @@ def test_the_epochs_of_a_call_do_not_matter(
     assert results[4].history["epoch"] == [4, 5]
 
 
+@pytest.mark.slow
 def test_a_stack_as_wide_as_on_a_gpu_trains_the_same_runs(
     split: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> None:

@@ -119,6 +119,7 @@ def test_the_answer_has_the_numbers_of_the_sweep() -> None:
     assert f"{len(summary)} settings" in known
 
 
+@pytest.mark.slow
 def test_a_sweep_of_one_loss_has_a_report_too(tmp_path: Path) -> None:
     """Nothing to set against each other; the thresholds are, measured against predicted."""
     folder = tables_of("thresholds", tmp_path)
@@ -129,6 +130,7 @@ def test_a_sweep_of_one_loss_has_a_report_too(tmp_path: Path) -> None:
     assert "In 10 cases of digits, patches" in (folder / "report.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_several_folders_share_one_page(tmp_path: Path) -> None:
     """The page goes above them, the figures to each; no id occurs twice."""
     folders = [tables_of(name, tmp_path) for name in ("mnist", "patches")]
