@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from asked import Write
+from drill import train_here
 from image_files import script
 from numpy.typing import NDArray
 
+from lossbench.cli import main
 from lossbench.data import load
 from lossbench.store import Store
 
@@ -50,6 +52,19 @@ def tiny_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep") / "tiny"
     answer = lossbench("sweep", *TINY, "--out", str(folder), folder=folder.parent)
     assert answer.returncode == 0, answer.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drilled_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the results folder of the same sweep with the drill's training, made in no time."""
+    folder = tmp_path_factory.mktemp("drilled") / "tiny"
+    with pytest.MonkeyPatch.context() as patch:
+        train_here(patch)
+        patch.setattr(sys, "argv", ["lossbench", "sweep", *TINY, "--out", str(folder)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert not stop.value.code
     return folder
 
 

@@ -113,9 +113,9 @@ def test_figures_get_latent_means_and_their_decoded_images(
     split: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> None:
     """The arrays are z_mean of the first test images and the decoder's answer to it."""
-    run = small_run(batch_size=128)
-    (result,) = train_stack([run], 1, *split)
-    (weights,) = trained_weights(program_of(run, 1, n_train=len(split[0])), [run], split[0])
+    runs = [small_run(seed=seed, batch_size=128) for seed in (0, 1)]
+    result, _ = train_stack(runs, 2, *split)
+    weights, _ = trained_weights(program_of(runs[0], 2, n_train=len(split[0])), runs, split[0])
     hidden = np.maximum(split[1] @ weights[0] + weights[1], 0)
     means = hidden @ weights[2] + weights[3]
     np.testing.assert_allclose(result.latent_means, means, atol=1e-5)
@@ -128,7 +128,7 @@ def test_every_run_decodes_the_same_draws_of_the_prior(
     split: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> None:
     """Eight images from z ~ N(0, I), the same z whatever the seed, through the run's weights."""
-    runs = [small_run(seed=seed) for seed in (0, 1)]
+    runs = [small_run(seed=seed, batch_size=128) for seed in (0, 1)]
     results = train_stack(runs, 2, *split)
     z = np.random.default_rng(0x9817).standard_normal((8, runs[0].k))
     for result in results:

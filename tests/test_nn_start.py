@@ -79,7 +79,9 @@ def test_the_noise_is_standard_normal() -> None:
 
 
 @pytest.mark.parametrize("kind", ["bce", "mse"])
-@pytest.mark.parametrize("hidden", [(), (8,), (8, 5)])
+@pytest.mark.parametrize(
+    "hidden", [*(pytest.param(h, marks=pytest.mark.slow) for h in ((), (8,))), (8, 5)]
+)
 def test_every_parameter_gets_a_gradient(kind: ReconstructionLoss, hidden: tuple[int, ...]) -> None:
     """An epoch of SGD moves every layer of every member, nearly every weight of it."""
     run = small_run(hidden=hidden, reconstruction_loss=kind, learning_rate=0.01)

@@ -53,16 +53,17 @@ def test_the_report_of_committed_tables_is_whole(reported: Path) -> None:
     assert (reported / "report.html").stat().st_size < MOST_BYTES
 
 
-def test_the_same_tables_give_the_same_bytes(reported: Path, tmp_path: Path) -> None:
+def test_the_same_tables_give_the_same_bytes(tmp_path: Path) -> None:
     """Another process, another day, another place: nothing in a figure or the page differs."""
-    again = tables_of("digits", tmp_path)
-    answered = lossbench("report", "digits", folder=tmp_path)
+    once, again = (tables_of("mnist", tmp_path / place) for place in ("here", "there"))
+    write_report([once])
+    answered = lossbench("report", "mnist", folder=again.parent)
     assert answered.returncode == 0, answered.stderr
-    assert answered.stdout == "digits/report.html\n"
-    first, second = written(reported), written(again)
+    assert answered.stdout == "mnist/report.html\n"
+    first, second = written(once), written(again)
     page, other = first.pop("report.html"), second.pop("report.html")
     assert first == second
-    assert page.replace(str(reported).encode(), b"digits") == other
+    assert page.replace(str(once).encode(), b"mnist") == other
 
 
 def test_the_page_says_what_is_left_out_and_how_to_have_it(reported: Path) -> None:
@@ -72,10 +73,10 @@ def test_the_page_says_what_is_left_out_and_how_to_have_it(reported: Path) -> No
     assert f"lossbench sweep {reported}/experiment.toml" in page
 
 
-def test_pictures_appear_where_the_arrays_are(tiny_results: Path, tmp_path: Path) -> None:
+def test_pictures_appear_where_the_arrays_are(drilled_results: Path, tmp_path: Path) -> None:
     """A fresh sweep has reconstructions, prior draws and, for k = 2, latent means."""
     fresh = tmp_path / "fresh"
-    shutil.copytree(tiny_results, fresh)
+    shutil.copytree(drilled_results, fresh)
     write_report([fresh])
     for name in ("reconstructions-bce", "prior-bce", "latent-means-bce"):
         assert (fresh / "figures" / f"{name}.png").exists()
@@ -85,12 +86,12 @@ def test_pictures_appear_where_the_arrays_are(tiny_results: Path, tmp_path: Path
     assert "tensorflow" in page
 
 
-def test_every_name_is_escaped(tiny_results: Path, tmp_path: Path) -> None:
+def test_every_name_is_escaped(drilled_results: Path, tmp_path: Path) -> None:
     """A dataset's name is text on the page, in the SVG and in a file's name, never markup."""
     hostile = tmp_path / "hostile"
     hostile.mkdir()
     for name in ("runs.csv", "history.csv"):
-        text = (tiny_results / name).read_text("utf-8")
+        text = (drilled_results / name).read_text("utf-8")
         quoted = '"' + HOSTILE.replace('"', '""') + '"'
         (hostile / name).write_text(text.replace(",digits,", f",{quoted},"), "utf-8")
     write_report([hostile])

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 from conftest import SOAK, Note, trials, unkept
-from drill import Drill, training
+from drill import Drill, train_here
 from faults import STEPS, FaultyOs, Killed
 
-from lossbench import engine, worker
 from lossbench.cli import main
 from lossbench.store import TABLES, Store, records
 from lossbench.store.records import decoded
@@ -30,29 +29,11 @@ N_RUNS = 4
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
 
 
-class _Inline:
-    """An engine that trains in this process."""
-
-    device = "CPU"
-
-    def outcomes(self, waiting: object, data: Callable[..., object]) -> Iterator[object]:
-        """Yield the outcomes of each stack."""
-        for stack in waiting:
-            images = data(stack)
-            yield worker.train(stack, images.train, images.test)
-
-
 @pytest.fixture(autouse=True)
 def _drilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Train in this process, in no time, and note what is trained."""
-
-    @contextmanager
-    def workers(*_: object) -> Iterator[_Inline]:
-        yield _Inline()
-
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(engine, "workers", workers)
-    monkeypatch.setitem(sys.modules, "lossbench.nn.train", training())
+    train_here(monkeypatch)
     for name, text in Drill(log=str(tmp_path / "log")).environment().items():
         monkeypatch.setenv(name, text)
 
