@@ -4,9 +4,11 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import lossbench
+from PIL import Image
 from test_cli import run as cli
 
 from lossbench.report import write_report
@@ -64,6 +66,28 @@ def test_the_same_tables_give_the_same_bytes(tmp_path: Path) -> None:
     page, other = first.pop("report.html"), second.pop("report.html")
     assert first == second
     assert page.replace(str(once).encode(), b"mnist") == other
+
+
+def assert_as_committed(folder: Path) -> None:
+    """Hold figures against those in the repository, pixel by pixel."""
+    committed = sorted((RESULTS / folder.name / "figures").glob("*.png"))
+    assert committed
+    for path in committed:
+        drawn = np.asarray(Image.open(folder / "figures" / path.name))
+        assert np.array_equal(drawn, np.asarray(Image.open(path))), path
+
+
+def test_the_committed_figures_of_digits_are_those_of_its_tables(reported: Path) -> None:
+    """The README shows what a report draws."""
+    assert_as_committed(reported)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["patches", "thresholds"])
+def test_other_committed_figures_are_those_of_their_tables(name: str, tmp_path: Path) -> None:
+    """The README shows what a report draws."""
+    write_report([tables_of(name, tmp_path)])
+    assert_as_committed(tmp_path / name)
 
 
 def test_the_page_says_what_is_left_out_and_how_to_have_it(reported: Path) -> None:
