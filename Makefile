@@ -33,8 +33,8 @@ else
 RUNNABLE := $(filter-out $(NEED_FILES),$(EXPERIMENTS))
 endif
 
-.PHONY: help install all-results test soak audit-dependencies lint check format lock bench overhead \
-	reproduce clean
+.PHONY: help install all-results test soak mutants coverage audit-dependencies lint check format \
+	lock bench overhead reproduce clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -70,6 +70,14 @@ test: $(TORCH_INSTALLED)  ## Run all the tests
 soak: $(TORCH_INSTALLED)  ## Put every promise to the test at full length; writes results/reliability.csv
 	LOSSBENCH_SOAK=1 $(BIN)/python -m pytest $(SOAKED)
 
+mutants: install  ## Put 200 small faults into six rooms, one at a time: which do the tests miss?
+	$(BIN)/python experiments/mutants.py
+
+coverage: install  ## Run the fast tests and list the lines that none of them reaches
+	$(BIN)/python -m coverage run -m pytest -m "not slow"
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
 audit-dependencies: install  ## Look the pinned dependencies up in the database of vulnerabilities
 	$(BIN)/uv tool run pip-audit --strict --disable-pip --requirement requirements.lock
 
@@ -104,4 +112,4 @@ lock: install  ## Pin every dependency again
 		--group dev --output-file requirements.lock pyproject.toml
 
 clean:  ## Remove what was installed and cached; results stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* mutants.csv
