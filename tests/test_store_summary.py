@@ -4,11 +4,14 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from made_records import CURVES, grid_of_runs, record_of
+from made_runs import made_run
+from made_summaries import BELOW_THE_LAST, results_of
 from rich.console import Console
 from scipy.stats import t
 
@@ -110,12 +113,25 @@ def test_a_setting_that_was_still_improving_is_marked(
     assert row["still_improving"] is expected
 
 
-def test_a_long_summary_shows_its_beginning_and_says_where_the_rest_is(store: Store) -> None:
+def test_every_setting_has_its_curve(tmp_path: Path) -> None:
+    """The mean ELBO by epoch of the runs that ended well, in the order of the summary."""
+    runs = [
+        *(made_run("docs", 1.0, seed, elbo=-20.0 - 2 * seed) for seed in range(2)),
+        made_run("docs", 1.0, 2, elbo=0.0, status="nan"),
+        made_run("blog", 1.0, status="crashed"),
+        made_run("docs", 2.0, elbo=-30.0),
+    ]
+    store = results_of(tmp_path, runs)
+    curves = store.curves(store.summary())
+    mean, none, single = curves
+    assert mean == [-21.0 - below for below in BELOW_THE_LAST]
+    assert none == []
+    assert single == [-30.0 - below for below in BELOW_THE_LAST]
+
+
+def test_a_long_summary_shows_its_beginning_and_says_where_the_rest_is(tmp_path: Path) -> None:
     """Of 500 settings 400 are laid out, and none is lost without a word."""
-    betas = ",".join(str(1 + number / 1000) for number in range(500))
-    for run in grid_of_runs(loss="docs", seeds="0,", beta=betas):
-        store.save(record_of(run), {})
-    store.rebuild()
+    store = results_of(tmp_path, [made_run("docs", 1 + number / 1000) for number in range(500)])
     console = Console(width=100, file=io.StringIO(), record=True)
     console.print(summary_tables(store.summary(), [], console))
     text = console.export_text()

@@ -2,6 +2,7 @@
 
 import math
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,6 +125,37 @@ def test_a_rebuild_keeps_rows_that_have_no_record(store: Store) -> None:
             store.save(record_of(run), {})
     store.rebuild()
     assert sorted(store.runs()["run_id"]) == sorted(run.run_id for run in more)
+
+
+def test_a_rebuild_without_timings_keeps_the_rows(store: Store) -> None:
+    """Timings are not committed: a clone has none, and a rebuild makes none up."""
+    for run in grid_of_runs():
+        store.save(record_of(run), {})
+    store.rebuild()
+    before = tables_of(store)
+    shutil.rmtree(store.folder / "runs")
+    (store.folder / "timings.csv").unlink()
+    store.rebuild()
+    after = tables_of(store)
+    assert after.pop("timings.csv") == before.pop("timings.csv").partition(b"\n")[0] + b"\n"
+    assert after == before
+
+
+def test_rows_are_in_the_order_of_their_settings(store: Store) -> None:
+    """Numbers by their size, not by their digits; what a record does not know comes first."""
+    runs = grid_of_runs(loss="docs", beta="2,10,0.5", seeds="10,2")
+    old = record_of(runs[0])
+    old.settings.pop("optimizer")
+    old.settings.pop("epsilon")
+    for record in (*map(record_of, runs[1:]), old):
+        store.save(record, {})
+    store.rebuild()
+    found = store.runs()
+    seeds = [(run.beta, run.seed) for run in sorted(runs[1:], key=lambda r: (r.beta, r.seed))]
+    rest = found[found["run_id"] != old.run_id]
+    assert list(zip(rest["beta"], rest["seed"], strict=True)) == seeds
+    of_beta = found[found["beta"] == runs[0].beta]["run_id"].tolist()
+    assert of_beta[0] == old.run_id
 
 
 def test_a_rebuild_takes_the_record_over_the_row(store: Store) -> None:

@@ -21,9 +21,10 @@ from lossbench.store.records import write_whole
 def test_a_disk_that_refuses_leaves_a_whole_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, code: int
 ) -> None:
-    """Old bytes or new ones stand, no temporary is left, and the error names path and remedy."""
-    path = tmp_path / "runs.csv"
+    """Old bytes or new ones stand, nothing is left or open, the error names path and remedy."""
+    path, files = tmp_path / "runs.csv", Path("/proc/self/fd")
     write_whole(path, b"old")
+    n_open = len(list(files.iterdir()))
 
     def refuse() -> None:
         raise OSError(code, os.strerror(code))
@@ -38,6 +39,7 @@ def test_a_disk_that_refuses_leaves_a_whole_file(
     assert list(tmp_path.iterdir()) == [path]
     write_whole(path, b"new")
     assert path.read_bytes() == b"new"
+    assert len(list(files.iterdir())) == n_open  # a sweep writes thousands of files
 
 
 @pytest.mark.parametrize("step", STEPS)
