@@ -35,6 +35,7 @@ TESTS = {  # of each room, by the beginnings of their files' names
     "report": ("report",),
 }
 NOT_OF_A_ROOM = ("test_report_browser.py",)  # opens a browser, which takes seconds
+WHOLE = "whole"  # the copy that stays as it is
 COLUMNS = ("room", "file", "line", "kind", "mutation", "outcome", "seconds")
 WARM = ("hypothesis", "jinja2", "matplotlib.figure", "pandas", "pydantic", "pytest", "rich.console")
 WARM += ("rich.table", "scipy.optimize", "scipy.stats", "typer.testing")
@@ -56,14 +57,14 @@ def _files(room: str) -> list[Path]:
     return sorted((package / room).glob("*.py")) or [package / f"{room}.py"]
 
 
-def _tests(room: str) -> list[str]:
+def _tests(copy: Path, room: str) -> list[str]:
     found = {
-        path
+        str(path.relative_to(copy))
         for start in TESTS[room]
-        for path in (REPOSITORY / "tests").glob(f"test_{start}*.py")
+        for path in (copy / "tests").glob(f"test_{start}*.py")
         if path.name not in NOT_OF_A_ROOM
     }
-    return [str(path.relative_to(REPOSITORY)) for path in sorted(found)]
+    return sorted(found)
 
 
 def drawn(rooms: list[str], n_mutants: int, seed: int) -> list[Mutant]:
@@ -87,9 +88,9 @@ def drawn(rooms: list[str], n_mutants: int, seed: int) -> list[Mutant]:
     return found
 
 
-def mutated(mutant: Mutant) -> tuple[str, int, str]:
+def mutated(mutant: Mutant, whole: Path) -> tuple[str, int, str]:
     """Return the text of the mutant's file, the line of the change and what it is."""
-    tree = ast.parse((REPOSITORY / mutant.file).read_text("utf-8"))
+    tree = ast.parse((whole / mutant.file).read_text("utf-8"))
     of_kind = [(line, change) for kind, line, change in changes(tree) if kind == mutant.kind]
     line, change = of_kind[mutant.number]
     told = change()
@@ -113,13 +114,16 @@ def _tested(copy: Path, room: str, said: Path) -> int:
     os.setsid()  # its own children end with it
     os.chdir(copy)
     os.environ |= {"PYTHONPATH": str(copy)}
+    if copy.name != WHOLE:  # no mutant leaves its bytes to the next one
+        sys.dont_write_bytecode = True
+        os.environ |= {"PYTHONDONTWRITEBYTECODE": "1"}
     sys.path[:] = [str(copy), *(path for path in sys.path if Path(path or ".") != REPOSITORY)]
     descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     code = 1
     try:
-        code = int(sys.modules["pytest"].main([*PYTEST, *_tests(room)]))
+        code = int(sys.modules["pytest"].main([*PYTEST, *_tests(copy, room)]))
     except BaseException:
         traceback.print_exc()
     sys.stdout.flush()
@@ -142,34 +146,40 @@ def _ended(child: int, seconds: float) -> int | None:
 
 def outcomes(mutants: list[Mutant], n_workers: int, folder: Path) -> Iterator[dict[str, object]]:
     """Yield what became of each mutant, as it ends; first the rooms are tested as they are."""
-    copies = [_copied(folder / str(number)) for number in range(n_workers)]
-    limits = {}
+    whole, said, limits = _copied(folder / WHOLE), folder / "said", {}
     for room in dict.fromkeys(mutant.room for mutant in mutants):
-        for copy in copies:  # each compiles its own
-            begun, said = time.monotonic(), folder / "said"
-            _, status = os.waitpid(_tested(copy, room, said), 0)
-            if status:
-                raise SystemExit(f"the tests of {room} fail as it is:\n{said.read_text('utf-8')}")
-            limits[room] = 10 + 5 * (time.monotonic() - begun)
+        begun = time.monotonic()
+        _, status = os.waitpid(_tested(whole, room, said), 0)
+        if status:
+            raise SystemExit(f"the tests of {room} fail as it is:\n{said.read_text('utf-8')}")
+        limits[room] = 10 + 5 * (time.monotonic() - begun)
+    copies = [  # with what was compiled
+        shutil.copytree(whole, folder / str(number), symlinks=True) for number in range(n_workers)
+    ]
     waiting, running = list(reversed(mutants)), {}
-    while waiting or running:
-        while waiting and copies:
-            mutant, copy = waiting.pop(), copies.pop()
-            text, line, told = mutated(mutant)
-            (copy / mutant.file).write_text(text, "utf-8")
-            child = _tested(copy, mutant.room, folder / "said")
-            running[child] = (mutant, copy, line, told, time.monotonic())
-        time.sleep(0.02)
-        for child, (mutant, copy, line, told, begun) in list(running.items()):
-            seconds = time.monotonic() - begun
-            code = _ended(child, limits[mutant.room] - seconds)
-            if code is not None:
+    try:
+        while waiting or running:
+            while waiting and copies:
+                mutant, copy = waiting.pop(), copies.pop()
+                text, line, told = mutated(mutant, whole)
+                (copy / mutant.file).write_text(text, "utf-8")
+                child = _tested(copy, mutant.room, folder / f"said-{copy.name}")
+                running[child] = (mutant, copy, line, told, time.monotonic())
+            time.sleep(0.02)
+            for child, (mutant, copy, line, told, begun) in list(running.items()):
+                seconds = time.monotonic() - begun
+                code = _ended(child, limits[mutant.room] - seconds)
+                if code is None:
+                    continue
                 del running[child]
-                shutil.copyfile(REPOSITORY / mutant.file, copy / mutant.file)
+                shutil.copy2(whole / mutant.file, copy / mutant.file)
                 copies.append(copy)
                 facts = (mutant.room, mutant.file, line, mutant.kind, told)
                 outcome = "killed" if code else "survived"
                 yield dict(zip(COLUMNS, (*facts, outcome, round(seconds, 1)), strict=True))
+    finally:
+        for child in running:
+            _ended(child, 0)
 
 
 def main() -> None:

@@ -62,6 +62,8 @@ def _ignored(tree: ast.AST) -> set[ast.AST]:
             roots.append(node)
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             roots.append(node)
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":
+            roots.append(node)
         roots += getattr(node, "decorator_list", [])
         roots += [getattr(node, name, None) for name in ("annotation", "returns")]
     return {below for root in roots if root is not None for below in ast.walk(root)}
