@@ -35,7 +35,7 @@ def made_run(
     beta_eff = float(coefficients.beta_eff)
     threshold = _THRESHOLDS[kind, d]
     collapsed = beta_eff >= threshold
-    kl = 0.0001 if collapsed else 0.5 * float(np.log(threshold / beta_eff))
+    kl = 0.0001 if collapsed else 0.5 * float(np.log(threshold / max(beta_eff, 1e-9)))
     noise = float(np.random.default_rng([seed, d, k]).normal(0, 0.3))
     scale = 0.1 if kind == "mse" else 0.3
     reconstruction = scale * d + noise - 2 * kl - gain

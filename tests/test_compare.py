@@ -74,3 +74,35 @@ def test_comparing_loads_neither_tensorflow_nor_scipy_stats() -> None:
     loaded = _loaded("import lossbench.compare, lossbench.console.comparison")
     assert "lossbench.compare" in loaded
     assert not {"tensorflow", "keras", "scipy.stats", "distributed"} & set(loaded)
+
+
+def test_json_has_these_facts_of_a_comparison() -> None:
+    """Every key of the plain form, for scripts that read it."""
+    failed = made_run("docs", seed=5) | {"status": "nan"}
+    facts = compared([*seeds_of("docs", 2), failed], seeds_of("blog", 3)).to_json()
+    assert list(facts) == [
+        *("algebra", "common", "differing", "paired_by", "cells"),
+        *("unpaired", "failed", "verdict", "notes"),
+    ]
+    assert facts["differing"] == {"loss": {"a": "docs", "b": "blog"}}
+    assert facts["paired_by"] == ["seed"]
+    assert facts["failed"] == {"a": [failed["run_id"]], "b": []}
+    assert facts["unpaired"] == {"a": [], "b": [made_run("blog", seed=2)["run_id"]]}
+    (cell,) = facts["cells"]
+    assert list(cell) == [
+        *("settings", "reconstruction_loss", "relation", "a", "b", "pairs", "metrics")
+    ]
+    assert (cell["settings"], cell["relation"]) == ({}, "different")
+    assert cell["pairs"][1] == {
+        "seed": 1,
+        "run_a": made_run("docs", seed=1)["run_id"],
+        "run_b": made_run("blog", seed=1)["run_id"],
+    }
+    assert cell["a"]["optimizer"] == "adam"
+    names = {
+        *("unit", "comparable", "n", "a", "b", "difference", "low", "high", "p", "p_holm"),
+    }
+    assert set(cell["metrics"]["kl"]) == names
+    assert set(cell["metrics"]["elbo"]) == names | {"outcome"}
+    assert cell["metrics"]["elbo"]["unit"] == "nats"
+    assert cell["metrics"]["iwae"]["difference"] is None

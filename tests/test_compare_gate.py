@@ -69,3 +69,37 @@ def test_a_gate_cannot_rest_on_what_is_not_comparable_or_not_known() -> None:
     unknown = compared(seeds_of("docs", elbo=None), seeds_of("blog", elbo=None))
     with pytest.raises(ResultsError, match="not known"):
         parse_gate("elbo < 0").tripped(unknown)
+
+
+def test_a_gate_tells_the_difference_and_its_interval() -> None:
+    """With the cell where there are several, a line each; of one pair there is no interval."""
+    a = [run for k in (2, 8) for run in seeds_of("docs", k=k)]
+    b = [run for k in (2, 8) for run in seeds_of("docs", k=k, gain=-2, hidden="128")]
+    comparison = compared(a, b)
+    first, second = str(parse_gate("elbo <= -0.5").tripped(comparison)).splitlines()
+    low, high = ends_of(comparison.cells[0].metrics["elbo"])
+    assert first == (
+        f"elbo <= -0.5 holds at k 2: B minus A is -2.04 (95% interval {low:.6g} to {high:.6g})"
+    )
+    assert second.startswith("elbo <= -0.5 holds at k 8: ")
+    single = compared([made_run("docs")], [made_run("docs", gain=-1, hidden="128")])
+    assert parse_gate("elbo < -0.5").tripped(single) == (
+        "elbo < -0.5 holds: B minus A is -1 (no interval)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("expression", "trips"),
+    [
+        ("elbo < -1", False),
+        ("elbo <= -1", True),
+        ("elbo > -1", False),
+        ("elbo >= -1", True),
+        ("elbo < 0", True),
+        ("elbo > 0", False),
+    ],
+)
+def test_each_comparison_means_what_it_says(expression: str, trips: bool) -> None:
+    """On one pair whose difference is exactly -1."""
+    sides = ([made_run("docs", elbo=-20.0)], [made_run("docs", elbo=-21.0, hidden="128")])
+    assert (parse_gate(expression).tripped(compared(*sides)) is not None) == trips

@@ -10,6 +10,7 @@ from scipy import stats
 
 from lossbench.compare import MetricDifference
 from lossbench.compare.interval import holm, paired
+from lossbench.schema import METRICS
 
 
 def one_cell(a: Sequence[float], b: Sequence[float]) -> MetricDifference:
@@ -68,3 +69,39 @@ def test_holm_agrees_with_a_hand_worked_example() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([None, 0.02]) == [None, 0.02]
+
+
+def test_cells_of_unequal_sizes_stand_side_by_side() -> None:
+    """Means of A and of B are over the pairs that are known in both; each cell has its own n."""
+    first, second = paired(ELBO, [[1.0, 2.0, 9.0], [5.0]], [[2.0, 4.0, None], [4.0]], [True, True])
+    assert (first.n, first.a, first.b, first.difference) == (2, 1.5, 3.0, 1.5)
+    assert (second.n, second.a, second.b, second.difference) == (1, 5.0, 4.0, -1.0)
+    assert (first.metric, first.unit, first.comparable) == ("elbo", "nats", True)
+    assert first.half_width == pytest.approx(stats.t.ppf(0.975, 1) * 0.5)
+    assert second.half_width is None
+
+
+def test_what_is_not_comparable_keeps_its_means_alone() -> None:
+    """No difference, no interval and no p, and it counts as no test for Holm."""
+    a, b = [[1.0, 2.0, 3.0]] * 2, [[2.0, 3.5, 5.5]] * 2
+    apart, tested = paired(ELBO, a, b, [False, True])
+    assert (apart.a, apart.b, apart.comparable) == (2.0, pytest.approx(11 / 3), False)
+    assert (apart.difference, apart.low, apart.high, apart.p, apart.p_holm) == (None,) * 5
+    assert tested.p == tested.p_holm is not None
+
+
+def test_shares_have_no_interval() -> None:
+    """Of collapsed runs there is a difference of shares and no more."""
+    collapsed = next(metric for metric in METRICS if metric.name == "collapsed")
+    (one,) = paired(collapsed, [[True, False, False]], [[True, True, False]], [True])
+    assert (one.a, one.b) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
+    assert (one.low, one.high, one.p) == (None, None, None)
+
+
+def test_rounding_is_no_difference() -> None:
+    """A difference below 1e-12 of the numbers is none, and a spread below it is constant."""
+    (one,) = paired(ELBO, [[1e3, 2e3]], [[1e3 + 1e-10, 2e3 + 1e-10]], [True])
+    assert (one.difference, one.low, one.high, one.p) == (0.0, 0.0, 0.0, None)
+    (small,) = paired(ELBO, [[1e3, 2e3]], [[1e3 + 1e-6, 2e3 + 3e-6]], [True])
+    assert small.difference == pytest.approx(2e-6, rel=1e-3)
+    assert small.p is not None

@@ -84,3 +84,54 @@ def test_twins_that_cannot_be_told_apart_are_an_error() -> None:
     twin = made_run("blog") | {"run_id": "blog-of-other-data"}
     with pytest.raises(UsageError, match="two runs of A have the same settings"):
         compared([made_run("blog"), twin], [made_run("docs")])
+
+
+def test_what_was_left_out_is_named_by_side_and_status() -> None:
+    """Runs without a partner and failed runs of each side; several have another verb."""
+    a, b = seeds_of("blog", 4), seeds_of("docs", 5)
+    a[0]["status"], a[1]["status"], b[3]["status"] = "nan", "crashed", "timeout"
+    comparison = compared(a, b)
+    assert comparison.failed_a == (a[0]["run_id"], a[1]["run_id"])
+    assert comparison.failed_b == (b[3]["run_id"],)
+    assert comparison.unpaired_a == (a[3]["run_id"],)
+    assert comparison.unpaired_b == tuple(b[seed]["run_id"] for seed in (0, 1, 4))
+    assert [pair.seed for pair in comparison.cells[0].pairs] == [2]
+    assert comparison.notes[1:] == (
+        "2 failed runs of A are left out (crashed, nan).",
+        "1 failed run of B is left out (timeout).",
+    )
+
+
+def test_notes_say_what_a_reader_would_not_expect() -> None:
+    """Grey pixels, differing seeds, and beta_eff in the place of beta; nothing else."""
+    grey = (
+        "Cross-entropy on grey pixels is not a likelihood: a bce ELBO ranks runs with each other "
+        "and nothing else."
+    )
+    assert compared(seeds_of("docs"), seeds_of("blog")).notes == (grey,)
+    mse = [made_run("docs", kind="mse", seed=seed) for seed in (0, 1)]
+    assert compared(mse[:1], mse[1:]).notes == (
+        "The seeds differ, so the difference holds the difference of seeds as well.",
+    )
+    a = [made_run("blog", beta_eff / 32, kind="mse") for beta_eff in (0.5, 1)]
+    b = [made_run("docs", beta_eff, kind="mse") for beta_eff in (0.5, 1)]
+    assert compared(a, b).notes == ("Paired by beta_eff, which more runs share than beta.",)
+
+
+def test_beta_pairs_where_it_pairs_as_many() -> None:
+    """Over equal betas runs pair by beta, though some share a beta_eff too."""
+    a, b = ([made_run(loss, beta) for beta in (1 / 32, 1.0)] for loss in ("blog", "docs"))
+    comparison = compared(a, b)
+    assert comparison.paired_by == ("beta",)
+    assert [cell.settings for cell in comparison.cells] == [{"beta": 0.03125}, {"beta": 1.0}]
+    assert "Paired by beta_eff" not in " ".join(comparison.notes)
+
+
+def test_what_all_runs_share_is_common_and_what_differs_is_told() -> None:
+    """A setting that is not known is common where neither side knows it."""
+    comparison = compared([made_run("docs", 1.0)], [made_run("blog", 2.0, k=8)])
+    assert comparison.differing == {"loss": ("docs", "blog"), "beta": (1.0, 2.0), "k": (2, 8)}
+    assert comparison.common["d"] == 64
+    assert comparison.common["iwae_samples"] is None
+    assert comparison.common["seed"] == 0
+    assert not set(comparison.common) & set(comparison.differing)
