@@ -200,3 +200,28 @@ def test_the_smaller_objective_is_the_larger_one_divided() -> None:
         "Exactly the same objective: docs at beta 2 is blog at beta 2. 2 is below the threshold "
         "9: neither collapses."
     )
+
+
+def test_a_factor_near_one_has_its_direction_too() -> None:
+    """Between 1 and 2 it is still the smaller one that is the larger one divided."""
+    larger = made_run("docs") | {"loss": "mine", "a": 1.5, "b": 1.5}
+    for sides in (([larger], [made_run("docs")]), ([made_run("docs")], [larger])):
+        assert compared(*sides).algebra.startswith(
+            "The same objective up to a factor of 1.5: docs at beta 1 is mine at beta 1, divided "
+            "by 1.5. "
+        )
+
+
+@pytest.mark.parametrize(
+    ("of_a", "side", "times"), [((0.1, 4), "B", "0.5 to 10"), ((0.5, 8), "A", "0.5 to 4")]
+)
+def test_the_range_is_told_of_the_side_that_is_larger_on_the_whole(
+    of_a: tuple[float, float], side: str, times: str
+) -> None:
+    """Of a range around 1 the side whose ends have a product of at least 1 comes first."""
+    a = [made_run("blog", beta, beta_eff=own) for beta, own in zip((1, 2), of_a, strict=True)]
+    b = [made_run("docs", beta) for beta in (1, 2)]
+    other = "A" if side == "B" else "B"
+    assert compared(a, b).algebra.startswith(
+        f"Different objectives: the beta_eff of {side} is {times} times that of {other}. "
+    )

@@ -109,6 +109,8 @@ def test_notes_say_what_a_reader_would_not_expect() -> None:
         "and nothing else."
     )
     assert compared(seeds_of("docs"), seeds_of("blog")).notes == (grey,)
+    both = ([made_run(loss, kind=kind) for kind in ("mse", "bce")] for loss in ("docs", "blog"))
+    assert compared(*both).notes == (grey,)
     mse = [made_run("docs", kind="mse", seed=seed) for seed in (0, 1)]
     assert compared(mse[:1], mse[1:]).notes == (
         "The seeds differ, so the difference holds the difference of seeds as well.",
