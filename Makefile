@@ -21,7 +21,8 @@ JAX_FOLDER := $(VENV)/jax
 JAX_INSTALLED := $(VENV)/.jax
 
 # The tests that note how often a promise held.
-SOAKED := $(addprefix tests/test_,writes.py kills.py cluster.py experiment.py compare.py audit.py)
+SOAKED := $(addprefix tests/test_,writes.py kills.py cluster.py \
+	experiment_fuzz.py compare_interval.py audit.py)
 
 EXPERIMENTS := $(wildcard experiments/*.toml)
 # MNIST does not come with the dependencies: its experiments run where its files are.
@@ -34,8 +35,8 @@ endif
 
 SWEPT := $(RUNNABLE:experiments/%.toml=results/%)
 
-.PHONY: help install all-results test soak audit-dependencies lint check format lock bench overhead \
-	reproduce clean
+.PHONY: help install all-results test soak mutants coverage audit-dependencies lint check format \
+	lock bench overhead reproduce clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -81,6 +82,14 @@ test: $(TORCH_INSTALLED)  ## Run all the tests
 soak: $(TORCH_INSTALLED)  ## Put every promise to the test at full length; writes results/reliability.csv
 	LOSSBENCH_SOAK=1 $(BIN)/python -m pytest $(SOAKED)
 
+mutants: install  ## Put 200 small faults into six rooms, one at a time: which do the tests miss?
+	$(BIN)/python experiments/mutants.py
+
+coverage: install  ## Run the fast tests and list the lines that none of them reaches
+	$(BIN)/python -m coverage run -m pytest -m "not slow"
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
 audit-dependencies: install  ## Look the pinned dependencies up in the database of vulnerabilities
 	$(BIN)/uv tool run pip-audit --strict --disable-pip --requirement requirements.lock
 
@@ -115,4 +124,4 @@ lock: install  ## Pin every dependency again
 		--group dev --output-file requirements.lock pyproject.toml
 
 clean:  ## Remove what was installed and cached; results stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* mutants.csv

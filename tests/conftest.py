@@ -1,14 +1,23 @@
-"""What several test rooms need: one tiny finished sweep, made once; the figures of a soak."""
+"""What several test rooms need: a tiny finished sweep, fixtures; the figures of a soak."""
 
 import csv
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from asked import Write
+from drill import train_here
+from image_files import script
+from numpy.typing import NDArray
+
+from lossbench.cli import main
+from lossbench.data import load
+from lossbench.store import Store
 
 # TensorFlow writes to stderr at import even so; the tests of the terminal contract say what may.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -46,6 +55,60 @@ def tiny_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def drilled_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the results folder of the same sweep with the drill's training, made in no time."""
+    folder = tmp_path_factory.mktemp("drilled") / "tiny"
+    with pytest.MonkeyPatch.context() as patch:
+        train_here(patch)
+        patch.setattr(sys, "argv", ["lossbench", "sweep", *TINY, "--out", str(folder)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert not stop.value.code
+    return folder
+
+
+@pytest.fixture
+def nothing_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """See no folder of the machine's, and let no download succeed."""
+    monkeypatch.delenv("LOSSBENCH_DATA_DIR", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(sys, "executable", script(tmp_path / "offline", "echo offline >&2; exit 1"))
+
+
+@pytest.fixture(scope="session")
+def split() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the digits at 4x4 pixels, training and test."""
+    data = load("digits", 16)
+    return data.train, data.test
+
+
+@pytest.fixture(scope="session")
+def images(split: tuple[NDArray[np.float32], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the first hundred training digits at 4x4 pixels."""
+    return split[0][:100]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Return a function that writes an experiment file and returns its path."""
+
+    def written(text: str) -> Path:
+        path = tmp_path / "asked.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return written
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Return a locked store in an empty folder."""
+    store = Store(tmp_path / "results" / "tiny")
+    with store.locked(pytest.fail):
+        yield store
+
+
 # `make soak` runs the drills that keep the promises at full length, and notes their figures.
 
 SOAK = "LOSSBENCH_SOAK" in os.environ
@@ -71,6 +134,11 @@ def note() -> Note:
         _noted[promise] = dict(zip(_COLUMNS, row, strict=True))
 
     return noted
+
+
+def unkept(**promises: bool) -> list[str]:
+    """Return the names of the promises that did not hold."""
+    return [name for name, held in promises.items() if not held]
 
 
 def pytest_sessionfinish() -> None:

@@ -3,7 +3,7 @@
 As a script this is the command line with real workers, a real store and real signals; only
 ``lossbench.nn.train`` is another: it needs no TensorFlow and no time. The workers import this
 script again and so have the same training; those of a cluster with ``dask worker --preload
-drill``. ``LOSSBENCH_DRILL`` holds a ``Drill`` as JSON.
+drill``. ``LOSSBENCH_DRILL`` holds a ``Drill`` as JSON. ``train_here`` needs no workers either.
 """
 
 import json
@@ -13,17 +13,22 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from faults import FaultyOs
 
-from lossbench.experiment import RunSettings
+from lossbench import worker
+from lossbench.data import Dataset
+from lossbench.experiment import RunSettings, Stack
+
+if TYPE_CHECKING:
+    import pytest
 
 VARIABLE = "LOSSBENCH_DRILL"
 MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")
@@ -145,6 +150,33 @@ def training() -> ModuleType:
         train_stack=train_stack, Trained=Trained, OutOfTime=OutOfTime, gpu=lambda: None
     )
     return module
+
+
+class Inline:
+    """An engine that trains in this process."""
+
+    device = "CPU"
+
+    def outcomes(
+        self, waiting: Iterable[Stack], data: Callable[[Stack], Dataset]
+    ) -> Iterator[list[worker.Outcome]]:
+        """Yield the outcomes of each stack."""
+        for stack in waiting:
+            images = data(stack)
+            yield worker.train(stack, images.train, images.test)
+
+
+@contextmanager
+def _no_workers(*_: object) -> Iterator[Inline]:
+    yield Inline()
+
+
+def train_here(patch: "pytest.MonkeyPatch") -> None:
+    """Have the sweeps of this process train in it, in no time."""
+    from lossbench import engine  # noqa: PLC0415 - the workers need no engine
+
+    patch.setattr(engine, "workers", _no_workers)
+    patch.setitem(sys.modules, "lossbench.nn.train", training())
 
 
 def dask_setup(_worker: object) -> None:

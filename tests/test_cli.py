@@ -1,6 +1,7 @@
 """The command line: bad input is told in full and harms nothing."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from lossbench import __version__
 from lossbench.cli import main
+from lossbench.cli.app import app
 
 GRID = ("--d", "16", "--k", "2", "--epochs", "2", "--beta", "1", "--seeds", "1")
 
@@ -210,15 +212,17 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "--version")[:2] == (0, f"lossbench {__version__}\n")
 
 
-def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    """The docstring is the help."""
+@pytest.mark.parametrize("command", [str(command.name) for command in app.registered_commands])
+def test_every_command_has_help_with_an_example(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """The docstring is the help, which shows the command at work; the program lists it."""
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    for command in ("init", "sweep", "show", "compare", "audit"):
-        assert command in out
-        code, text, _ = run(capsys, command, "--help")
-        assert code == 0
-        assert "Example" in text
+    assert re.search(rf"^\W*{command} ", out, re.MULTILINE)
+    code, text, _ = run(capsys, command, "--help")
+    assert code == 0
+    assert re.search(rf"Examples?:.*lossbench {command} ", text, re.DOTALL)
 
 
 INTERRUPTED_IN_A_ZIP = """

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Note, lossbench, trials
+from conftest import TINY, Note, lossbench, trials, unkept
 from distributed.security import Security
 from drill import Drill
 from test_kills import finished, ids, noted
@@ -199,18 +199,27 @@ def test_a_dead_scheduler_loses_no_finished_run(tmp_path: Path, note: Note) -> N
             code, told = ended(sweep)
         finally:
             cluster.close()
-        good = code == 3 and "Traceback" not in told
-        good &= "the connection to the scheduler is lost" in told
+        failed = unkept(
+            exit_code=code == 3,
+            no_traceback="Traceback" not in told,
+            why_is_told="the connection to the scheduler is lost" in told,
+        )
         done = {path: path.read_bytes() for path in out.glob("runs/*.json")}
         n_done.append(len(done))
         noted(log)
         code, told = finished(tmp_path, Drill(log=str(log)), "--out", str(out), grid=grid)
-        good &= len(done) > 0 and f"{len(done)} done" in told
         n_lost += sum(not path.exists() for path in done)
-        good &= code == 0 and set(noted(log)) == ids(out) - {path.stem for path in done}
-        good &= {path: path.read_bytes() for path in done} == done
-        good &= tables_of(out) == tables_of(tmp_path / "whole")
-        broken += [] if good else [(number, code, told)]
+        rest = ids(out) - {path.stem for path in done}
+        failed += unkept(
+            some_are_done=len(done) > 0,
+            done_runs_are_told=f"{len(done)} done" in told,
+            exit_code_of_the_second=code == 0,
+            only_the_rest_is_trained=set(noted(log)) == rest,
+            no_finished_run_is_lost=all(path.exists() for path in done),
+            equal_records={p: p.read_bytes() for p in done if p.exists()} == done,
+            equal_tables=tables_of(out) == tables_of(tmp_path / "whole"),
+        )
+        broken += [(failed, number, code, told)] if failed else []
     note(
         "the scheduler of a cluster dies",
         n_trials,
@@ -238,11 +247,14 @@ def test_a_client_of_a_cluster_and_a_local_one_share_a_folder(tmp_path: Path, no
                 tmp_path, Drill(seconds=0.02, log=str(log)), "--out", str(out), grid=grid
             )
             answers = [ended(sweep), local]
-            good = [code for code, _ in answers] == [0, 0]
-            good &= sum("24 runs, 24 done\n" in told for _, told in answers) == 1
             trained = noted(log)
-            good &= len(trained) == 24 and set(trained) == ids(out)
-            broken += [] if good else [(number, answers, trained)]
+            failed = unkept(
+                exit_codes=[code for code, _ in answers] == [0, 0],
+                one_has_nothing_to_do=sum("24 runs, 24 done\n" in t for _, t in answers) == 1,
+                no_run_is_trained_twice=len(trained) == 24,
+                every_run_is_trained=set(trained) == ids(out),
+            )
+            broken += [(failed, number, answers, trained)] if failed else []
     finally:
         cluster.close()
     note(

@@ -14,6 +14,7 @@ from lossbench.data import Dataset
 from lossbench.experiment import Stack
 
 
+@pytest.mark.slow
 def test_an_interrupted_engine_leaves_no_process(tmp_path: Path) -> None:
     """Whatever ends the block ends its workers, too."""
     before = {child.pid for child in psutil.Process().children(recursive=True)}
@@ -32,6 +33,7 @@ def test_an_interrupted_engine_leaves_no_process(tmp_path: Path) -> None:
     assert left == []
 
 
+@pytest.mark.slow
 def test_the_engine_listens_on_this_machine_alone(tmp_path: Path) -> None:
     """Every port is on 127.0.0.1, and Dask's usual one may be taken by another program."""
     with socket.socket() as other, engine.workers(1, tmp_path / "logs"):
@@ -50,6 +52,7 @@ def test_the_engine_listens_on_this_machine_alone(tmp_path: Path) -> None:
     assert set(listening) == {"127.0.0.1"}
 
 
+@pytest.mark.slow
 def test_a_gpu_that_tensorflow_cannot_use_leaves_a_worker_for_every_core(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

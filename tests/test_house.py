@@ -1,15 +1,18 @@
 """The house stands: floors, where TensorFlow may load, and what must stay quick to start."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import lossbench
+from lossbench.cli.app import app
 
 HOUSE = Path(lossbench.__file__).parent
 FLOORS = (
@@ -26,9 +29,24 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 FRAMEWORKS = ("tensorflow", "keras", "torch")
-MOST_LINES = 250
 DOORS = ("__init__", "__main__")
-NN_ORDER = ("layers", "model", "program", "importance", "train", "export")
+# Imports past a room's door: the module that imports and what it reaches. The list only shrinks:
+# what a room needs from another one is offered at the other one's door.
+PAST_THE_DOOR = {
+    ("audit/request.py", "conventions.formula"),
+    ("console/comparison.py", "compare.verdict"),
+    ("console/comparison.py", "compare.wording"),
+    ("report/answer.py", "compare.verdict"),
+    ("report/answer.py", "compare.wording"),
+    ("report/collapse.py", "compare.wording"),
+    ("report/learning.py", "compare.curves"),
+    ("report/learning.py", "compare.wording"),
+    ("report/page.py", "compare.wording"),
+    ("report/pictures.py", "compare.wording"),
+    ("report/planes.py", "compare.verdict"),
+    ("report/planes.py", "compare.wording"),
+    ("report/sides.py", "compare.wording"),
+}
 
 
 def modules() -> list[Path]:
@@ -86,58 +104,179 @@ def test_tensorflow_and_keras_stay_in_nn(module: Path) -> None:
         assert reaches_nn == (room_of(module) == "worker")
 
 
-def test_the_rooms_of_nn_stand_on_each_other() -> None:
-    """The order is layers < model < program < train, and export."""
-    for position, name in enumerate(NN_ORDER):
-        source = (HOUSE / "nn" / f"{name}.py").read_text("utf-8")
-        above = {f"lossbench.nn.{other}" for other in NN_ORDER[position:]}
-        assert not {n.rpartition(".")[0] for n in imported(ast.parse(source))} & above
+ROOMS = sorted(path.parent.name for path in HOUSE.glob("*/__init__.py"))
 
 
-@pytest.mark.parametrize("module", modules(), ids=lambda m: str(m.relative_to(HOUSE)))
-def test_a_room_fits_on_a_few_screens(module: Path) -> None:
-    """Past 250 lines a module is split at its seam."""
-    assert len(module.read_text("utf-8").splitlines()) <= MOST_LINES
+def offered(room: str) -> set[str]:
+    """Return the names that the door of a room offers."""
+    door = ast.parse((HOUSE / room / "__init__.py").read_text("utf-8"))
+    made = {node.name for node in door.body if isinstance(node, ast.FunctionDef)}
+    return made | {n.rpartition(".")[2] for n in imported(door) if n.startswith("lossbench.")}
 
 
-def loaded_after(code: str) -> set[str]:
-    """Return the top-level modules that a fresh interpreter has loaded after ``code``."""
-    program = (
-        f"import sys\ntry:\n    {code}\nexcept SystemExit: pass\n"
-        "print('\\nLOADED', *sys.modules, file=sys.stderr)"
-    )
-    answer = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    return {name.split(".")[0] for name in answer.stderr.rpartition("LOADED")[2].split()}
+def entered(source: str, room: str) -> set[str]:
+    """Return the modules of other rooms that a module of ``room`` reaches past their doors.
 
+    A room whose door offers nothing has a door in every module.
+    """
+    parts = [name.split(".") for name in imported(ast.parse(source)) if name.count(".") > 1]
+    return {
+        f"{other}.{inside}"
+        for first, other, inside, *further in parts
+        if (first, other != room) == ("lossbench", True) and (HOUSE / other).is_dir()
+        if offered(other) and (further or inside not in offered(other))
+    }
+
+
+def test_rooms_are_entered_by_their_doors_but_for_those_that_are_known() -> None:
+    """A new import past a door is a fault; one that has gone leaves the list, too."""
+    found = {
+        (str(path.relative_to(HOUSE)), past)
+        for path in modules()
+        for past in entered(path.read_text("utf-8"), room_of(path))
+    }
+    assert sorted(found - PAST_THE_DOOR) == []
+    assert sorted(PAST_THE_DOOR - found) == []
+
+
+def test_the_check_of_doors_can_fail() -> None:
+    """Neither form of import is missed; a door and a room without one are free to enter."""
+    past = {"compare.pairing"}
+    assert entered("from lossbench.compare.pairing import pair", "report") == past
+    assert entered("import lossbench.compare.pairing", "report") == past
+    free = "from lossbench.compare import select\nfrom lossbench.console.screen import out"
+    assert entered(free, "report") == set()
+
+
+def round_trip(sources: dict[str, str]) -> list[str]:
+    """Return modules of one room that import each other in a circle, if there are any."""
+    targets = {name: set(imported(ast.parse(source))) for name, source in sources.items()}
+    arrows = {
+        name: {
+            other
+            for other in sources
+            if other != name and any(f"{target}.".startswith(f"{other}.") for target in found)
+        }
+        for name, found in targets.items()
+    }
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_modules_of_a_room_stand_on_each_other(room: str) -> None:
+    """No circle of imports joins siblings; none goes through the door of its own room."""
+    paths = {
+        f"lossbench.{room}.{path.stem}": path
+        for path in (HOUSE / room).glob("*.py")
+        if path.stem not in DOORS
+    }
+    assert round_trip({name: path.read_text("utf-8") for name, path in paths.items()}) == []
+    through_the_door = [
+        name
+        for name, path in paths.items()
+        for target in imported(ast.parse(path.read_text("utf-8")))
+        if target.rpartition(".")[0] == f"lossbench.{room}" and target not in paths
+    ]
+    assert through_the_door == []
+
+
+def test_the_check_of_circles_can_fail() -> None:
+    """Two modules that need each other are found, and named."""
+    sources = {
+        "lossbench.x.a": "import lossbench.x.b",
+        "lossbench.x.b": "from lossbench.x import a",
+    }
+    assert set(round_trip(sources)) == set(sources)
+
+
+# What a command loads.
 
 COMMANDS = (
     ["--help"],
+    ["--version"],
+    ["init", "INIT"],
     ["sweep", "--help"],
     ["sweep", "--dry-run"],
     ["show", "RESULTS"],
     ["compare", "RESULTS:seed=0", "RESULTS:seed=1"],
-    ["report", "RESULTS"],
     ["explain"],
     ["explain", "blog", "--d", "784", "--k", "2"],
+    ["predict", "--dataset", "digits"],
     ["audit", "BROKEN:vae_loss", "--d", "4", "--k", "2"],
+    ["report", "RESULTS"],
 )
+TRAINS = {"export"}  # builds the model that it writes
+LOADING = """
+import json, os, sys
+for arguments in json.loads(sys.argv[1]):
+    before = set(sys.modules)
+    sys.argv = ["lossbench", *arguments]
+    try:
+        from lossbench.cli import main
+        main()
+        code = 0
+    except SystemExit as stop:
+        code = stop.code or 0
+    loaded = sorted({name.split(".")[0] for name in set(sys.modules) - before})
+    print("LOADED", json.dumps([code, loaded]), flush=True)
+"""
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_only_training_loads_tensorflow(command: list[str], tiny_results: Path) -> None:
+def loaded_by(commands: list[list[str]]) -> list[tuple[int, set[str]]]:
+    """Run commands one after another in a fresh interpreter.
+
+    Returns the exit code of each, and the top-level modules that it was the first to load.
+    """
+    answer = subprocess.run(
+        [sys.executable, "-c", LOADING, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = re.findall(r"^LOADED (.*)$", answer.stdout, re.MULTILINE)
+    return [(code, set(loaded)) for code, loaded in map(json.loads, lines)]
+
+
+@pytest.fixture(scope="module")
+def loaded(
+    tiny_results: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[int, set[str]]]:
+    """Return for every command its exit code and what it loaded."""
+    broken = Path(__file__).parent / "audited" / "broken.py"
+    started = tmp_path_factory.mktemp("init") / "mine"
+    places = {"RESULTS": tiny_results, "BROKEN": broken, "INIT": started}
+    told = [
+        [re.sub("RESULTS|BROKEN|INIT", lambda found: str(places[found[0]]), part) for part in words]
+        for words in COMMANDS
+    ]
+    return dict(zip(map(" ".join, COMMANDS), loaded_by(told), strict=True))
+
+
+@pytest.mark.parametrize("command", [" ".join(words) for words in COMMANDS])
+def test_only_training_loads_tensorflow(
+    command: str, loaded: dict[str, tuple[int, set[str]]]
+) -> None:
     """Whatever trains nothing starts without the frameworks."""
-    broken = str(Path(__file__).parent / "audited" / "broken.py")
-    places = {"RESULTS": str(tiny_results), "BROKEN": broken}
-    arguments = [re.sub("RESULTS|BROKEN", lambda found: places[found[0]], part) for part in command]
-    code = f"sys.argv = ['lossbench', *{arguments!r}]; from lossbench.cli import main; main()"
-    loaded = loaded_after(code)
-    assert "lossbench" in loaded
-    assert loaded.isdisjoint(FRAMEWORKS)
+    code, modules_of_command = loaded[command]
+    assert code == 0
+    assert modules_of_command.isdisjoint(FRAMEWORKS)
 
 
+def test_every_command_that_trains_nothing_is_asked_what_it_loads() -> None:
+    """A new command is either listed above or known to train."""
+    names = {str(command.name) for command in app.registered_commands}
+    assert {words[0] for words in COMMANDS if not words[0].startswith("-")} == names - TRAINS
+
+
+@pytest.mark.slow
 def test_the_check_of_what_is_loaded_can_fail() -> None:
     """An interpreter that has a worker's rooms prepared is found out."""
-    loaded = loaded_after("from lossbench.worker import prepare; prepare(None)")
-    assert loaded.issuperset({"tensorflow", "keras"})
+    program = LOADING.replace("main()", "from lossbench.worker import prepare; prepare(None)")
+    answer = subprocess.run(
+        [sys.executable, "-c", program, "[[]]"], capture_output=True, text=True, check=True
+    )
+    assert set(FRAMEWORKS[:2]) <= set(json.loads(answer.stdout.partition("LOADED ")[2])[1])

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Note, lossbench, trials
+from conftest import TINY, Note, lossbench, trials, unkept
 from drill import MEMORY_GROUPS, Drill
 from test_sweep import all_gone, left_over
 
@@ -203,9 +203,15 @@ def test_signals_at_any_moment(
                 os.kill(sweep.pid, number)
             _, rest = sweep.communicate(timeout=30)
             ends.append(time.monotonic() - begun)
-            good = sweep.returncode in (CODES[number], -number) and "Traceback" not in rest
-            good &= all_gone(sweep.pid, 5) and ends[-1] < 5 and words[-1] < trials(2, 1)
-            broken += [] if good else [(number, moment, twice, group, sweep.returncode, rest)]
+            failed = unkept(
+                exit_code=sweep.returncode in (CODES[number], -number),
+                no_traceback="Traceback" not in rest,
+                no_process_left=all_gone(sweep.pid, 5),
+                end_in_time=ends[-1] < 5,
+                word_in_time=words[-1] < trials(2, 1),
+            )
+            told = (failed, number, moment, twice, group, sweep.returncode, rest)
+            broken += [told] if failed else []
     code, told = finished(tmp_path, Drill(), "--out", "stopped")
     late = sum(word > 0.3 for word in words)
     note(
@@ -225,7 +231,7 @@ def test_signals_at_any_moment(
 @pytest.mark.slow
 def test_no_worker_outlives_its_parent(tmp_path: Path, note: Note) -> None:
     """Kill -9 of the parent alone, while workers train, hang or are starting."""
-    n_trials, longest, n_held = trials(2, 20), 0.0, 0
+    n_trials, longest, left = trials(2, 20), 0.0, []
     rng = random.Random(3)  # noqa: S311 - nothing is kept secret
     for number in range(n_trials):
         drill = Drill(seconds=0.2, faults={"1": "hang"} if number % 2 else {}, grace=60)
@@ -234,10 +240,11 @@ def test_no_worker_outlives_its_parent(tmp_path: Path, note: Note) -> None:
             begun = time.monotonic()
             os.kill(sweep.pid, signal.SIGKILL)
             sweep.wait()
-            n_held += all_gone(sweep.pid, 5)
+            left += [] if all_gone(sweep.pid, 5) else [(number, left_over(sweep.pid))]
             longest = max(longest, time.monotonic() - begun)
-    note("the parent dies", n_trials, n_held, f"no process after at most {longest:.2f} s")
-    assert n_held == n_trials
+    figure = f"no process after at most {longest:.2f} s"
+    note("the parent dies", n_trials, n_trials - len(left), figure)
+    assert left == []
 
 
 @pytest.mark.slow
@@ -260,14 +267,19 @@ def test_four_sweeps_on_one_folder(
             os.killpg(holder, signal.SIGKILL)
         answers = [sweep.communicate(timeout=300)[1] for sweep in sweeps]
         codes = Counter(sweep.returncode for sweep in sweeps)
-        good = codes == ({0: 3, -9: 1} if killed else {0: 4})
         n_told = sum("waiting: the results folder is in use by" in told for told in answers)
         n_idle = sum(f"{N_RUNS} runs, {N_RUNS} done\n" in told for told in answers)
-        good &= n_told >= 3 - killed and n_idle == (2 if killed else 3)
         again = Counter(noted(log))
-        good &= len(again) == N_RUNS and (killed or set(again.values()) == {1})
-        good &= tables(tmp_path / out) == whole
-        broken += [] if good else [(number, codes, n_told, n_idle, again.most_common(2))]
+        failed = unkept(
+            exit_codes=codes == ({0: 3, -9: 1} if killed else {0: 4}),
+            the_others_say_for_whom_they_wait=n_told >= 3 - killed,
+            the_others_find_nothing_to_do=n_idle == (2 if killed else 3),
+            every_run_is_trained=len(again) == N_RUNS,
+            no_run_is_trained_twice=killed or set(again.values()) == {1},
+            equal_tables=tables(tmp_path / out) == whole,
+        )
+        told = (failed, number, codes, n_told, n_idle, again.most_common(2))
+        broken += [told] if failed else []
     note(
         "two sweeps, one folder",
         n_trials,
@@ -293,13 +305,20 @@ def test_one_bad_run_costs_one_run(tmp_path: Path, note: Note) -> None:
         found = {record.settings["seed"]: record for record in Store(out).records()}
         statuses = {str(seed): record.status for seed, record in found.items()}
         failed = {seed: status for seed, status in statuses.items() if status != "ok"}
-        good = failed == dict.fromkeys(faults, "crashed") | {"2": "nan", "17": "timeout"}
-        good &= len(found) == 20 and code == 3 and "6 of 20 runs failed" in told
-        for seed in (5, 8, 11, 14, 17):
-            good &= f"last words of seed {seed}" in found[seed].message
+        messages = {seed: found[int(seed)].message for seed in failed}
         shapes = sorted(Store(out).runs()["status"])
-        good &= shapes.count("ok") == 14
-        broken += [] if good else [(code, failed, {s: found[int(s)].message for s in failed}, told)]
+        wrong = unkept(
+            statuses=failed == dict.fromkeys(faults, "crashed") | {"2": "nan", "17": "timeout"},
+            a_record_a_run=len(found) == 20,
+            exit_code=code == 3,
+            failures_are_counted="6 of 20 runs failed" in told,
+            fourteen_are_ok=shapes.count("ok") == 14,
+            **{
+                f"last_words_of_{seed}": f"last words of seed {seed}" in messages.get(seed, "")
+                for seed in ("5", "8", "11", "14", "17")
+            },
+        )
+        broken += [(wrong, code, failed, messages, told)] if wrong else []
         groups = list(MEMORY_GROUPS.glob("lossbench-*"))  # one for each process out of memory
         for group in groups:
             group.rmdir()
@@ -322,10 +341,15 @@ def test_a_broken_set_up_stops(tmp_path: Path, note: Note, fault: str) -> None:
     grid = (*GRID[:3], "1,2,3,4,5,6,7,8,9,10", *GRID[4:-1], "4")
     code, told = finished(tmp_path, Drill(faults=faults), "--out", "broken", grid=grid)
     n_failed = len(Store(tmp_path / "broken").runs())
-    held = code == 3 and "stopped: 5 stacks in a row had not one success" in told
-    held &= 5 * 8 <= n_failed <= 7 * 8 and ("last words" in told or fault == "nan")
-    note(f"a broken set-up stops ({fault})", 1, int(held), f"{n_failed} of 80 runs tried", "exit 3")
-    assert held, told
+    failed = unkept(
+        exit_code=code == 3,
+        why_is_told="stopped: 5 stacks in a row had not one success" in told,
+        stopped_in_time=5 * 8 <= n_failed <= 7 * 8,
+        last_words="last words" in told or fault == "nan",
+    )
+    tried = f"{n_failed} of 80 runs tried"
+    note(f"a broken set-up stops ({fault})", 1, int(not failed), tried, "exit 3")
+    assert failed == [], (tried, told)
 
 
 @pytest.mark.slow
@@ -351,7 +375,7 @@ def test_workers_that_cannot_start_are_told(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_real_training_resumes_exactly(tmp_path: Path, tiny_results: Path, note: Note) -> None:
     """Killed once its first record is there, the real sweep gives the same bytes."""
-    n_trials, n_held = trials(1, 5), 0
+    n_trials, broken = trials(1, 5), []
     for number in range(n_trials):
         out = tmp_path / f"real-{number}"
         with subprocess.Popen(
@@ -368,8 +392,13 @@ def test_real_training_resumes_exactly(tmp_path: Path, tiny_results: Path, note:
         done = {path: path.stat().st_mtime_ns for path in out.glob("runs/*.json")}
         workers = str(1 + number % 2)
         answer = lossbench("sweep", *TINY, "--out", str(out), "--workers", workers, folder=tmp_path)
-        good = answer.returncode == 0 and f"4 runs, {len(done)} done" in answer.stderr
-        good &= {path: path.stat().st_mtime_ns for path in done} == done
-        n_held += good and tables(out) == tables(tiny_results)
+        failed = unkept(
+            exit_code=answer.returncode == 0,
+            done_runs_are_told=f"4 runs, {len(done)} done" in answer.stderr,
+            done_runs_are_left_alone={p: p.stat().st_mtime_ns for p in done} == done,
+            equal_tables=tables(out) == tables(tiny_results),
+        )
+        broken += [(failed, number, answer.stderr)] if failed else []
+    n_held = n_trials - len(broken)
     note("resuming is exact, with TensorFlow", n_trials, n_held, "byte-identical tables")
-    assert n_held == n_trials
+    assert broken == []

@@ -4,9 +4,11 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import lossbench
+from PIL import Image
 from test_cli import run as cli
 
 from lossbench.report import write_report
@@ -53,16 +55,39 @@ def test_the_report_of_committed_tables_is_whole(reported: Path) -> None:
     assert (reported / "report.html").stat().st_size < MOST_BYTES
 
 
-def test_the_same_tables_give_the_same_bytes(reported: Path, tmp_path: Path) -> None:
+def test_the_same_tables_give_the_same_bytes(tmp_path: Path) -> None:
     """Another process, another day, another place: nothing in a figure or the page differs."""
-    again = tables_of("digits", tmp_path)
-    answered = lossbench("report", "digits", folder=tmp_path)
+    once, again = (tables_of("mnist", tmp_path / place) for place in ("here", "there"))
+    write_report([once])
+    answered = lossbench("report", "mnist", folder=again.parent)
     assert answered.returncode == 0, answered.stderr
-    assert answered.stdout == "digits/report.html\n"
-    first, second = written(reported), written(again)
+    assert answered.stdout == "mnist/report.html\n"
+    first, second = written(once), written(again)
     page, other = first.pop("report.html"), second.pop("report.html")
     assert first == second
-    assert page.replace(str(reported).encode(), b"digits") == other
+    assert page.replace(str(once).encode(), b"mnist") == other
+
+
+def assert_as_committed(folder: Path) -> None:
+    """Hold figures against those in the repository, pixel by pixel."""
+    committed = sorted((RESULTS / folder.name / "figures").glob("*.png"))
+    assert committed
+    for path in committed:
+        drawn = np.asarray(Image.open(folder / "figures" / path.name))
+        assert np.array_equal(drawn, np.asarray(Image.open(path))), path
+
+
+def test_the_committed_figures_of_digits_are_those_of_its_tables(reported: Path) -> None:
+    """The README shows what a report draws."""
+    assert_as_committed(reported)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["patches", "thresholds"])
+def test_other_committed_figures_are_those_of_their_tables(name: str, tmp_path: Path) -> None:
+    """The README shows what a report draws."""
+    write_report([tables_of(name, tmp_path)])
+    assert_as_committed(tmp_path / name)
 
 
 def test_the_page_says_what_is_left_out_and_how_to_have_it(reported: Path) -> None:
@@ -72,10 +97,10 @@ def test_the_page_says_what_is_left_out_and_how_to_have_it(reported: Path) -> No
     assert f"lossbench sweep {reported}/experiment.toml" in page
 
 
-def test_pictures_appear_where_the_arrays_are(tiny_results: Path, tmp_path: Path) -> None:
+def test_pictures_appear_where_the_arrays_are(drilled_results: Path, tmp_path: Path) -> None:
     """A fresh sweep has reconstructions, prior draws and, for k = 2, latent means."""
     fresh = tmp_path / "fresh"
-    shutil.copytree(tiny_results, fresh)
+    shutil.copytree(drilled_results, fresh)
     write_report([fresh])
     for name in ("reconstructions-bce", "prior-bce", "latent-means-bce"):
         assert (fresh / "figures" / f"{name}.png").exists()
@@ -85,12 +110,12 @@ def test_pictures_appear_where_the_arrays_are(tiny_results: Path, tmp_path: Path
     assert "tensorflow" in page
 
 
-def test_every_name_is_escaped(tiny_results: Path, tmp_path: Path) -> None:
+def test_every_name_is_escaped(drilled_results: Path, tmp_path: Path) -> None:
     """A dataset's name is text on the page, in the SVG and in a file's name, never markup."""
     hostile = tmp_path / "hostile"
     hostile.mkdir()
     for name in ("runs.csv", "history.csv"):
-        text = (tiny_results / name).read_text("utf-8")
+        text = (drilled_results / name).read_text("utf-8")
         quoted = '"' + HOSTILE.replace('"', '""') + '"'
         (hostile / name).write_text(text.replace(",digits,", f",{quoted},"), "utf-8")
     write_report([hostile])
@@ -119,6 +144,7 @@ def test_the_answer_has_the_numbers_of_the_sweep() -> None:
     assert f"{len(summary)} settings" in known
 
 
+@pytest.mark.slow
 def test_a_sweep_of_one_loss_has_a_report_too(tmp_path: Path) -> None:
     """Nothing to set against each other; the thresholds are, measured against predicted."""
     folder = tables_of("thresholds", tmp_path)
@@ -129,6 +155,7 @@ def test_a_sweep_of_one_loss_has_a_report_too(tmp_path: Path) -> None:
     assert "In 10 cases of digits, patches" in (folder / "report.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_several_folders_share_one_page(tmp_path: Path) -> None:
     """The page goes above them, the figures to each; no id occurs twice."""
     folders = [tables_of(name, tmp_path) for name in ("mnist", "patches")]

@@ -114,6 +114,7 @@ def read_only(folder: Path) -> Iterator[None]:
         folder.chmod(0o700)
 
 
+@pytest.mark.slow
 def test_a_read_only_folder_is_read_and_never_written(tiny_results: Path, tmp_path: Path) -> None:
     """What only reads works; what writes ends with exit 2, the path and what to do."""
     results = tmp_path / "results"

@@ -242,3 +242,11 @@ def test_the_linear_optimum_has_the_anchors_numbers() -> None:
         assert optimum.active_units == active_units
         assert optimum.kl == pytest.approx(kl, abs=1e-3)
     assert linear_optimum(found, 0.1, k=16).reconstruction == pytest.approx(1.502, abs=1e-3)
+
+
+def test_an_optimum_needs_a_weight_above_zero() -> None:
+    """At 0 every direction would be coded without end."""
+    for beta_eff in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="must be above 0, received"):
+            linear_optimum(np.array([2.0]), beta_eff, k=1)
+    assert linear_optimum(np.array([2.0]), 1e-9, k=1).active_units == 1

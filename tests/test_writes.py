@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import SOAK, Note, trials
-from drill import Drill, training
+from conftest import SOAK, Note, trials, unkept
+from drill import Drill, train_here
 from faults import STEPS, FaultyOs, Killed
 
-from lossbench import engine, worker
 from lossbench.cli import main
 from lossbench.store import TABLES, Store, records
 from lossbench.store.records import decoded
@@ -30,29 +29,11 @@ N_RUNS = 4
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
 
 
-class _Inline:
-    """An engine that trains in this process."""
-
-    device = "CPU"
-
-    def outcomes(self, waiting: object, data: Callable[..., object]) -> Iterator[object]:
-        """Yield the outcomes of each stack."""
-        for stack in waiting:
-            images = data(stack)
-            yield worker.train(stack, images.train, images.test)
-
-
 @pytest.fixture(autouse=True)
 def _drilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Train in this process, in no time, and note what is trained."""
-
-    @contextmanager
-    def workers(*_: object) -> Iterator[_Inline]:
-        yield _Inline()
-
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(engine, "workers", workers)
-    monkeypatch.setitem(sys.modules, "lossbench.nn.train", training())
+    train_here(monkeypatch)
     for name, text in Drill(log=str(tmp_path / "log")).environment().items():
         monkeypatch.setenv(name, text)
 
@@ -134,6 +115,7 @@ def n_steps(monkeypatch: pytest.MonkeyPatch) -> int:
     return len(disk.steps)
 
 
+@pytest.mark.slow
 def test_any_step_of_a_write_may_fail(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], note: Note
 ) -> None:
@@ -149,19 +131,29 @@ def test_any_step_of_a_write_may_fail(
             told = capsys.readouterr().err
             kept = set(Store(Path(folder)).statuses(set_aside=False))
             once = sorted(trained())
-            good = code == (None if name == "killed" else 2) and torn(Path(folder)) == []
-            if name != "killed":
-                good &= name in told and "run the same command again" in told and folder in told
-                good &= not list(Path(folder).rglob("*.tmp"))
-            good &= sweep(monkeypatch, folder) == 0 and tables(Path(folder)) == tables(
-                Path("whole")
+            failed = unkept(
+                exit_code=code == (None if name == "killed" else 2),
+                nothing_is_torn=torn(Path(folder)) == [],
             )
+            if name != "killed":
+                failed += unkept(
+                    the_error_is_told=name in told and folder in told,
+                    the_remedy_is_told="run the same command again" in told,
+                    no_temporary_file=not list(Path(folder).rglob("*.tmp")),
+                )
+            code = sweep(monkeypatch, folder)
             again = trained()
-            good &= len(again) == len(set(again)) and kept.isdisjoint(again)
-            good &= len(kept) + len(again) == N_RUNS and set(once) | set(again) >= kept
-            good &= not list(Path(folder).rglob("*.tmp"))
+            failed += unkept(
+                exit_code_of_the_second=code == 0,
+                equal_tables=tables(Path(folder)) == tables(Path("whole")),
+                no_run_is_trained_twice=len(again) == len(set(again)),
+                kept_runs_are_not_trained_again=kept.isdisjoint(again),
+                every_run_is_there=len(kept) + len(again) == N_RUNS,
+                what_is_kept_was_trained=set(once) | set(again) >= kept,
+                no_temporary_file_in_the_end=not list(Path(folder).rglob("*.tmp")),
+            )
             n_trials += 1
-            broken += [] if good else [(folder, told)]
+            broken += [(failed, folder, told)] if failed else []
             capsys.readouterr()
     note(
         "every write step may fail",
@@ -183,6 +175,7 @@ def test_a_fault_that_tears_a_file_would_be_found(monkeypatch: pytest.MonkeyPatc
     assert torn(Path("torn")) == [table]
 
 
+@pytest.mark.slow
 def test_damage_to_a_record_costs_one_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], note: Note
 ) -> None:
@@ -206,10 +199,15 @@ def test_damage_to_a_record_costs_one_run(
                 other.write_bytes(raw)
             else:
                 path.write_bytes(raw[:place] if kind == "cut" else b"")
-            good = sweep(monkeypatch, "whole") == 0 and set(trained()) == hurt
+            code = sweep(monkeypatch, "whole")
             aside = {p.name.partition(".json")[0] for p in Path("whole/runs").glob("*.damaged")}
-            good &= aside == hurt and tables(Path("whole")) == before
-            broken += [] if good else [(kind, number, place, path.name)]
+            failed = unkept(
+                exit_code=code == 0,
+                that_run_alone_is_trained=set(trained()) == hurt,
+                that_record_alone_is_set_aside=aside == hurt,
+                equal_tables=tables(Path("whole")) == before,
+            )
+            broken += [(failed, kind, number, place, path.name)] if failed else []
             for damaged in Path("whole/runs").glob("*.damaged"):
                 damaged.unlink()
             capsys.readouterr()
@@ -252,6 +250,7 @@ def small_disk(place: Path) -> Iterator[Callable[[], None]]:
         signal.signal(signal.SIGXFSZ, ignored)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_full(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], note: Note
 ) -> None:
@@ -266,9 +265,14 @@ def test_a_disk_that_is_really_full(
         enlarge()
         assert sweep(monkeypatch, "disk/results") == 0
         redone = trained()
-        held = code == 2 and "disk/results" in told and "free some space" in told
-        held &= tables(Path("disk/results")) == tables(Path("whole"))
-        held &= len(kept) + len(redone) == N_RUNS and kept.isdisjoint(redone)
+        failed = unkept(
+            exit_code=code == 2,
+            the_place_is_told="disk/results" in told,
+            the_remedy_is_told="free some space" in told,
+            equal_tables=tables(Path("disk/results")) == tables(Path("whole")),
+            every_run_is_there=len(kept) + len(redone) == N_RUNS,
+            kept_runs_are_not_trained_again=kept.isdisjoint(redone),
+        )
     figure = f"{len(kept)} of {N_RUNS} runs fitted, the rest was trained with more room"
-    note("a full disk is told and survived", 1, int(held), figure, "a tmpfs of 28 kB")
-    assert held, told
+    note("a full disk is told and survived", 1, int(not failed), figure, "a tmpfs of 28 kB")
+    assert failed == [], told

@@ -140,7 +140,7 @@ def _matches(cells: pd.Series, column: Column, text: str, so_far: str) -> np.nda
             numbers = cells.to_numpy(dtype=np.float64, na_value=np.nan)
             mask = np.isclose(numbers, _number(text), rtol=1e-9, atol=0)
     if not mask.any():
-        there = list(cells.dropna().unique())
+        there = cells.dropna().unique().tolist()
         values = listed(there)
         raise UsageError(
             f"no run{so_far} has {column.name}={text}",

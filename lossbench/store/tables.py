@@ -90,6 +90,8 @@ def _typed(table: pd.DataFrame, column: Column) -> pd.Series:
         case "text":
             return cells
         case "bool":
+            if not cells.isin(("true", "false", "")).all():
+                raise ValueError(f"{column.name} holds something else than true and false")
             return cells.map({"true": True, "false": False}).astype("boolean")
         case "int":
             return pd.to_numeric(cells).astype("float64").astype("Int64")
