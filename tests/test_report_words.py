@@ -336,6 +336,22 @@ def test_without_a_shared_beta_the_run_nearest_to_one_is_drawn(tmp_path: Path) -
     assert level.figure.axes[0].get_ylim() == pytest.approx((-20.25, -19.75))
 
 
+def test_the_first_tenth_of_a_curve_does_not_flatten_the_rest(tmp_path: Path) -> None:
+    """Of ten points the first is left out of the limits, of nine none; the rest has a margin."""
+    run = made_run("docs", 1.0)
+    store = results_of(tmp_path, [run])
+    (case,) = cases(store.summary())
+    for n, low in ((10, -20.0), (9, -90.0), (20, -20.0), (19, -90.0)):
+        fallen = [-90.0] * (n // 10 or 1) + [-20.0] * (n - 1 - (n // 10 or 1)) + [-10.0]
+        if n == 19:
+            fallen[1] = -90.0
+        history = pd.DataFrame({"run_id": run["run_id"], "epoch": range(1, n + 1), "elbo": fallen})
+        drawing = learning_curves(case, store.runs(), history, series_of(["docs"]))
+        assert drawing is not None
+        margin = 0.08 * (-10.0 - low)
+        assert drawing.figure.axes[0].get_ylim() == pytest.approx((low - margin, -10.0 + margin))
+
+
 # Cases.
 
 
@@ -378,6 +394,7 @@ def test_the_best_covered_size_is_the_case(tmp_path: Path) -> None:
     assert list(case.rows["beta_eff"]) == [1.0, 2.0, 32.0, 64.0]
     assert case.label == "digits, bce, d 64, k 2"
     assert case.threshold == 3.3187
+    assert case_of(tmp_path / "single", [made_run("docs")]).threshold == 3.3187
 
 
 def test_the_shared_beta_is_the_one_nearest_to_1_that_most_losses_have() -> None:
