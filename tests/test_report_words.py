@@ -167,6 +167,19 @@ def test_the_first_sentence_says_whether_the_losses_are_the_same(tmp_path: Path)
     )
 
 
+@pytest.mark.parametrize(("beta", "of_blog", "same"), [(1e-6, 3.2e-5, "No"), (1.0, 32.0, "No")])
+def test_losses_are_the_same_only_if_their_beta_eff_is(
+    tmp_path: Path, beta: float, of_blog: float, same: str
+) -> None:
+    """However small it is; but for rounding, however large."""
+    runs = [made_run(loss, beta) for loss in ("docs", "blog")]
+    assert runs[1]["beta_eff"] == pytest.approx(of_blog)
+    assert answer(summary_of(tmp_path, runs), NO_THRESHOLDS)[0].startswith(same)
+    runs[0] |= {"beta_eff": 1e6}
+    runs[1] |= {"beta_eff": 1e6 * (1 + 1e-12)}
+    assert answer(summary_of(tmp_path, runs), NO_THRESHOLDS)[0].startswith("Yes")
+
+
 def test_the_second_sentence_speaks_of_every_case_with_a_shared_beta_eff(tmp_path: Path) -> None:
     """Bce first; the pairs are counted over the cases, the largest distance is told."""
     mse = [run | {"elbo": -40.0} for run in grid_of(kinds=("mse",), betas=(0.5,), n_seeds=1)]
