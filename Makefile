@@ -33,12 +33,18 @@ else
 RUNNABLE := $(filter-out $(NEED_FILES),$(EXPERIMENTS))
 endif
 
+SWEPT := $(RUNNABLE:experiments/%.toml=results/%)
+
 .PHONY: help install all-results test soak mutants coverage audit-dependencies lint check format \
 	lock bench overhead reproduce clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
 		awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
+
+# pip installs uv, and uv the rest: in half the time, and it says what it does. Neither takes
+# what has another hash than the lock file. Where uv reaches no index, pip may know a mirror.
+UV := $(BIN)/uv pip install --python $(BIN)/python
 
 install: $(INSTALLED)  ## Install the pinned dependencies and lossbench into .venv
 
@@ -47,21 +53,27 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c '$(SUPPORTED)' || { \
 		echo "lossbench needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $$($(PYTHON) --version 2>&1)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@awk '/^uv==/, !/\\$$/' requirements.lock >$(VENV)/uv.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/uv.lock
+	$(UV) --compile-bytecode --require-hashes --requirement requirements.lock || \
+		$(BIN)/python -m pip install --require-hashes --requirement requirements.lock
+	$(UV) --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# What is committed stays where every run agrees with it: another processor changes the last digits.
 all-results: install  ## Run every experiment whose data is at hand; results/ holds tables and report.html
 	@for experiment in $(RUNNABLE); do \
 		echo; $(BIN)/lossbench sweep $$experiment || exit $$?; done
+	@echo; $(BIN)/python experiments/restore.py tables $(SWEPT)
 	@echo; $(BIN)/lossbench report
+	@$(BIN)/python experiments/restore.py figures $(SWEPT)
 ifndef LOSSBENCH_DATA_DIR
 	@echo; echo "left out, since MNIST does not come with the dependencies: $(NEED_FILES)"
 	@echo "with its four IDX files in a folder: LOSSBENCH_DATA_DIR=FOLDER make all-results"
 endif
 
 $(TORCH_INSTALLED): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install $(TORCH)
 	@touch $@
 
 test: $(TORCH_INSTALLED)  ## Run all the tests
@@ -97,7 +109,7 @@ reproduce: install  ## Train a part of the experiments again and check it agains
 	$(BIN)/python experiments/reproduce.py
 
 $(JAX_INSTALLED): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(JAX_FOLDER) $(JAX)
+	$(BIN)/python -m pip install --no-deps --upgrade --target $(JAX_FOLDER) $(JAX)
 	@touch $@
 
 bench: $(TORCH_INSTALLED) $(JAX_INSTALLED)  ## Measure the speed against Keras, PyTorch and JAX; writes results/speed.csv

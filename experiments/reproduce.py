@@ -1,7 +1,6 @@
 """Train a part of the committed experiments again and hold it against the committed tables.
 
-Every run is trained at its full settings in a scratch folder. The tables agree if the ELBO is
-within 0.3 nats, the KL within 0.1, and both say the same of collapse.
+Every run is trained at its full settings in a scratch folder, and must agree as ``agreement`` says.
 """
 
 import argparse
@@ -14,10 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from agreement import agrees
 from lossbench.store import Store
 
-_ELBO_NATS = 0.3
-_KL_NATS = 0.1
 _HERE = Path(__file__).parent
 _RESULTS = _HERE.parent / "results"
 
@@ -71,13 +69,9 @@ def _compared(part: Part, again: pd.DataFrame, results: Path) -> int:
             continue
         before = committed.loc[run["run_id"]]
         elbo, kl = run["elbo"] - before["elbo"], run["kl"] - before["kl"]
-        agrees = (
-            abs(elbo) <= _ELBO_NATS
-            and abs(kl) <= _KL_NATS
-            and run["collapsed"] == before["collapsed"]
-        )
-        n_different += not agrees
-        verdict = "agrees" if agrees else "DIFFERS"
+        is_same = agrees(before, run)
+        n_different += not is_same
+        verdict = "agrees" if is_same else "DIFFERS"
         print(f"{verdict} {run['run_id']}: elbo {elbo:+.4f}, kl {kl:+.4f}")
     return n_different
 

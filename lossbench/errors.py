@@ -14,8 +14,12 @@
 An error is raised where the fact is known and caught once, in ``cli``.
 """
 
-import difflib
+import re
 from collections.abc import Iterable
+
+_LETTERS_A_SLIP = 4  # of the longer name and one more: more slips are another word
+_MOST_SHOWN = 3
+_SHORTEST_PART = 3  # of a name: shorter ones stand in too many
 
 
 class LossbenchError(Exception):
@@ -94,10 +98,59 @@ class GateTrippedError(LossbenchError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``did you mean 'x'?`` for the known name nearest to ``name``, or an empty string.
+    """Return ``did you mean 'x' or 'y'?``, at most three names near ``name``, or an empty string.
 
     >>> nearest("bloog", ["blog", "docs"])
     "did you mean 'blog'?"
+    >>> nearest("pytorch-example", ["blog", "pytorch-examples", "pytorch-examples-2017"])
+    "did you mean 'pytorch-examples' or 'pytorch-examples-2017'?"
     """
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"did you mean {matches[0]!r}?" if matches else ""
+    found = [repr(other) for other in near(name, known)[:_MOST_SHOWN]]
+    if not found:
+        return ""
+    *first, last = found
+    return f"did you mean {', '.join(first)}{' or ' if first else ''}{last}?"
+
+
+def near(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names that ``name`` may be a slip for, the nearest first.
+
+    A name is near if it is one slip away (a letter that is wrong, missing, too many or swapped
+    with its neighbour), two from seven letters on and three from eleven; or if it is the beginning
+    of words of a known name, or begins with one. Capitals, - and _ make no difference.
+
+    >>> near("datsaet", ["dataset", "d", "data_dir"]), near("t.csv", ["patches", "mse"])
+    (['dataset'], [])
+    """
+    found = {other: _slips(_plain(name), _plain(other)) for other in known}
+    within = {other: slips for other, slips in found.items() if slips is not None}
+    return sorted(within, key=lambda other: within[other])
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_ ]+", "_", name.lower())
+
+
+def _slips(name: str, other: str) -> int | None:
+    """Return how many slips lie between two names; None if they are not near."""
+    most = (max(len(name), len(other)) + 1) // _LETTERS_A_SLIP
+    if abs(len(name) - len(other)) <= most:
+        slips = _distance(name, other)
+        if slips <= most:
+            return slips
+    is_part = len(name) >= _SHORTEST_PART and f"_{name}" in f"_{other}"
+    has_part = len(other) >= _SHORTEST_PART and f"{name}_".startswith(f"{other}_")
+    return max(len(name), len(other)) if is_part or has_part else None
+
+
+def _distance(name: str, other: str) -> int:
+    """Return how many letters to change, add, leave out or swap turn one name into the other."""
+    before, row = [0] * (len(other) + 1), list(range(len(other) + 1))
+    for i, letter in enumerate(name):
+        before, last, row = row, before, [i + 1]
+        for j, wanted in enumerate(other):
+            best = min(before[j] + (letter != wanted), before[j + 1] + 1, row[j] + 1)
+            if i and j and letter == other[j - 1] and wanted == name[i - 1]:
+                best = min(best, last[j - 1] + 1)
+            row.append(best)
+    return row[-1]

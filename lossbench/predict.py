@@ -1,6 +1,6 @@
 """What theory says of every setting of a grid, from its data alone, before any training."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,16 +23,22 @@ _Key = tuple[str, int, ReconstructionLoss]
 class CriticalLatents:
     """The latent sizes at which a convention at weight 1 collapses: every k up to ``k``.
 
-    ``k`` is 0 if it collapses at none, and None if it collapses at all of them.
+    ``k`` is 0 if it collapses at none, and None if it collapses at all of them. It holds for one
+    factor on the noise and one batch size, which thresholds and weights depend on.
     """
 
     loss: str
     k: int | None
+    noise_std: float
+    batch_size: int
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The thresholds of one dataset at one d: the largest few, and what follows from t_1."""
+    """The thresholds of one dataset at one d: the largest few, and what follows from t_1.
+
+    ``largest`` are those at noise_std 1.
+    """
 
     dataset: str
     d: int
@@ -41,9 +47,9 @@ class Thresholds:
     critical: tuple[CriticalLatents, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Setting:
-    """The prediction for one setting of the grid.
+    """The prediction for one setting of the grid: everything but the seed.
 
     ``kl``, ``reconstruction`` and ``elbo`` (nats per image of the training split) are known for a
     linear model with ``mse`` and unit noise, and None otherwise.
@@ -61,11 +67,26 @@ class Setting:
     kl: float | None = None
     reconstruction: float | None = None
     elbo: float | None = None
+    hidden: tuple[int, ...]
+    noise_std: float
+    epochs: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    learning_rate_decay: float
+    epsilon: float
+    eval_every: int
+    iwae_samples: int
 
     @property
     def collapses(self) -> bool:
         """Whether no latent is predicted to be active."""
         return self.predicted_active_units == 0
+
+
+_OF_A_RUN = {field.name for field in fields(Setting)} & {
+    field.name for field in fields(RunSettings)
+}
 
 
 @dataclass(frozen=True)
@@ -105,7 +126,8 @@ def agreement(summary: "pd.DataFrame") -> Agreement:
 def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
     """Return what theory says of every setting of an experiment.
 
-    ``DataError`` if the data is missing or unfit. Seeds and training make no difference.
+    ``DataError`` if the data is missing or unfit. Seeds make no settings of their own; training
+    makes no difference.
     """
     resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
     runs = resolved.runs()
@@ -113,9 +135,9 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
         (name, d): theory.moments(data.load(name, d, data_dir).train)
         for name, d in dict.fromkeys((run.dataset, run.d) for run in runs)
     }
-    users: dict[_Key, RunSettings] = {}
+    users: dict[_Key, list[RunSettings]] = {}
     for run in runs:
-        users.setdefault((run.dataset, run.d, run.reconstruction_loss), run)
+        users.setdefault((run.dataset, run.d, run.reconstruction_loss), []).append(run)
     known = {(name, d, kind): theory.thresholds(moments[name, d], kind) for name, d, kind in users}
     settings = dict.fromkeys(
         _setting(run, known[run.dataset, run.d, run.reconstruction_loss]) for run in runs
@@ -129,28 +151,36 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
 
 
 def _thresholds(
-    key: _Key, thresholds: NDArray[np.float64], experiment: Experiment, run: RunSettings
+    key: _Key, thresholds: NDArray[np.float64], experiment: Experiment, runs: list[RunSettings]
 ) -> Thresholds:
-    """Return what follows from the thresholds of the data that ``run`` trains on."""
+    """Return what follows from the thresholds of the data that ``runs`` train on."""
     dataset, d, reconstruction_loss = key
-    losses = dict.fromkeys(str(loss) for grid in experiment.grids for loss in grid["loss"])
-    sizes = Sizes(d=d, k=1, batch_size=run.batch_size, n_images=experiment.n_images[dataset])
-    largest = theory.collapse_threshold(thresholds, run.noise_std)
+    cases = dict.fromkeys((run.loss, run.noise_std, run.batch_size) for run in runs)
+    n_images = experiment.n_images[dataset]
     return Thresholds(
         dataset=dataset,
         d=d,
         reconstruction_loss=reconstruction_loss,
         largest=tuple(float(t) for t in thresholds[:_SHOWN_THRESHOLDS]),
         critical=tuple(
-            CriticalLatents(name, _critical_k(experiment.convention(name), run, sizes, largest))
-            for name in losses
+            CriticalLatents(
+                loss,
+                _critical_k(
+                    experiment.convention(loss),
+                    Sizes(d=d, k=1, batch_size=batch_size, n_images=n_images),
+                    theory.collapse_threshold(thresholds, noise_std),
+                ),
+                noise_std,
+                batch_size,
+            )
+            for loss, noise_std, batch_size in cases
         ),
     )
 
 
-def _critical_k(loss: Convention, run: RunSettings, sizes: Sizes, threshold: float) -> int | None:
+def _critical_k(loss: Convention, sizes: Sizes, threshold: float) -> int | None:
     """Return the largest k up to which the convention at weight 1 collapses at every k."""
-    for k in range(1, run.d + 1):
+    for k in range(1, (sizes.d or 0) + 1):
         beta_eff = loss.coefficients(replace(sizes, k=k), 1).beta_eff
         if float(beta_eff) < threshold:
             return k - 1
@@ -159,13 +189,7 @@ def _critical_k(loss: Convention, run: RunSettings, sizes: Sizes, threshold: flo
 
 def _setting(run: RunSettings, thresholds: NDArray[np.float64]) -> Setting:
     known = Setting(
-        dataset=run.dataset,
-        reconstruction_loss=run.reconstruction_loss,
-        loss=run.loss,
-        d=run.d,
-        k=run.k,
-        beta=run.beta,
-        beta_eff=run.beta_eff,
+        **{name: getattr(run, name) for name in _OF_A_RUN},
         threshold=theory.collapse_threshold(thresholds, run.noise_std),
         predicted_active_units=theory.predicted_active_units(
             thresholds, run.beta_eff, run.k, run.noise_std

@@ -41,7 +41,7 @@ _SETTINGS = (
     Column("hidden", "text", "hidden layers of the encoder, mirrored in the decoder"),
     Column("epochs", "int", "training epochs"),
     Column("batch_size", "int", "images a training step"),
-    Column("optimizer", "text", "adam, rmsprop or sgd"),
+    Column("optimizer", "text", "adam, adamw, rmsprop or sgd"),
     Column("learning_rate", "float", "learning rate in the first epoch"),
     Column("noise_std", "float", "factor on the sampling noise, 1 as a rule"),
 )
@@ -63,7 +63,7 @@ _IWAE = Column("iwae", "float", "importance-weighted bound on log p(x), where as
 METRICS = (*_TRAINED_METRICS, _IWAE)
 _FURTHER_SETTINGS = (
     Column("learning_rate_decay", "float", "fraction of the learning rate left at the end"),
-    Column("epsilon", "float", "epsilon of adam and rmsprop"),
+    Column("epsilon", "float", "epsilon of adam, adamw and rmsprop"),
     Column("eval_every", "int", "epochs between two rows of the history"),
     Column("iwae_samples", "int", "samples of the importance-weighted bound, where asked for"),
 )

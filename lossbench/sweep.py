@@ -1,7 +1,6 @@
 """A sweep: the grid minus what the store has, through the engine, into the store."""
 
 import functools
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lossbench import data, theory
+from lossbench import commits, data, theory
 from lossbench.conventions import ReconstructionLoss, implied_sigma
 from lossbench.data import Dataset
 from lossbench.errors import ExperimentError, ResultsError, RunsFailedError
@@ -132,7 +131,7 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
     success: the rest is left missing.
     """
     plan.store.freeze(_joined(plan.experiment, plan.store))
-    commit = _git_commit()
+    commit = commits.of_folder()
     planned = stacks(missing, keep_weights=plan.save_weights, device=engine.device)
     stack_of = {run: number for number, stack in enumerate(planned) for run in stack.runs}
     n_left = {number: len(stack.runs) for number, stack in enumerate(planned)}
@@ -165,7 +164,10 @@ def _thresholds(images: Dataset, reconstruction_loss: ReconstructionLoss) -> NDA
 
 
 def record_of(outcome: "Outcome", images: Dataset, commit: str | None) -> Record:
-    """Return the record of a run that was trained on ``images`` by the code of ``commit``."""
+    """Return the record of a run that was trained on ``images``.
+
+    ``commit`` is that of the folder that the sweep was started in.
+    """
     run = outcome.run
     thresholds = _thresholds(images, run.reconstruction_loss)
     settings = {**run.identity(), "hidden": list(run.hidden)}
@@ -188,22 +190,7 @@ def record_of(outcome: "Outcome", images: Dataset, commit: str | None) -> Record
         derived=derived,
         metrics=dict(outcome.metrics),
         history=dict(outcome.history),
-        provenance={**outcome.provenance, "data_sha256": images.sha256, "git_commit": commit},
+        provenance={**outcome.provenance, "data_sha256": images.sha256, "folder_commit": commit},
         timing=outcome.timing,
         message=outcome.message,
     )
-
-
-def _git_commit() -> str | None:
-    """Return the commit of the folder that the sweep was started in, if it is in a repository."""
-    try:
-        answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],  # noqa: S607
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() or None

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from lossbench.conventions import ReconstructionLoss
 from lossbench.errors import DataError
 
-_SIGNIFICANT_DIGITS = 6  # the last digits depend on the library's number of threads
+_SIGNIFICANT_DIGITS = 6  # the last digits depend on the processor
 _IMAGES_A_PRODUCT = 4096
 
 
@@ -44,7 +45,8 @@ class Moments:
 def moments(images: NDArray[np.float32]) -> Moments:
     """Return the moments of ``images (n, d)``; ``DataError`` if no pixel varies.
 
-    Products are taken in float32 over a few thousand centred images, and added in float64.
+    Products are taken in float32 over a few thousand centred images, and added in float64; on
+    one thread, since how many share a product decides the order of its sums.
     """
     mean = images.mean(axis=0, dtype=np.float64)
     varies = (images != images[0]).any(axis=0)
@@ -52,9 +54,10 @@ def moments(images: NDArray[np.float32]) -> Moments:
         raise DataError("every image is the same, so there is nothing to encode")
     d = images.shape[1]
     covariance = np.zeros((d, d))
-    for start in range(0, len(images), _IMAGES_A_PRODUCT):
-        centred = images[start : start + _IMAGES_A_PRODUCT] - mean.astype(np.float32)
-        covariance += centred.T @ centred
+    with threadpool_limits(limits=1, user_api="blas"):
+        for start in range(0, len(images), _IMAGES_A_PRODUCT):
+            centred = images[start : start + _IMAGES_A_PRODUCT] - mean.astype(np.float32)
+            covariance += centred.T @ centred
     return Moments(mean, covariance / len(images), varies)
 
 
@@ -69,7 +72,8 @@ def thresholds(moments: Moments, reconstruction_loss: ReconstructionLoss) -> NDA
     scale = np.full(len(mean), math.sqrt(2))
     if reconstruction_loss == "bce":
         scale = 1 / np.sqrt(mean * (1 - mean))
-    eigenvalues = np.linalg.eigvalsh(covariance * np.outer(scale, scale))[::-1]
+    with threadpool_limits(limits=1, user_api="blas"):
+        eigenvalues = np.linalg.eigvalsh(covariance * np.outer(scale, scale))[::-1]
     return np.array([float(f"{max(t, 0.0):.{_SIGNIFICANT_DIGITS}g}") for t in eigenvalues])
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lossbench import commits
 from lossbench.experiment import RunSettings, Stack
 from lossbench.schema import Status
 
@@ -151,7 +152,12 @@ def versions() -> dict[str, str]:
 @functools.cache
 def _provenance() -> dict[str, Any]:
     """Return what this process trains with; asking costs as much as an epoch."""
-    return {**versions(), "processor": gpu() or _processor(), "threads": 1}
+    return {
+        **versions(),
+        "lossbench_commit": commits.of_lossbench(),
+        "processor": gpu() or _processor(),
+        "threads": 1,
+    }
 
 
 def _processor() -> str:

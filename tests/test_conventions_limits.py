@@ -18,7 +18,6 @@ from lossbench.conventions import (
     entry,
     implied_sigma,
 )
-from lossbench.conventions.catalogue import nearest_names
 from lossbench.conventions.formula import evaluate, exact
 from lossbench.errors import UsageError
 
@@ -131,20 +130,6 @@ def test_names_are_those_of_the_rows_in_the_order_of_the_file() -> None:
     assert rows is catalogue()
     with pytest.raises(TypeError):
         rows["mine"] = rows["blog"]  # type: ignore[index]
-
-
-def test_the_nearest_names_are_three_at_most() -> None:
-    """Close ones first, then those that hold the name, if it has more than two letters."""
-    known = ["alpha-one", "alpha-two", "alpha-three", "alpha-four", "beta"]
-    assert nearest_names("alpha", known) == (
-        "did you mean 'alpha-two', 'alpha-one' or 'alpha-four'?"
-    )
-    assert nearest_names("betta", known) == "did you mean 'beta'?"
-    assert nearest_names("ALPHA-T", known) == "did you mean 'alpha-two' or 'alpha-three'?"
-    assert nearest_names("eta", known) == "did you mean 'beta'?"
-    assert nearest_names("fou", known) == "did you mean 'alpha-four'?"
-    assert nearest_names("fo", known) == ""
-    assert nearest_names("zzz", known) == ""
 
 
 def test_the_yardstick_by_hand() -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from lossbench import engine, experiment
 from lossbench.data import Dataset
-from lossbench.engine.waiting import Waiting
 from lossbench.experiment import Stack
 
 
@@ -79,27 +78,3 @@ def stacks(n_seeds: int, d: int) -> tuple[Stack, ...]:
     return experiment.stacks(
         experiment.read(None, axes | {"d": str(d), "seeds": str(n_seeds)}).runs()
     )
-
-
-def test_a_worker_gets_what_it_has_compiled_then_what_nobody_has() -> None:
-    """Its own shapes first, then shapes that are new to all, then the commonest; what goes again
-    comes first.
-    """  # noqa: D205
-    few, many = stacks(16, d=1), stacks(24, d=4)
-    waiting = Waiting([*few, *many])
-    rare, common = few[0].shape, many[0].shape
-    assert waiting.take({rare}, set()).shape == rare
-    waiting.put_back([few[0]])
-    assert waiting.take(set(), set()).shape == common
-    assert waiting.take(set(), {common}).shape == rare
-    again = waiting.take({common}, set())
-    waiting.put_back([again])
-    assert waiting.take({common}, set()) is again
-    assert waiting
-    n_left = 0
-    while waiting:
-        waiting.take(set(), set())
-        n_left += 1
-    assert n_left == len(few) + len(many) - 3
-    with pytest.raises(IndexError):
-        waiting.take(set(), set())

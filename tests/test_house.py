@@ -16,7 +16,7 @@ from lossbench.cli.app import app
 
 HOUSE = Path(lossbench.__file__).parent
 FLOORS = (
-    ("errors",),
+    ("errors", "commits"),
     ("conventions", "schema"),
     ("experiment",),
     ("data", "store", "theory"),
@@ -38,6 +38,7 @@ PAST_THE_DOOR = {
     ("console/comparison.py", "compare.wording"),
     ("report/answer.py", "compare.verdict"),
     ("report/answer.py", "compare.wording"),
+    ("report/cases.py", "compare.wording"),
     ("report/collapse.py", "compare.wording"),
     ("report/learning.py", "compare.curves"),
     ("report/learning.py", "compare.wording"),

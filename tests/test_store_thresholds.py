@@ -11,30 +11,6 @@ from made_summaries import results_of, summary_of
 from lossbench.store.thresholds import measured_thresholds
 
 
-@pytest.mark.parametrize("threshold", [0.7, 3.3, 32.0])
-def test_the_measured_threshold_is_where_the_kl_vanishes(threshold: float) -> None:
-    """KL = 1/2 ln(t_1/beta_eff) below t_1 and 0 above gives t_1 back, from any fine grid."""
-    rows = [
-        {
-            "dataset": "digits",
-            "d": 64,
-            "reconstruction_loss": "bce",
-            "k": 2,
-            "n_seeds": 3,
-            "threshold": threshold,
-            "beta_eff": threshold * ratio,
-            "kl": max(0.0, -0.5 * math.log(ratio)),
-        }
-        for ratio in (0.5, 0.8, 0.9, 0.96, 1.05, 1.2, 2.0)
-    ]
-    (found,) = measured_thresholds(pd.DataFrame(rows)).to_dict(orient="records")
-    assert found["predicted"] == threshold
-    assert found["ratio"] == pytest.approx(1, abs=0.005)
-    coarse = [row for row in rows if not 0.5 < row["beta_eff"] / threshold < 2]
-    assert measured_thresholds(pd.DataFrame(coarse)).empty
-    assert measured_thresholds(pd.DataFrame(rows[:3])).empty
-
-
 def one_loss(folder: Path, kls: dict[float, float]) -> pd.DataFrame:
     """Return the measured thresholds of one loss with this KL at each beta_eff."""
     runs = [made_run("docs", beta or 0.01, beta_eff=beta, kl=kl) for beta, kl in kls.items()]
@@ -84,7 +60,8 @@ def test_a_rebuild_writes_the_thresholds_that_it_can_measure(tmp_path: Path) -> 
         if is_there:
             (row,) = pd.read_csv(path).to_dict("records")
             (found,) = measured_thresholds(store.summary()).to_dict("records")
-            assert row == pytest.approx(found)
+            for column in ("predicted", "measured", "ratio"):
+                assert row[column] == found[column]
 
 
 def test_losses_of_one_beta_eff_are_averaged(tmp_path: Path) -> None:

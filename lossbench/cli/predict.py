@@ -44,19 +44,9 @@ def predict(
         "noise_std": noise_std,
     }
     overrides = {name: text for name, text in options.items() if text is not None}
-    if dataset is not None and d is None and experiment is None:
-        overrides["d"] = _own_d(dataset, data_dir)
     asked = experiments.read(experiment, overrides)
     prediction = predictions.predict(asked, data_dir)
     if json:
         screen.show_json(prediction.to_json())
     else:
-        screen.show(prediction_tables(prediction))
-
-
-def _own_d(dataset: str, data_dir: Path | None) -> str:
-    """Return the data's own d: the default experiment's are those of digits."""
-    from lossbench import data  # noqa: PLC0415
-
-    names = [name for name in dataset.split(",") if name]
-    return ",".join(str(data.native_sizes(name, data_dir)[0]) for name in names)
+        screen.show(prediction_tables(prediction, screen.out()))

@@ -62,7 +62,7 @@ def sweep(
         str | None, typer.Option(help="Images a step.", rich_help_panel=_MODEL)
     ] = None,
     optimizer: Annotated[
-        str | None, typer.Option(help="adam, rmsprop or sgd.", rich_help_panel=_MODEL)
+        str | None, typer.Option(help="adam, adamw, rmsprop or sgd.", rich_help_panel=_MODEL)
     ] = None,
     learning_rate: Annotated[
         str | None, typer.Option(help="Learning rate.", rich_help_panel=_MODEL)
@@ -72,7 +72,8 @@ def sweep(
         typer.Option(help="Fraction of it left in the last epoch.", rich_help_panel=_MODEL),
     ] = None,
     epsilon: Annotated[
-        str | None, typer.Option(help="Epsilon of adam and rmsprop.", rich_help_panel=_MODEL)
+        str | None,
+        typer.Option(help="Epsilon of adam, adamw and rmsprop.", rich_help_panel=_MODEL),
     ] = None,
     eval_every: Annotated[
         str | None,
@@ -85,7 +86,8 @@ def sweep(
         ),
     ] = None,
     time_limit: Annotated[
-        str | None, typer.Option(help="Seconds that one run may take.", rich_help_panel=_MODEL)
+        str | None,
+        typer.Option(help="Seconds a run; a stack of w has w times that.", rich_help_panel=_MODEL),
     ] = None,
     out: Annotated[
         Path | None,

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lossbench.compare.wording import Row, factor, number, setting, spread
+from lossbench.conventions import FEELS_NO_FACTOR
 
 # What R and K are made of: objectives that differ in one of these differ, whatever a and b.
 OBJECTIVE_SETTINGS = ("dataset", "reconstruction_loss", "d", "k", "noise_std")
 
 Relation = Literal["identical", "scaled", "different", "unknown"]
 _RELATIVE = 1e-9
-_FEELS_NO_FACTOR = {"adam": "Adam", "rmsprop": "RMSprop"}
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,11 @@ def _scaled(cells: Sequence[ObjectivePair]) -> str:
     else:
         how = f"{smaller.loss} is {larger.loss}, divided by it, in each of the {len(cells)} cells"
     optimizers = {side.optimizer for cell in cells for side in (cell.a, cell.b)}
-    if optimizers <= set(_FEELS_NO_FACTOR):
-        names = " and ".join(_FEELS_NO_FACTOR[name] for name in sorted(optimizers))
+    if optimizers <= set(FEELS_NO_FACTOR):
+        names = " and ".join(FEELS_NO_FACTOR[name] for name in sorted(optimizers))
         feels = f"{names} {'does' if len(optimizers) == 1 else 'do'} not feel the factor"
-        feels += " (but for epsilon); SGD, weight decay and gradient clipping do."
+        decay = "a weight penalty" if "adamw" in optimizers else "weight decay"
+        feels += f" (but for epsilon); SGD, {decay} and gradient clipping do."
     else:
         feels = "SGD feels the factor as it would a factor on the learning rate; Adam would not."
     return f"The same objective up to a factor of {factors}: {how}. {feels}"

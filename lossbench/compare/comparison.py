@@ -25,6 +25,7 @@ _NEEDS = {
     "active_units": (),
     "collapsed": (),
     "bits_per_dim": ("dataset", "reconstruction_loss"),
+    "iwae": (*NATS_NEED, "iwae_samples"),
 }
 
 

@@ -1,19 +1,33 @@
 """The prediction: thresholds of the data, critical latent sizes, and every setting of the grid."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from lossbench.console.screen import joined
+from lossbench.experiment import layers_text
 from lossbench.predict import CriticalLatents, Prediction, Setting, Thresholds
+from lossbench.schema import SETTING_COLUMNS
+
+_DECIDING = ("noise_std", "batch_size")  # what beta_eff at beta 1 and t_1 depend on besides d and k
+_UNBOUNDED = 1000
+_MODEL = tuple(
+    name
+    for name in SETTING_COLUMNS
+    if name not in ("dataset", "reconstruction_loss", "d", "loss", "k", "beta")
+)
 
 
-def prediction_tables(prediction: Prediction) -> RenderableType:
-    """Return the whole prediction, in an order to read it in."""
+def prediction_tables(prediction: Prediction, console: Console) -> RenderableType:
+    """Return the whole prediction, in an order to read it in, as wide as the console."""
     parts: list[RenderableType] = []
     for thresholds in prediction.thresholds:
-        parts += [*_facts(thresholds), _settings(prediction, thresholds), Text()]
+        parts += [*_facts(thresholds), *_settings(prediction, thresholds, console), Text()]
     return Group(
         *parts,
         Text(
@@ -29,42 +43,102 @@ def _facts(thresholds: Thresholds) -> Iterator[Text]:
         f"{thresholds.dataset}, d {thresholds.d}, {thresholds.reconstruction_loss}", style="bold"
     )
     largest = " ".join(f"{t:.4g}" for t in thresholds.largest)
-    yield Text(f"thresholds t_1, t_2, ... {largest}")
-    for critical in thresholds.critical:
-        yield Text(_critical(critical))
+    plain = all(critical.noise_std == 1 for critical in thresholds.critical)
+    yield Text(f"thresholds t_1, t_2, ... {'' if plain else 'at noise_std 1: '}{largest}")
+    for loss in dict.fromkeys(critical.loss for critical in thresholds.critical):
+        yield from _critical([each for each in thresholds.critical if each.loss == loss])
 
 
-def _critical(critical: CriticalLatents) -> str:
-    if critical.k is None:
-        return f"{critical.loss} at beta 1 collapses for every k"
-    if critical.k == 0:
-        return f"{critical.loss} at beta 1 does not collapse at k = 1"
-    return f"{critical.loss} at beta 1 collapses for every k up to {critical.k}"
+def _critical(cases: Sequence[CriticalLatents]) -> Iterator[Text]:
+    """Yield up to which k one loss collapses, for each value of what that depends on.
+
+    A sentence that names no noise holds at noise_std 1.
+    """
+    plain = any(case.noise_std == 1 for case in cases)
+    names, k_of = next(
+        (names, k_of)
+        for n_names in range(len(_DECIDING) + 1)
+        for names in itertools.combinations(_DECIDING, n_names)
+        if (plain or "noise_std" in names) and (k_of := _by(names, cases)) is not None
+    )
+    for values, k in k_of.items():
+        told = [f"{name} {_text(value)}" for name, value in zip(names, values, strict=True)]
+        where = joined([f"{cases[0].loss} at beta 1", *told])
+        if k is None:
+            yield Text(f"{where} collapses for every k")
+        elif k == 0:
+            yield Text(f"{where} does not collapse at k = 1")
+        else:
+            yield Text(f"{where} collapses for every k up to {k}")
 
 
-def _settings(prediction: Prediction, thresholds: Thresholds) -> Table:
+def _by(
+    names: Sequence[str], cases: Sequence[CriticalLatents]
+) -> dict[tuple[float, ...], int | None] | None:
+    """Return k by the values of these settings; None if it depends on others, too."""
+    found: dict[tuple[float, ...], int | None] = {}
+    for case in cases:
+        values = tuple(getattr(case, name) for name in names)
+        if found.setdefault(values, case.k) != case.k:
+            return None
+    return found
+
+
+def _settings(
+    prediction: Prediction, thresholds: Thresholds, console: Console
+) -> Iterator[RenderableType]:
+    """Yield one table of what differs; where it is too wide, one below each model's name."""
     key = (thresholds.dataset, thresholds.d, thresholds.reconstruction_loss)
     chosen = [s for s in prediction.settings if (s.dataset, s.d, s.reconstruction_loss) == key]
-    exact = any(setting.elbo is not None for setting in chosen)
+    differing = [
+        name for name in _MODEL if len({getattr(each, name) for each in prediction.settings}) > 1
+    ]
+    chosen.sort(key=attrgetter(*differing, "k", "beta", "loss"))
+    whole = _table(differing, chosen)
+    unbounded = console.options.update(width=_UNBOUNDED)
+    if Measurement.get(console, unbounded, whole).maximum <= console.width:
+        yield whole
+        return
+    for model, rows in itertools.groupby(chosen, lambda each: _texts(differing, each)):
+        if differing:
+            named = zip(differing, model, strict=True)
+            yield Text(", ".join(f"{name} {text}" for name, text in named), style="bold")
+        yield _table((), list(rows))
+
+
+def _texts(differing: Sequence[str], found: Setting) -> list[str]:
+    return [_text(getattr(found, name)) for name in differing]
+
+
+def _text(value: str | float | tuple[int, ...]) -> str:
+    """Return a setting as an option takes it."""
+    if isinstance(value, tuple):
+        return layers_text(value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _table(differing: Sequence[str], chosen: Sequence[Setting]) -> Table:
+    exact = any(found.elbo is not None for found in chosen)
     table = Table(box=None, pad_edge=False)
+    headings = [name.replace("_", "_\n") for name in differing]
+    headings += ["k", "beta", "beta_eff", "t_1", "active\nunits"]
+    headings += ["kl", "recon-\nstruction", "elbo"] if exact else []
     table.add_column("loss", no_wrap=True)
-    headings = ["k", "beta", "beta_eff", "t_1", "active units"]
-    for heading in [*headings, *(["kl", "reconstruction", "elbo"] if exact else [])]:
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("collapses")
-    for setting in sorted(chosen, key=lambda s: (s.k, s.beta, s.loss)):
-        table.add_row(*_cells(setting, exact))
+    table.add_column("collapses", no_wrap=True)
+    for found in chosen:
+        table.add_row(found.loss, *_texts(differing, found), *_cells(found, exact))
     return table
 
 
-def _cells(setting: Setting, exact: bool) -> Iterator[Text | str]:
-    yield setting.loss
-    yield str(setting.k)
-    yield f"{setting.beta:.4g}"
-    yield f"{setting.beta_eff:.4g}"
-    yield f"{setting.threshold:.4g}"
-    yield f"{setting.predicted_active_units} of {setting.k}"
+def _cells(found: Setting, exact: bool) -> Iterator[Text | str]:
+    yield str(found.k)
+    yield f"{found.beta:.4g}"
+    yield f"{found.beta_eff:.4g}"
+    yield f"{found.threshold:.4g}"
+    yield f"{found.predicted_active_units} of {found.k}"
     if exact:
-        for number in (setting.kl, setting.reconstruction, setting.elbo):
+        for number in (found.kl, found.reconstruction, found.elbo):
             yield "" if number is None else f"{number:.3f}"
-    yield Text("yes", style="yellow") if setting.collapses else Text("no")
+    yield Text("yes", style="yellow") if found.collapses else Text("no")

@@ -5,9 +5,9 @@ from lossbench.conventions.catalogue import (
     catalogue,
     convention,
     entry,
-    nearest_names,
 )
 from lossbench.conventions.convention import (
+    FEELS_NO_FACTOR,
     Coefficients,
     Convention,
     Reduction,
@@ -22,6 +22,7 @@ from lossbench.conventions.yardstick import (
 )
 
 __all__ = [
+    "FEELS_NO_FACTOR",
     "Coefficients",
     "Convention",
     "Entry",
@@ -35,5 +36,4 @@ __all__ = [
     "elbo_best_sigma",
     "entry",
     "implied_sigma",
-    "nearest_names",
 ]

@@ -6,9 +6,8 @@ the two together. ``blog`` and ``docs`` are the seed question's two.
 """
 
 import csv
-import difflib
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from types import MappingProxyType
@@ -16,9 +15,8 @@ from typing import cast
 
 from lossbench.conventions.convention import Convention, Reduction, Sizes
 from lossbench.conventions.formula import evaluate
-from lossbench.errors import UsageError
+from lossbench.errors import UsageError, nearest
 
-_MOST_NEAREST = 3
 _SIZES = {"d": "d", "k": "k", "B": "batch_size", "N": "n_images"}
 
 
@@ -116,7 +114,7 @@ def entry(name: str) -> Entry:
             f"no loss is called {name!r}",
             expected="blog, docs or another name that `lossbench explain` lists",
             received=repr(name),
-            remedy=nearest_names(name, catalogue()),
+            remedy=nearest(name, catalogue()),
         ) from None
 
 
@@ -134,19 +132,3 @@ def convention(name: str) -> Convention:
             remedy=f"`lossbench explain {name}` tells what is known of it",
         )
     return found.convention
-
-
-def nearest_names(name: str, known: Iterable[str]) -> str:
-    """Return ``did you mean 'x' or 'y'?``, at most three names, or an empty string.
-
-    >>> nearest_names("pytorch-example", ["blog", "pytorch-examples", "pytorch-examples-2017"])
-    "did you mean 'pytorch-examples' or 'pytorch-examples-2017'?"
-    """
-    names = list(known)
-    close = difflib.get_close_matches(name, names, n=_MOST_NEAREST, cutoff=0.6)
-    within = [other for other in names if len(name) > 2 and name.lower() in other]
-    found = [repr(other) for other in dict.fromkeys([*close, *within])][:_MOST_NEAREST]
-    if not found:
-        return ""
-    *first, last = found
-    return f"did you mean {', '.join(first)}{' or ' if first else ''}{last}?"

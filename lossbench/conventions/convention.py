@@ -15,6 +15,11 @@ from lossbench.errors import UsageError
 
 Reduction = Literal["sum", "mean"]
 
+FEELS_NO_FACTOR = {
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "rmsprop": "RMSprop",
+}  # optimizers to which a makes no difference
 _LARGEST = Fraction(10) ** 30  # well inside float32, which the objective is trained in
 
 

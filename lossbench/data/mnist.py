@@ -7,6 +7,7 @@ folder are therefore MNIST's; Fashion-MNIST's lie in a folder that has "fashion"
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,7 +88,15 @@ def _pair(folder: Path) -> tuple[Path, ...]:
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+    return Path(os.environ.get("KERAS_HOME") or _home() / ".keras") / "datasets"
+
+
+def _home() -> Path:
+    """Return the user's home; as in Keras, another place if a user of a container has none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(tempfile.gettempdir())
 
 
 def _in_cache(dataset: str) -> tuple[Path, ...]:

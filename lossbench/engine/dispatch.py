@@ -12,7 +12,7 @@ from pathlib import Path
 import distributed
 
 from lossbench.data import Dataset
-from lossbench.engine.waiting import Shape, Waiting
+from lossbench.engine.waiting import Waiting
 from lossbench.errors import RunsFailedError
 from lossbench.experiment import Device, RunSettings, Stack
 from lossbench.worker import Outcome, gpu, train
@@ -35,8 +35,7 @@ class _Assignment:
 
     @property
     def is_overdue(self) -> bool:
-        limit = self.stack.runs[0].time_limit * len(self.stack.runs)
-        return time.monotonic() - self.since > limit + _GRACE_SECONDS
+        return time.monotonic() - self.since > self.stack.time_limit + _GRACE_SECONDS
 
 
 class Engine:
@@ -67,7 +66,7 @@ class Engine:
         self._seen: dict[str, float] = {}
         self._done: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
         self._running: dict[distributed.Future, _Assignment] = {}
-        self._compiled: dict[str, set[Shape]] = {}
+        self._waiting = Waiting()
         self._sent: dict[str, list[distributed.Future]] = {}
         self._gone: set[str] = set()
         self._deaths: Counter[RunSettings] = Counter()
@@ -79,18 +78,18 @@ class Engine:
 
         A stack that dies is tried again run by run, so that one bad run costs one run.
         """
-        waiting = Waiting(stacks)
-        while waiting or self._running:
+        self._waiting.fill(stacks)
+        while self._waiting or self._running:
             self._check_scheduler()
-            self._assign(waiting, data)
+            self._assign(data)
             for future, assignment in self._finished():
                 outcomes, again = self._collected(future, assignment)
-                waiting.put_back(again)
+                self._waiting.put_back(again)
                 if outcomes:
-                    self._assign(waiting, data)  # keep the workers busy while records are written
+                    self._assign(data)  # keep the workers busy while records are written
                     yield outcomes
 
-    def _assign(self, waiting: Waiting, data: Callable[[Stack], Dataset]) -> None:
+    def _assign(self, data: Callable[[Stack], Dataset]) -> None:
         """Give every idle worker a stack, of a shape that it has compiled where there is one."""
         busy = {assignment.worker for assignment in self._running.values()}
         names = self._workers()
@@ -103,15 +102,13 @@ class Engine:
                 remedy="read the workers' logs, then run the same command again",
             )
         for name, address in names.items():
-            if name in busy or not waiting:
+            if name in busy or not self._waiting:
                 continue
-            mine = self._compiled.setdefault(name, set())
-            stack = waiting.take(mine, set().union(*self._compiled.values()) - mine)
-            mine.add(stack.shape)
+            stack = self._waiting.take(name)
             try:
                 arrays = self._data(data(stack), list(names.values()))
             except (OSError, TimeoutError, KeyError):  # workers went away meanwhile: look again
-                waiting.put_back([stack])
+                self._waiting.put_back([stack])
                 return
             future = self._client.submit(train, stack, *arrays, workers=[address], pure=False)
             self._running[future] = _Assignment(stack, name, address, time.monotonic())
@@ -194,7 +191,7 @@ class Engine:
 
     def _forget(self, assignment: _Assignment) -> None:
         """Count a worker as gone; the scheduler may not have noticed yet."""
-        self._compiled.pop(assignment.worker, None)
+        self._waiting.forget(assignment.worker)
         self._gone.add(assignment.address)
 
     def _result(self, future: distributed.Future, stack: Stack) -> list[Outcome] | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import cast
 
-from lossbench.conventions import Convention, Reduction, Sizes, catalogue, convention, nearest_names
+from lossbench.conventions import Convention, Reduction, Sizes, catalogue, convention
 from lossbench.errors import ExperimentError, UsageError, nearest
 
 SECTION = "convention"
@@ -155,7 +155,7 @@ def known(name: str, own: Definitions, where: str = "") -> Convention:
             where=where,
             expected=error.expected,
             received=error.received,
-            remedy=nearest_names(name, own) or error.remedy,
+            remedy=nearest(name, own) or error.remedy,
         ) from None
 
 

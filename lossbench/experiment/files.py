@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tomli_w
 
-from lossbench.errors import ExperimentError, nearest
+from lossbench.errors import ExperimentError, near
 from lossbench.experiment.definitions import SECTION, known, tables_of
 from lossbench.experiment.document import FROZEN, Reader, completed
 from lossbench.experiment.grid import Experiment
@@ -23,7 +23,8 @@ _LARGEST_FILE = 1_000_000
 def read(path: Path | None = None, overrides: Mapping[str, str] | None = None) -> Experiment:
     """Return the experiment in a TOML file (without one, the default) with its overrides.
 
-    ``overrides`` maps keys to the text of their option, such as ``{"beta": "0.1,1"}``.
+    ``overrides`` maps keys to the text of their option, such as ``{"beta": "0.1,1"}``. The
+    default's d are those of its own data: with another ``dataset``, d is that data's own.
     ``ExperimentError`` names file, line and key of what is wrong.
     """
     source = path or _DEFAULT_EXPERIMENT
@@ -39,6 +40,9 @@ def read(path: Path | None = None, overrides: Mapping[str, str] | None = None) -
             remedy="see `lossbench init` for a file to start from",
         ) from None
     experiment = Reader(source, text).experiment(document)
+    if path is None and overrides and "dataset" in overrides:
+        grids = [{name: grid[name] for name in grid if name != "d"} for grid in experiment.grids]
+        experiment = replace(experiment, grids=tuple(grids))
     return _overridden(experiment, overrides or {})
 
 
@@ -55,13 +59,14 @@ def _text(path: Path) -> str:
         return raw.decode("utf-8")
     except (OSError, ValueError) as error:
         folder = path.parent if path.suffix else Path("experiments")
-        files = sorted(str(file) for file in folder.glob("*.toml"))
+        files = {file.stem: file for file in sorted(folder.glob("*.toml")) if file != path}
+        meant = [f"did you mean {str(files[stem])!r}?" for stem in near(path.stem, files)]
         raise ExperimentError(
             "the experiment file cannot be read",
             where=str(path),
             expected="a TOML file in UTF-8",
             received=getattr(error, "strerror", None) or str(error),
-            remedy=nearest(str(path), files) or "`lossbench init` writes one to start from",
+            remedy=meant[0] if meant else "`lossbench init` writes one to start from",
         ) from None
 
 

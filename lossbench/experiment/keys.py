@@ -50,13 +50,13 @@ class Key:
         try:
             return self._adapter.validate_python(raw, strict=strict)
         except ValidationError:
-            known = getattr(self.type, "__args__", ())
+            known = [name for name in getattr(self.type, "__args__", ()) if isinstance(name, str)]
             raise ExperimentError(
                 f"`{self.name}` has a value that it cannot take",
                 where=where,
                 expected=self.expected,
                 received=shown(raw),
-                remedy=nearest(shown(raw), [name for name in known if isinstance(name, str)]),
+                remedy=nearest(raw, known) if isinstance(raw, str) else "",
             ) from None
 
 
@@ -92,10 +92,10 @@ KEYS = {
         Key(
             "optimizer",
             "training",
-            Literal["adam", "rmsprop", "sgd"],
+            Literal["adam", "adamw", "rmsprop", "sgd"],
             "adam",
-            "adam, rmsprop or sgd",
-            "adam, rmsprop or sgd, as Keras has them",
+            "adam, adamw, rmsprop or sgd",
+            "adam, adamw, rmsprop or sgd, as Keras has them",
         ),
         Key("learning_rate", "training", _POSITIVE, 1e-3, "a number above 0", "learning rate"),
         Key(
@@ -106,7 +106,14 @@ KEYS = {
             "a number above 0 and at most 1",
             "fraction of the learning rate left in the last epoch; it falls exponentially",
         ),
-        Key("epsilon", "training", _POSITIVE, 1e-7, "a number above 0", "of adam and rmsprop"),
+        Key(
+            "epsilon",
+            "training",
+            _POSITIVE,
+            1e-7,
+            "a number above 0",
+            "of adam, adamw and rmsprop",
+        ),
         Key(
             "eval_every",
             "training",
@@ -129,7 +136,7 @@ KEYS = {
             _POSITIVE,
             3600.0,
             "seconds, above 0",
-            "seconds that one run may take before it is recorded as `timeout`",
+            "seconds that one run may take; a stack of 8 has 8 times as long, full or not",
         ),
         Key(
             "loss",

@@ -34,6 +34,14 @@ class Stack:
         """What the runs share; stacks of one shape share one compiled program."""
         return _shape(self.runs[0])
 
+    @property
+    def time_limit(self) -> float:
+        """Seconds that the stack may take: the limit of a run for each member it is compiled for.
+
+        A padded stack costs what a full one costs, so a run has the same time in both.
+        """
+        return self.runs[0].time_limit * self.width
+
 
 def stacks(
     runs: Iterable[RunSettings], *, keep_weights: bool = False, device: Device = "CPU"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from lossbench.conventions import Coefficients, Entry, Sizes, catalogue, nearest_names
-from lossbench.errors import UsageError
+from lossbench.conventions import Coefficients, Entry, Sizes, catalogue
+from lossbench.errors import UsageError, nearest
 from lossbench.explain.symbols import shown, weighted
 
 DEFAULT_SIZES = Sizes(d=784, k=2, batch_size=128, n_images=60_000)
@@ -98,7 +98,7 @@ def lineage(name: str, asked: Sizes, beta: Fraction) -> tuple[Listed, ...]:
             where="--lineage",
             expected=f"{', '.join(histories)}; or one of those with a single row",
             received=repr(name),
-            remedy=nearest_names(name, known),
+            remedy=nearest(name, known),
         )
     return tuple(
         listed(entry, completed(asked, entry.sizes, DEFAULT_SIZES), beta)

@@ -23,6 +23,7 @@ EVALUATION_SAMPLES = 8
 _LARGEST_CHUNK = 512
 _OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
     "rmsprop": keras.optimizers.RMSprop,
     "sgd": keras.optimizers.SGD,
 }
@@ -97,17 +98,18 @@ class Program:
         )
         self._optimizer = optimizer(shape.optimizer, 1.0, shape.epsilon)
         self._optimizer.build(self._variables)
+        self._initial = [np.asarray(variable).copy() for variable in self._optimizer.variables]
         self._steps = tf.function(self._take_steps, jit_compile=True, autograph=False)
         self._chunk = tf.function(self._evaluate_chunk, jit_compile=True, autograph=False)
         self._a = self._b = tf.zeros(shape.width, shape.dtype)
 
     def refill(self, seeds: list[int], a: list[float], b: list[float]) -> None:
-        """Set initial weights and coefficients of every member and forget the optimizer's state."""
+        """Set every member's first weights and coefficients, and the optimizer as it was built."""
         members = [initial_weights(self.model.shapes, seed) for seed in seeds]
         for variable, *values in zip(self._variables, *members, strict=True):
             variable.assign(np.stack(values).reshape(variable.shape))
-        for variable in self._optimizer.variables:
-            variable.assign(tf.zeros(variable.shape, variable.dtype))
+        for variable, initial in zip(self._optimizer.variables, self._initial, strict=True):
+            variable.assign(initial)
         self._a = tf.constant(a, self.shape.dtype)
         self._b = tf.constant(b, self.shape.dtype)
 

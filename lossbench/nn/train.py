@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lossbench.experiment import RunSettings
+from lossbench.experiment import RunSettings, Stack
 from lossbench.nn.measure import Metrics, chunks, iwae, measured
 from lossbench.nn.program import EVALUATION_SAMPLES, Program, Shape
 
@@ -93,7 +93,7 @@ def train_stack(
     )
     images = tf.constant(train, program.shape.dtype)
     test_chunks = list(chunks(program, test))
-    deadline = time.monotonic() + run.time_limit * len(runs)
+    deadline = time.monotonic() + Stack(tuple(runs), width).time_limit
     histories: list[dict[str, list[float | int]]] = [{"epoch": []} for _ in runs]
     for epochs in _calls(run, len(train)):
         _train_epochs(program, images, members, epochs)

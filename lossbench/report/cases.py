@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from lossbench.compare.wording import setting
 from lossbench.schema import SETTING_COLUMNS
 
 _LEADING = ("docs", "blog")
-_VARY_INSIDE = ("loss", "beta")
-_SIZES = tuple(
+_MODEL = tuple(
     name
     for name in SETTING_COLUMNS
-    if name not in ("dataset", "reconstruction_loss", *_VARY_INSIDE)
+    if name not in ("dataset", "reconstruction_loss", "loss", "beta", "d", "k")
 )
 
 
@@ -23,7 +23,7 @@ class Case:
     """Settings of one summary that differ in nothing but loss and beta.
 
     ``rows`` are in the order of beta_eff; ``slug`` is fit for a file name and belongs to no other
-    case of the summary.
+    case of the summary; ``model`` names what else tells the rows from others of the summary.
     """
 
     slug: str
@@ -32,11 +32,13 @@ class Case:
     d: int
     k: int
     rows: pd.DataFrame
+    model: str = ""
 
     @property
     def label(self) -> str:
         """What the case is of, in the words of the tables."""
-        return f"{shown_dataset(self.dataset)}, {self.reconstruction_loss}, d {self.d}, k {self.k}"
+        data = f"{shown_dataset(self.dataset)}, {self.reconstruction_loss}"
+        return f"{data}, d {self.d}, k {self.k}{self.model}"
 
     @property
     def threshold(self) -> float:
@@ -84,7 +86,7 @@ def by_data(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _best(group: pd.DataFrame) -> pd.DataFrame:
-    sizes = [rows for _, rows in group.groupby(list(_SIZES), sort=False, dropna=False)]
+    sizes = models(group, "d", "k")
     return max(sizes, key=lambda rows: (len(rows), rows["d"].iloc[0], -rows["k"].iloc[0]))
 
 
@@ -97,7 +99,30 @@ def _case(slug: str, group: pd.DataFrame, rows: pd.DataFrame) -> Case:
         int(rows["d"].iloc[0]),
         int(rows["k"].iloc[0]),
         rows.sort_values(["beta_eff", "loss"]),
+        model_of(rows, group),
     )
+
+
+def models(group: pd.DataFrame, *sizes: str) -> list[pd.DataFrame]:
+    """Return the rows of each model and of each of the ``sizes``, such as d and k."""
+    return [rows for _, rows in group.groupby([*sizes, *_MODEL], sort=False, dropna=False)]
+
+
+def model_of(rows: pd.DataFrame, group: pd.DataFrame) -> str:
+    """Return what tells the model of ``rows`` from others of the group: ``, hidden 64x64``."""
+    first = rows.iloc[0]
+    told = {name: first[name] for name in _MODEL if group[name].nunique(dropna=False) > 1}
+    return "".join(
+        f", {name} {'none' if pd.isna(value) else setting(value)}" for name, value in told.items()
+    )
+
+
+def runs_of(row: pd.Series, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of one setting of the summary that ended well."""
+    mask = runs["status"] == "ok"
+    for name in SETTING_COLUMNS:
+        mask &= (runs[name] == row[name]) | (runs[name].isna() & pd.isna(row[name]))
+    return runs[mask]
 
 
 def shared_beta(rows: pd.DataFrame) -> float | None:

@@ -5,7 +5,16 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lossbench.compare.wording import amount, factor, setting
-from lossbench.report.cases import Case, by_data, losses_of, measured, shared_beta, shown_dataset
+from lossbench.report.cases import (
+    Case,
+    by_data,
+    losses_of,
+    measured,
+    model_of,
+    models,
+    shared_beta,
+    shown_dataset,
+)
 from lossbench.report.style import INK, MUTED, SHADE, Drawing, Series, figure, legend, log_axis
 
 _TALL = 4.4
@@ -86,22 +95,22 @@ def _where_it_vanishes(case: Case) -> str:
 def d_sweeps(summary: pd.DataFrame, series: dict[str, Series]) -> Iterator[Drawing]:
     """Yield one figure for each dataset and kind of reconstruction that has several d.
 
-    It is drawn at the k with the most d, and at the beta nearest to 1 that the losses share.
+    It is drawn of the k and the model with the most d (of several, the smaller k), at the beta
+    nearest to 1 that the losses share.
     """
     for slug, group in by_data(measured(summary)):
-        by_k = group.groupby("k")["d"].nunique()
-        if by_k.max() < 2:
-            continue
-        rows = group[group["k"] == by_k.idxmax()]
-        beta = shared_beta(rows)
-        if beta is None:
-            continue
-        at_beta = rows[rows["beta"] == beta].drop_duplicates(["loss", "d"]).sort_values("d")
-        if at_beta["d"].nunique() > 1:
-            yield _d_sweep(slug, at_beta, beta, series)
+        found = []
+        for rows in models(group, "k"):
+            beta = shared_beta(rows)
+            at_beta = rows[rows["beta"] == beta].sort_values(["d", "loss"])
+            if at_beta["d"].nunique() > 1:
+                found.append(at_beta)
+        if found:
+            most = max(found, key=lambda rows: (rows["d"].nunique(), -rows["k"].iloc[0]))
+            yield _d_sweep(slug, most, model_of(most, group), series)
 
 
-def _d_sweep(slug: str, rows: pd.DataFrame, beta: float, series: dict[str, Series]) -> Drawing:
+def _d_sweep(slug: str, rows: pd.DataFrame, model: str, series: dict[str, Series]) -> Drawing:
     drawn = figure()
     axes = drawn.add_subplot()
     threshold = rows.drop_duplicates("d").set_index("d")["threshold"].astype("float64")
@@ -146,9 +155,10 @@ def _d_sweep(slug: str, rows: pd.DataFrame, beta: float, series: dict[str, Serie
     axes.set_ylabel("beta_eff = b/a (no unit)")
     legend(axes)
     first = rows.iloc[0]
+    beta = float(first["beta"])
     label = (
         f"{shown_dataset(str(first['dataset']))}, {first['reconstruction_loss']}, "
-        f"k {first['k']}, beta {setting(beta)}"
+        f"k {first['k']}{model}, beta {setting(beta)}"
     )
     said = _against_d(rows, beta, threshold)
     return Drawing(

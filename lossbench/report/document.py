@@ -28,15 +28,17 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> list[Path]
     """Write the figures of every results folder and one page; return what was written.
 
     The figures go to ``figures/`` in each folder; the page to ``out``, else into the folder, or
-    into the folder above if there are several. ``ResultsError`` if a folder has no results.
+    into the folder above if there are several. A folder that is named twice is reported once.
+    ``ResultsError`` if a folder has no results.
     """
+    folders = list({folder.resolve(): folder for folder in folders}.values())
     stores = [Store(folder) for folder in folders]
     target = out or _common(folders) / PAGE
     _check_writable(target)
     written: list[Path] = []
     chapters = []
-    for store in stores:
-        drawings, chapter = _chapter(store, prefix=len(stores) > 1)
+    for number, (store, name) in enumerate(zip(stores, _names(folders), strict=True), start=1):
+        drawings, chapter = _chapter(store, name, f"results-{number}" if len(stores) > 1 else "")
         chapters.append(chapter)
         place = store.folder / FIGURES
         with refusals_told(store.folder):
@@ -55,6 +57,19 @@ def _common(folders: Sequence[Path]) -> Path:
     return Path(os.path.commonpath([folder.absolute().parent for folder in folders]))
 
 
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Return the name of each folder, with those above it as far as they tell it from others."""
+    paths = [folder.resolve() for folder in folders]
+    return [
+        next(
+            str(Path(*path.parts[-n:]))
+            for n in range(1, len(path.parts) + 1)
+            if sum(other.parts[-n:] == path.parts[-n:] for other in paths) == 1
+        )
+        for path in paths
+    ]
+
+
 def _check_writable(target: Path) -> None:
     if target.is_dir() or not target.parent.is_dir():
         raise UsageError(
@@ -66,9 +81,12 @@ def _check_writable(target: Path) -> None:
 
 
 def _chapter(
-    store: Store, *, prefix: bool
+    store: Store, name: str, prefix: str
 ) -> tuple[list[tuple[Drawing, bytes, bytes]], page.Chapter]:
-    """Return the figures of one folder with their bytes, and its chapter of the page."""
+    """Return the figures of one folder with their bytes, and its chapter of the page.
+
+    ``prefix`` makes the ids of the chapter's figures its own.
+    """
     runs, history = store.runs(), store.history()
     summary = store.summary()
     thresholds = measured_thresholds(summary)
@@ -77,16 +95,12 @@ def _chapter(
             (drawing, svg(drawing), png(drawing))
             for drawing in _drawings(summary, runs, history, thresholds, store)
         ]
-    name = store.folder.resolve().name
     frozen = store.frozen()
     return drawings, page.Chapter(
         name=name,
-        anchor=name if prefix else "",
         answer=answer(summary, thresholds),
         figures=[
-            page.Figure(
-                drawing.title, inline(vector, drawing, name if prefix else ""), drawing.reading
-            )
+            page.Figure(drawing.title, inline(vector, drawing, prefix), drawing.reading)
             for drawing, vector, _ in drawings
         ],
         left_out=_left_out(drawings, store),

@@ -5,9 +5,8 @@ import pandas as pd
 
 from lossbench.compare.curves import over_seeds
 from lossbench.compare.wording import factor
-from lossbench.report.cases import Case, losses_of, shared_beta
+from lossbench.report.cases import Case, losses_of, runs_of, shared_beta
 from lossbench.report.style import Drawing, Series, figure, legend
-from lossbench.schema import SETTING_COLUMNS
 
 _LEAST_SPAN = 0.5  # nats: less is noise, and is drawn as a level line
 
@@ -21,7 +20,7 @@ def learning_curves(
     """
     chosen = _chosen(case)
     curves = [
-        (row, over_seeds(history, _run_ids(row, runs)), is_converted)
+        (row, over_seeds(history, list(runs_of(row, runs)["run_id"])), is_converted)
         for row, is_converted in chosen
     ]
     curves = [(row, curve, converted) for row, curve, converted in curves if len(curve) > 1]
@@ -83,13 +82,6 @@ def _chosen(case: Case) -> list[tuple[pd.Series, bool]]:
         & (rows["beta"] != beta)
     ]
     return chosen + [(row, True) for _, row in equal.drop_duplicates("loss").iterrows()]
-
-
-def _run_ids(row: pd.Series, runs: pd.DataFrame) -> list[str]:
-    mask = runs["status"] == "ok"
-    for name in SETTING_COLUMNS:
-        mask &= (runs[name] == row[name]) | (runs[name].isna() & pd.isna(row[name]))
-    return [str(run_id) for run_id in runs.loc[mask, "run_id"]]
 
 
 def _limits(curves: list[tuple[pd.Series, pd.DataFrame, bool]]) -> tuple[float, float]:

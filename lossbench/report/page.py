@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
 _ROOM = Path(__file__).parent
 _EXAMPLES = ((784, 2), (784, 20), (784, 128), (3072, 128), (12288, 256))
-_VERSIONS = ("lossbench", "python", "tensorflow", "keras", "numpy", "processor", "git_commit")
+_FOLDER_COMMIT = "commit of the folder that the sweep was started in"
+_FACTS = {
+    "lossbench": "lossbench",
+    "lossbench_commit": "commit of lossbench",
+    "python": "python",
+    "tensorflow": "tensorflow",
+    "keras": "keras",
+    "numpy": "numpy",
+    "processor": "processor",
+    "folder_commit": _FOLDER_COMMIT,
+    "git_commit": _FOLDER_COMMIT,  # as lossbench 0.1.0 called it
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the numbers come from: data by hash, and the versions that trained them, if known."""
+    """Where the numbers come from: data by hash, and what trained them, if known."""
 
     data: Sequence[tuple[str, str]] = ()
     versions: Sequence[tuple[str, str]] = ()
@@ -45,7 +56,6 @@ class Chapter:
     """One results folder on the page. ``left_out`` is the command that brings the pictures."""
 
     name: str
-    anchor: str
     answer: Sequence[str]
     figures: Sequence[Figure]
     left_out: str
@@ -67,14 +77,14 @@ class OwnCase:
 
 def provenance(frozen: Experiment | None, records: Iterable[Record]) -> Provenance:
     """Return where the numbers come from, as far as the folder knows."""
-    found: dict[str, dict[str, None]] = {name: {} for name in _VERSIONS}
+    found: dict[str, set[str]] = {label: set() for label in _FACTS.values()}
     for record in records:
-        for name in _VERSIONS:
+        for name, label in _FACTS.items():
             if (value := record.provenance.get(name)) is not None:
-                found[name][str(value)] = None
+                found[label].add(str(value))
     return Provenance(
         data=list(frozen.data_sha256.items()) if frozen else [],
-        versions=[(name, ", ".join(sorted(values))) for name, values in found.items() if values],
+        versions=[(label, ", ".join(sorted(values))) for label, values in found.items() if values],
     )
 
 

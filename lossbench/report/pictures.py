@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lossbench.compare.wording import factor, setting
-from lossbench.report.cases import Case, losses_of, shared_beta
+from lossbench.report.cases import Case, losses_of, runs_of, shared_beta
 from lossbench.report.style import MUTED, WIDTH, Drawing, Series, figure
 
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -49,10 +49,7 @@ def _shown(case: Case, runs: pd.DataFrame) -> list[pd.Series]:
     shown = []
     for loss in losses_of(rows):
         setting_of_loss = rows[rows["loss"] == loss].iloc[0]
-        same = (runs["status"] == "ok") & (runs["loss"] == loss)
-        for name in ("dataset", "reconstruction_loss", "beta", "d", "k", "hidden"):
-            same &= runs[name] == setting_of_loss[name]
-        shown.append(runs[same].sort_values("seed").iloc[0])
+        shown.append(runs_of(setting_of_loss, runs).sort_values("seed").iloc[0])
     return shown
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from lossbench.report.cases import shown_dataset
 from lossbench.schema import METRICS, RUNS, SETTING_COLUMNS
+from lossbench.store import THRESHOLD_COLUMNS
 
 _COLUMNS = {column.name: column for column in RUNS}
 _ALWAYS = ("loss", "beta", "beta_eff", "threshold", "predicted_active_units")
@@ -111,19 +112,21 @@ def _left_out(n_rows: int, file: str) -> str:
 
 
 def thresholds_view(thresholds: pd.DataFrame) -> View:
-    """Return the predicted and the measured thresholds."""
-    headings = [
-        Heading(str(name), "", "", name not in ("dataset", "reconstruction_loss"))
-        for name in thresholds.columns
-    ]
+    """Return the predicted and the measured thresholds, and what tells their models apart."""
+    always = list(THRESHOLD_COLUMNS[: THRESHOLD_COLUMNS.index("ratio") + 1])
+    names = [*always, *_varying(thresholds, THRESHOLD_COLUMNS[len(always) :])]
+    texts = {name for name in names if name in _COLUMNS and _COLUMNS[name].kind == "text"}
+    headings = [Heading(name, is_number=name not in texts) for name in names]
     rows = [
         [
-            Cell(f"{value:.4g}", repr(value))
+            Cell("", "")
+            if pd.isna(value)
+            else Cell(f"{value:.4g}", repr(value))
             if isinstance(value, float)
             else Cell(shown_dataset(str(value)), str(value), not isinstance(value, str))
             for value in row
         ]
-        for row in thresholds.itertuples(index=False)
+        for row in thresholds[names].itertuples(index=False)
     ]
     return View(
         "Thresholds, predicted and measured",

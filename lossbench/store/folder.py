@@ -134,7 +134,7 @@ class Store:
         summary = summarised(runs, history)
         self._write(SUMMARY_TABLE, tables.csv_bytes(summary))
         measured = measured_thresholds(summary)
-        if len(measured):
+        if len(measured) or (self.folder / THRESHOLDS_TABLE).exists():
             self._write(THRESHOLDS_TABLE, tables.csv_bytes(measured))
 
     def _write_table(

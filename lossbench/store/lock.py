@@ -34,7 +34,7 @@ def held(folder: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
             lock.acquire()
     try:
         with refusals_told(folder):
-            _note(folder, f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}")
+            _note(folder, f"{_user()} on {socket.gethostname()}, process {os.getpid()}")
             for place in (folder, records):
                 for stray in place.glob(f".*{TEMPORARY_SUFFIX}"):
                     stray.unlink(missing_ok=True)
@@ -43,6 +43,14 @@ def held(folder: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
         with suppress(OSError):
             _note(folder, "")  # whoever waits is not told of one who has gone
         lock.release()
+
+
+def _user() -> str:
+    """Return the name of who runs this process, or the number: containers know some by it alone."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # Python 3.13 raises the second
+        return f"user {os.getuid()}"
 
 
 def _note(folder: Path, holder: str) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import secrets
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -119,9 +120,10 @@ def _finite(item: Any) -> Any:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that at every moment it holds its old bytes or its new ones.
 
-    ``ResultsError`` names the path where the disk refuses.
+    What is written first has a name that no other write has had: in containers every process may
+    have the same number. ``ResultsError`` names the path where the disk refuses.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
     try:
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:

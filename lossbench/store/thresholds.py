@@ -4,29 +4,42 @@ import math
 
 import pandas as pd
 
-COLUMNS = ("dataset", "d", "reconstruction_loss", "k", "predicted", "measured", "ratio")
+from lossbench.conventions import FEELS_NO_FACTOR
+from lossbench.schema import SETTING_COLUMNS
+
+_SIZES = ("dataset", "d", "reconstruction_loss", "k")
+_FOUND = ("predicted", "measured", "ratio")
+_TRAINED = tuple(name for name in SETTING_COLUMNS if name not in ("beta", "loss", *_SIZES))
+THRESHOLD_COLUMNS = (*_SIZES, *_FOUND, "loss", *_TRAINED)
 
 _KL_NATS = 0.02
 _FINE_STEP = 1.3  # the largest ratio of two neighbours in beta_eff that is interpolated
 
 
 def measured_thresholds(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return predicted and measured threshold for every size whose grid brackets it finely.
+    """Return predicted and measured threshold of every model whose grid brackets it finely.
 
     Near t_1 the KL is 1/2 ln(t_1/beta_eff), so that it is 0.02 nats at t_1 e^-0.04: the
     measured threshold is the beta_eff at which the KL crosses 0.02 nats, interpolated linearly
-    in ln(beta_eff), divided by e^-0.04. Losses and seeds of one beta_eff are averaged.
+    in ln(beta_eff), divided by e^-0.04. A model is one in every setting but the weight on the
+    KL. Seeds of one beta_eff are averaged, and so are losses where the optimizer does not feel
+    the factor between them; ``loss`` names those that were.
     """
-    keys = ["dataset", "d", "reconstruction_loss", "k"]
-    rows = []
-    for values, group in summary[summary["n_seeds"] > 0].groupby(keys, sort=False):
+    known = summary[summary["n_seeds"] > 0].reset_index(drop=True)
+    apart = known["loss"].mask(known["optimizer"].isin(FEELS_NO_FACTOR), "")
+    models = known.groupby([*_SIZES, *_TRAINED, apart], sort=False, dropna=False)
+    found = {}
+    for _, group in models:
         curve = group.groupby("beta_eff")["kl"].mean().sort_index()
         crossing = _crossing(list(zip(map(float, curve.index), map(float, curve), strict=True)))
         if crossing is not None:
             measured = crossing * math.exp(2 * _KL_NATS)
             predicted = float(group["threshold"].iloc[0])
-            rows.append((*values, predicted, measured, measured / predicted))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+            losses = ", ".join(sorted(set(group["loss"])))
+            found[group.index[0]] = (predicted, measured, measured / predicted, losses)
+    table = known.loc[list(found), [*_SIZES, *_TRAINED]]
+    facts = pd.DataFrame.from_dict(found, orient="index", columns=[*_FOUND, "loss"])
+    return table.join(facts)[list(THRESHOLD_COLUMNS)].reset_index(drop=True)
 
 
 def _crossing(curve: list[tuple[float, float]]) -> float | None:

@@ -1,0 +1,167 @@
+"""A prediction over any axis of the grid: rows say what differs, sentences what they hold for."""
+
+import io
+import itertools
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from test_cli import run as cli
+
+from lossbench.console.prediction import prediction_tables
+from lossbench.experiment import read
+from lossbench.predict import Prediction, Setting, predict
+from lossbench.schema import SETTING_COLUMNS
+
+PLAIN = {"dataset": "digits", "d": "16", "k": "2", "beta": "1", "loss": "docs"}
+PLAIN |= {"reconstruction_loss": "mse", "hidden": "64", "seeds": "1"}
+AXES = {
+    "dataset": "digits,patches",
+    "loss": "docs,blog",
+    "reconstruction_loss": "bce,mse",
+    "beta": "1,2",
+    "d": "4,16",
+    "k": "2,3",
+    "hidden": "64,linear,64x32",
+    "epochs": "5,6",
+    "batch_size": "32,64",
+    "optimizer": "adam,sgd",
+    "learning_rate": "0.001,0.002",
+    "noise_std": "0.5,1,2",
+    "learning_rate_decay": "0.5,1",
+    "epsilon": "1e-05,1e-06",
+    "eval_every": "1,2",
+    "iwae_samples": "0,10",
+}
+PER_BATCH = "antixk-pytorch-vae-2020"  # its weight depends on the batch size
+SENTENCE = re.compile(
+    r"(?P<loss>\S+) at beta 1(?P<where>.*?) (?:collapses for every k(?: up to (?P<k>\d+))?"
+    r"|(?P<never>does not collapse at k = 1))"
+)
+
+
+def predicted(**options: str) -> Prediction:
+    """Return the prediction for one plain setting with options in place of its keys."""
+    return predict(read(None, PLAIN | options))
+
+
+def shown(prediction: Prediction, width: int = 160) -> list[str]:
+    """Return the lines that a terminal of that width shows."""
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(prediction_tables(prediction, console))
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+def rows(lines: list[str]) -> list[tuple[str, ...]]:
+    """Return the cells of every row, with what stands above its table."""
+    found, heading = [], ""
+    for line in lines:
+        heading = line if re.match(r"\w+, d \d+", line) else heading
+        if line.endswith(("  yes", "  no")):
+            found.append((heading, *line.split()))
+    return found
+
+
+def test_every_axis_of_a_grid_is_tried() -> None:
+    """An axis that is added tomorrow is one of a prediction's facts, and of these tests."""
+    assert set(AXES) == set(SETTING_COLUMNS)
+    assert set(SETTING_COLUMNS) <= {field.name for field in fields(Setting)}
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_rows_show_the_axis_that_differs(name: str) -> None:
+    """No two rows look alike, and each value stands in one of them."""
+    values = AXES[name].split(",")
+    prediction = predicted(**{name: AXES[name]})
+    assert len(prediction.settings) == len(values)
+    found = rows(shown(prediction))
+    assert len(set(found)) == len(values)
+    for value in values:
+        told = [row for row in found if value in " ".join(row).split()]
+        assert told or any(value in row[0] for row in found), value
+
+
+def test_a_narrow_terminal_loses_no_axis() -> None:
+    """Where a table would be too wide its rows stand below the name of their model."""
+    axes = ("hidden", "epochs", "batch_size", "optimizer", "learning_rate", "noise_std")
+    prediction = predicted(**{name: AXES[name] for name in axes})
+    lines = shown(prediction, 80)
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+    titles = re.findall(", ".join(rf"{name} \S+" for name in axes), " ".join(lines))
+    assert len(titles) == len(set(titles)) == len(prediction.settings) == 3 * 2 * 2 * 2 * 2 * 3
+
+
+@pytest.mark.parametrize("kind", ["bce", "mse"])
+def test_every_sentence_holds_for_all_that_it_speaks_of(kind: str) -> None:
+    """For every setting of that loss at the values that it names, and for no larger k."""
+    prediction = predicted(
+        d="64",
+        k=",".join(map(str, range(1, 65))),
+        loss=f"blog,docs,{PER_BATCH}",
+        noise_std="0.5,1,2",
+        batch_size="32,128",
+        hidden="64,linear",
+        reconstruction_loss=kind,
+    )
+    sentences = [found for line in shown(prediction) if (found := SENTENCE.fullmatch(line))]
+    spoken_of = 0
+    for found in sentences:
+        named = dict(re.findall(r"(noise_std|batch_size) ([\d.]+)", found["where"]))
+        meant = [
+            setting
+            for setting in prediction.settings
+            if setting.loss == found["loss"]
+            and all(getattr(setting, name) == float(value) for name, value in named.items())
+        ]
+        most = 0 if found["never"] else int(found["k"] or 64)
+        spoken_of += len(meant)
+        assert {s.k for s in meant if s.collapses} >= set(range(1, most + 1))
+        assert all(s.collapses for s in meant if s.k <= most)
+        assert not any(s.collapses for s in meant if s.k == most + 1)
+    assert spoken_of == len(prediction.settings) == 3 * 3 * 2 * 2 * 64
+
+
+def test_a_sentence_names_what_it_depends_on_and_nothing_else() -> None:
+    """One sentence where it holds for every value; the thresholds say for which noise they are."""
+    axes = {"d": "64", "loss": f"docs,{PER_BATCH}", "hidden": "64,linear", "batch_size": "8,512"}
+    lines = shown(predicted(**axes))
+    told = [line for line in lines if SENTENCE.fullmatch(line)]
+    assert [line.split(" at ")[0] for line in told] == [PER_BATCH, PER_BATCH, "docs"]
+    assert [("batch_size" in line, "noise_std" in line) for line in told] == [
+        (True, False),
+        (True, False),
+        (False, False),
+    ]
+    assert any(line.startswith("thresholds t_1, t_2, ... 1.") for line in lines)
+    for noise in ("0.5", "0.5,1"):
+        moved = shown(predicted(d="64", noise_std=noise))
+        assert any(line.startswith("thresholds t_1, t_2, ... at noise_std 1: 1.") for line in moved)
+    alone = [line for line in shown(predicted(d="64", noise_std="0.5")) if " at beta 1" in line]
+    assert alone == ["docs at beta 1 and noise_std 0.5 does not collapse at k = 1"]
+
+
+def test_seeds_are_no_settings_of_their_own() -> None:
+    """Nothing that is predicted depends on them."""
+    assert len(predicted(seeds="5").settings) == 1
+
+
+def test_json_has_every_setting_of_a_row(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The same facts as the table, each with the values that it is for."""
+    file = tmp_path / "axes.toml"
+    file.write_text("[sweep]\nd = [16]\nnoise_std = [0.5, 1]\nbatch_size = [32, 64]\n")
+    code, out, _ = cli(capsys, "predict", str(file), "--json")
+    assert code == 0
+    facts = json.loads(out)
+    pairs = set(itertools.product((0.5, 1.0), (32, 64)))
+    assert {(row["noise_std"], row["batch_size"]) for row in facts["settings"]} == pairs
+    (thresholds,) = facts["thresholds"]
+    for loss in ("blog", "docs"):
+        own = [row for row in thresholds["critical"] if row["loss"] == loss]
+        assert {(row["noise_std"], row["batch_size"]) for row in own} == pairs
+        assert len({row["k"] for row in own if row["noise_std"] == 0.5}) == 1

@@ -1,0 +1,65 @@
+"""A page of several results folders: every id once, every heading its own folder's."""
+
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lossbench.report import write_report
+
+RESULTS = Path(__file__).parent.parent / "results"
+_TABLES = ("experiment.toml", "runs.csv", "history.csv", "summary.csv")
+
+
+def tables_at(*places: str, below: Path) -> list[Path]:
+    """Return folders with the committed tables of mnist."""
+    folders = [below / place for place in places]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        for table in _TABLES:
+            shutil.copy(RESULTS / "mnist" / table, folder)
+    return folders
+
+
+def page_of(folders: list[Path]) -> str:
+    """Return the page that is written of folders."""
+    *_, page = write_report(folders)
+    return page.read_text("utf-8")
+
+
+def headings(page: str) -> list[str]:
+    """Return the heading of every chapter."""
+    return re.findall(r"<h2>(.*?)</h2>", page)
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        (("a/x", "b/x"), ["a/x", "b/x"]),
+        (("a/x", "b/y"), ["x", "y"]),
+        (("x y", "x_y"), ["x y", "x_y"]),
+        (("a/m/x", "b/m/x", "b/y"), ["a/m/x", "b/m/x", "y"]),
+    ],
+)
+def test_a_page_of_several_folders_tells_them_apart(
+    places: tuple[str, ...], expected: list[str], tmp_path: Path
+) -> None:
+    """No id occurs twice, every reference has its id, and each heading names one folder."""
+    page = page_of(tables_at(*places, below=tmp_path))
+    ids = Counter(re.findall(r' id="([^"]+)"', page))
+    assert [name for name, count in ids.items() if count > 1] == []
+    referenced = set(re.findall(r'(?:url\(|href=")#([^)"]+)', page))
+    assert len(referenced) > 20
+    assert referenced <= set(ids)
+    assert headings(page) == expected
+    assert re.findall(r'<a href="#[^"]+">(.*?)</a>', page) == expected
+
+
+def test_a_folder_that_is_named_twice_is_reported_once(tmp_path: Path) -> None:
+    """Another way to write its path does not make it another folder."""
+    (folder,) = tables_at("a/x", below=tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    page = page_of([folder, tmp_path / "link" / "x", folder / ".." / "x"])
+    assert page.count("<section") == 1
