@@ -65,7 +65,6 @@ def test_a_side_of_which_one_run_is_well_has_not_failed() -> None:
         "beta=one",
         "loss=blog,beta=4",
         "loss=blog,beta=0.5,1,seed=9",
-        "blog,beta=4",
         "collapsed=maybe",
         "implied_sigma=1",
         "empty:loss=blog",
