@@ -55,6 +55,7 @@ REFUSED: dict[str, Callable[[], object]] = {
     "a small base of 257 bits": lambda: evaluate("k*(1/(2**16)**16)**1", SIZES),
     "a name": lambda: evaluate("beta + sqrt", SIZES | {"beta": 1}),
     "what comes first": lambda: evaluate("  sqrt(d) + 1", SIZES),
+    "a long rest": lambda: evaluate("d + sqrt(k) + 1 + 2 + 3 + 4 + 5 + 6", SIZES),
     "half a formula": lambda: evaluate("d +", SIZES),
     "no number": lambda: evaluate("1e999", SIZES),
     "a division by zero": lambda: evaluate("1/(d - 784)", SIZES),
