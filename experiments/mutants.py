@@ -64,7 +64,8 @@ def _tests(copy: Path, room: str) -> list[str]:
         for path in (copy / "tests").glob(f"test_{start}*.py")
         if path.name not in NOT_OF_A_ROOM
     }
-    return sorted(found)
+    doctests = [str(path.relative_to(REPOSITORY)) for path in _files(room)]
+    return [*sorted(found), *doctests]
 
 
 def drawn(rooms: list[str], n_mutants: int, seed: int) -> list[Mutant]:

@@ -64,6 +64,8 @@ def _ignored(tree: ast.AST) -> set[ast.AST]:
             roots.append(node)
         if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":
             roots.append(node)
+        if isinstance(node, ast.keyword) and node.arg == "strict":  # what is equally long is so
+            roots.append(node)
         roots += getattr(node, "decorator_list", [])
         roots += [getattr(node, name, None) for name in ("annotation", "returns")]
     return {below for root in roots if root is not None for below in ast.walk(root)}
@@ -138,10 +140,12 @@ def _of_call(node: ast.AST) -> Iterator[tuple[str, Change]]:
         yield "call", lambda: _become(function, **{attribute: CALLS[name]})
     if len(args) > 1:
         yield "arguments", lambda: _become(node, args=args[:-1])
-        yield "arguments", lambda: _become(node, args=[args[1], args[0], *args[2:]])
-    for place in range(len(keywords)):
+        if name not in ("min", "max"):  # which have no order
+            yield "arguments", lambda: _become(node, args=[args[1], args[0], *args[2:]])
+    for place, keyword in enumerate(keywords):
         rest = keywords[:place] + keywords[place + 1 :]
-        yield "arguments", lambda rest=rest: _become(node, keywords=rest)
+        if keyword.arg != "strict":
+            yield "arguments", lambda rest=rest: _become(node, keywords=rest)
 
 
 def _of_statement(node: ast.AST) -> Iterator[tuple[str, Change]]:

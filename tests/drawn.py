@@ -30,9 +30,11 @@ def shown(drawing: Drawing) -> str:
 def _of_axes(axes: Axes) -> Iterator[str]:
     for name in ("x", "y"):
         axis = getattr(axes, f"{name}axis")
+        label = axis.label
+        look = (label.get_rotation(), label.get_fontsize(), label.get_ha(), label.get_va())
         yield (
-            f"{name}: {axis.get_label_text()!r}, {axis.get_scale()}, from "
-            f"{numbers(getattr(axes, f'get_{name}lim')())}"
+            f"{name}: {label.get_text()!r} {' '.join(map(str, look))}, {axis.get_scale()}, from "
+            f"{numbers(getattr(axes, f'get_{name}lim')())}, {len(axis.get_ticklocs())} ticks"
         )
     if axes.get_title():
         yield f"title: {axes.get_title()!r}"

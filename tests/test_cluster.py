@@ -340,6 +340,7 @@ def test_nobody_at_the_address_is_told(tmp_path: Path, monkeypatch: pytest.Monke
         engine.address_in(tmp_path / "other.json")
 
 
+@pytest.mark.slow
 def test_workers_with_other_versions_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

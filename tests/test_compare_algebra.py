@@ -109,6 +109,13 @@ def test_over_several_cells_the_relation_is_counted() -> None:
         "Different objectives: A and B differ in d, with the same beta_eff in each cell. "
         + reaches.format(2, 1)
     )
+    twice = made_run("docs", 4, d=16) | {"beta_eff": 8.0}
+    assert compared(
+        [made_run("docs", 1, d=16), twice], [made_run(beta=b) for b in (1, 4)]
+    ).algebra == (
+        "Different objectives: A and B differ in d, the beta_eff of A is 1 to 2 times that of B. "
+        + reaches.format(2, 1)
+    )
     assert cells_of({"loss": "docs", "d": 16}, {"loss": "docs"}, (0, 4)) == (
         "Different objectives: A and B differ in d, the table has each cell's beta_eff. "
         + reaches.format(1, 1)

@@ -65,7 +65,6 @@ def test_a_side_of_which_one_run_is_well_has_not_failed() -> None:
         "beta=one",
         "loss=blog,beta=4",
         "loss=blog,beta=0.5,1,seed=9",
-        "blog,beta=4",
         "collapsed=maybe",
         "implied_sigma=1",
         "empty:loss=blog",
@@ -107,3 +106,12 @@ def test_what_cannot_be_known_is_a_fault_of_the_results() -> None:
     for name in ("A failed", "B failed", "not known"):
         with pytest.raises(ResultsError):
             COMPARISONS[name]()
+
+
+def test_empty_folders_are_all_named(tmp_path: Path) -> None:
+    """Where no folder has a run, each that was looked through is told."""
+    for name in ("one", "two"):
+        write_runs(tmp_path / name, [])
+    with pytest.raises(ResultsError, match="no runs here") as caught:
+        select("loss=docs", tmp_path)
+    assert caught.value.where == f"{tmp_path / 'one'}, {tmp_path / 'two'}"

@@ -59,6 +59,7 @@ def test_a_run_is_named_by_id_prefix_or_path(results: Path) -> None:
         "docs-bce-beta4",
         f"{results}/deep/runs/{run_id}.json",
         f"{results}/deep/{run_id}",
+        f"{results}/deep/runs/{run_id}",
         f"{results}/deep/docs",
         f"deep:{run_id[:8]}",
         f"{results}/deep",

@@ -206,6 +206,7 @@ def test_across_data_kind_or_d_there_is_no_verdict() -> None:
 
 def test_numbers_are_worded_by_their_size() -> None:
     """At the edges: two decimals from 0.1 on, p to two digits from 0.0001 on, 1 is no plural."""
+    assert [amount(x) for x in (0, 0.0)] == ["0", "0"]
     assert [amount(x) for x in (0.1, -0.1, 0.0999, 12.345)] == ["0.10", "-0.10", "0.1", "12.35"]
     assert [probability(p) for p in (0.0001, 0.00009, 0.05)] == ["= 0.0001", "< 0.0001", "= 0.05"]
     assert [counted(n, "seed") for n in (0, 1, 2)] == ["0 seeds", "1 seed", "2 seeds"]

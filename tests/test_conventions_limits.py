@@ -19,7 +19,7 @@ from lossbench.conventions import (
     implied_sigma,
 )
 from lossbench.conventions.formula import evaluate, exact
-from lossbench.errors import UsageError, nearest
+from lossbench.errors import UsageError
 
 SIZES = {"d": 784, "k": 2}
 
@@ -55,6 +55,7 @@ REFUSED: dict[str, Callable[[], object]] = {
     "a small base of 257 bits": lambda: evaluate("k*(1/(2**16)**16)**1", SIZES),
     "a name": lambda: evaluate("beta + sqrt", SIZES | {"beta": 1}),
     "what comes first": lambda: evaluate("  sqrt(d) + 1", SIZES),
+    "a long rest": lambda: evaluate("d + sqrt(k) + 1 + 2 + 3 + 4 + 5 + 6", SIZES),
     "half a formula": lambda: evaluate("d +", SIZES),
     "no number": lambda: evaluate("1e999", SIZES),
     "a division by zero": lambda: evaluate("1/(d - 784)", SIZES),
@@ -130,18 +131,6 @@ def test_names_are_those_of_the_rows_in_the_order_of_the_file() -> None:
     assert rows is catalogue()
     with pytest.raises(TypeError):
         rows["mine"] = rows["blog"]  # type: ignore[index]
-
-
-def test_the_nearest_names_are_three_at_most() -> None:
-    """Slips first, then those that hold the name as a word."""
-    known = ["alpha-one", "alpha-two", "alpha-three", "alpha-four", "beta"]
-    assert nearest("alpha", known) == ("did you mean 'alpha-one', 'alpha-two' or 'alpha-four'?")
-    assert nearest("betta", known) == "did you mean 'beta'?"
-    assert nearest("ALPHA-T", known) == "did you mean 'alpha-two' or 'alpha-three'?"
-    assert nearest("eta", known) == "did you mean 'beta'?"
-    assert nearest("fou", known) == "did you mean 'alpha-four'?"
-    assert nearest("fo", known) == ""
-    assert nearest("zzz", known) == ""
 
 
 def test_the_yardstick_by_hand() -> None:

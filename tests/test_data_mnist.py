@@ -30,6 +30,7 @@ _MNIST_PLACES = (
 _REAL_MNIST = [place for place in _MNIST_PLACES if (Path(place) / f"{TRAIN}.gz").is_file()][:1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", _REAL_MNIST)
 def test_mnist_has_the_usual_split_and_the_known_variances(folder: str) -> None:
     """60,000 / 10,000 images whose sums of variances are the anchors at d = 784, 196 and 49."""

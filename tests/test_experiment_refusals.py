@@ -19,7 +19,7 @@ from lossbench.experiment import read
         ("[sweep]\nloss = ['docs', 'bloog']\n", 2, "did you mean 'blog'?"),
         ("[sweep]\nloss = 3\n", 2, "the name of a loss convention"),
         ("[sweep]\nreconstruction_loss = 'bec'\n", 2, "did you mean 'bce'?"),
-        ("[training]\noptimizer = 'Adam'\n", 2, "did you mean 'adam'?"),
+        ("[training]\noptimizer = 'Adam'\n", 2, "did you mean 'adam' or 'adamw'?"),
         ("[sweep]\nbeta = []\n", 2, "empty list, so the grid has no runs"),
         ("[sweep]\nseeds = []\n", 2, "empty list, so the grid has no runs"),
         ("[sweep]\nseeds = 0\n", 2, "a count of at least 1"),

@@ -38,6 +38,7 @@ PAST_THE_DOOR = {
     ("console/comparison.py", "compare.wording"),
     ("report/answer.py", "compare.verdict"),
     ("report/answer.py", "compare.wording"),
+    ("report/cases.py", "compare.wording"),
     ("report/collapse.py", "compare.wording"),
     ("report/learning.py", "compare.curves"),
     ("report/learning.py", "compare.wording"),

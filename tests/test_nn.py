@@ -175,7 +175,8 @@ def test_a_shape_is_compiled_once(images: NDArray[np.float32]) -> None:
     assert program._steps.experimental_get_tracing_count() == 1
 
 
-@pytest.mark.parametrize("kind", ["bce", pytest.param("mse", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["bce", "mse"])
 def test_in_float64_the_blog_at_d_times_the_rate_follows_the_documentation(
     kind: ReconstructionLoss,
 ) -> None:

@@ -14,7 +14,7 @@ from test_terminal import on_terminal
 from lossbench.cli import main
 from lossbench.cli.app import app
 from lossbench.schema import HISTORY, RUNS, SUMMARY, TIMINGS
-from lossbench.store import thresholds
+from lossbench.store import THRESHOLD_COLUMNS
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -68,7 +68,7 @@ def test_a_command_of_the_readme_runs(
     assert stop.value.code in (0, None), capsys.readouterr().err
 
 
-COLUMNS = {column.name for column in (*RUNS, *HISTORY, *SUMMARY, *TIMINGS)} | {*thresholds.THRESHOLD_COLUMNS}
+COLUMNS = {column.name for column in (*RUNS, *HISTORY, *SUMMARY, *TIMINGS)} | {*THRESHOLD_COLUMNS}
 EXPLAINED = {
     name
     for row in re.findall(r"^\| (`[^|]*) \| [^|]+ \|$", README, re.MULTILINE)

@@ -55,6 +55,7 @@ def test_the_report_of_committed_tables_is_whole(reported: Path) -> None:
     assert (reported / "report.html").stat().st_size < MOST_BYTES
 
 
+@pytest.mark.slow
 def test_the_same_tables_give_the_same_bytes(tmp_path: Path) -> None:
     """Another process, another day, another place: nothing in a figure or the page differs."""
     once, again = (tables_of("mnist", tmp_path / place) for place in ("here", "there"))

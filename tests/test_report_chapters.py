@@ -1,26 +1,19 @@
 """A page of several results folders: every id once, every heading its own folder's."""
 
 import re
-import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from made_summaries import grid_of, results_of
 
 from lossbench.report import write_report
 
-RESULTS = Path(__file__).parent.parent / "results"
-_TABLES = ("experiment.toml", "runs.csv", "history.csv", "summary.csv")
-
 
 def tables_at(*places: str, below: Path) -> list[Path]:
-    """Return folders with the committed tables of mnist."""
-    folders = [below / place for place in places]
-    for folder in folders:
-        folder.mkdir(parents=True)
-        for table in _TABLES:
-            shutil.copy(RESULTS / "mnist" / table, folder)
-    return folders
+    """Return folders with the tables of a small sweep."""
+    runs = grid_of(losses=("docs",), betas=(0.5, 1.0), n_seeds=1)
+    return [results_of(below / place, runs).folder for place in places]
 
 
 def page_of(folders: list[Path]) -> str:

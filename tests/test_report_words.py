@@ -167,6 +167,19 @@ def test_the_first_sentence_says_whether_the_losses_are_the_same(tmp_path: Path)
     )
 
 
+@pytest.mark.parametrize(("beta", "of_blog", "same"), [(1e-6, 3.2e-5, "No"), (1.0, 32.0, "No")])
+def test_losses_are_the_same_only_if_their_beta_eff_is(
+    tmp_path: Path, beta: float, of_blog: float, same: str
+) -> None:
+    """However small it is; but for rounding, however large."""
+    runs = [made_run(loss, beta) for loss in ("docs", "blog")]
+    assert runs[1]["beta_eff"] == pytest.approx(of_blog)
+    assert answer(summary_of(tmp_path, runs), NO_THRESHOLDS)[0].startswith(same)
+    runs[0] |= {"beta_eff": 1e6}
+    runs[1] |= {"beta_eff": 1e6 * (1 + 1e-12)}
+    assert answer(summary_of(tmp_path, runs), NO_THRESHOLDS)[0].startswith("Yes")
+
+
 def test_the_second_sentence_speaks_of_every_case_with_a_shared_beta_eff(tmp_path: Path) -> None:
     """Bce first; the pairs are counted over the cases, the largest distance is told."""
     mse = [run | {"elbo": -40.0} for run in grid_of(kinds=("mse",), betas=(0.5,), n_seeds=1)]
@@ -336,6 +349,22 @@ def test_without_a_shared_beta_the_run_nearest_to_one_is_drawn(tmp_path: Path) -
     assert level.figure.axes[0].get_ylim() == pytest.approx((-20.25, -19.75))
 
 
+def test_the_first_tenth_of_a_curve_does_not_flatten_the_rest(tmp_path: Path) -> None:
+    """Of ten points the first is left out of the limits, of nine none; the rest has a margin."""
+    run = made_run("docs", 1.0)
+    store = results_of(tmp_path, [run])
+    (case,) = cases(store.summary())
+    for n, low in ((10, -20.0), (9, -90.0), (20, -20.0), (19, -90.0)):
+        fallen = [-90.0] * (n // 10 or 1) + [-20.0] * (n - 1 - (n // 10 or 1)) + [-10.0]
+        if n == 19:
+            fallen[1] = -90.0
+        history = pd.DataFrame({"run_id": run["run_id"], "epoch": range(1, n + 1), "elbo": fallen})
+        drawing = learning_curves(case, store.runs(), history, series_of(["docs"]))
+        assert drawing is not None
+        margin = 0.08 * (-10.0 - low)
+        assert drawing.figure.axes[0].get_ylim() == pytest.approx((low - margin, -10.0 + margin))
+
+
 # Cases.
 
 
@@ -378,6 +407,7 @@ def test_the_best_covered_size_is_the_case(tmp_path: Path) -> None:
     assert list(case.rows["beta_eff"]) == [1.0, 2.0, 32.0, 64.0]
     assert case.label == "digits, bce, d 64, k 2"
     assert case.threshold == 3.3187
+    assert case_of(tmp_path / "single", [made_run("docs")]).threshold == 3.3187
 
 
 def test_the_shared_beta_is_the_one_nearest_to_1_that_most_losses_have() -> None:

@@ -87,7 +87,7 @@ def test_a_rebuild_changes_nothing_the_second_time(store: Store) -> None:
     assert stamps == {name: (store.folder / name).stat().st_mtime_ns for name in FILES}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 def test_tables_do_not_depend_on_the_order_of_training(tmp_path: Path, seed: int) -> None:
     """However the runs came in, and however often the sweep was interrupted, the bytes agree."""
     records = [
