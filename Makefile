@@ -14,8 +14,8 @@ INSTALLED := $(VENV)/.installed
 # PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu has pip take the CPU build.
 TORCH := torch==2.13.0
 TORCH_INSTALLED := $(VENV)/.torch
-# Only the benchmark needs JAX. It has a folder of its own, since TensorFlow imports JAX where it
-# finds it, and every worker would start later; what JAX itself needs, TensorFlow has brought.
+# Only the benchmark and one test need JAX. It has a folder of its own, since TensorFlow imports JAX
+# where it finds it, and every worker would start later; what it needs, TensorFlow has brought.
 JAX := jax==0.10.2 jaxlib==0.10.2
 JAX_FOLDER := $(VENV)/jax
 JAX_INSTALLED := $(VENV)/.jax
@@ -76,7 +76,7 @@ $(TORCH_INSTALLED): $(INSTALLED)
 	$(BIN)/python -m pip install $(TORCH)
 	@touch $@
 
-test: $(TORCH_INSTALLED)  ## Run all the tests
+test: $(TORCH_INSTALLED) $(JAX_INSTALLED)  ## Run all the tests
 	$(BIN)/python -m pytest
 
 soak: $(TORCH_INSTALLED)  ## Put every promise to the test at full length; writes results/reliability.csv

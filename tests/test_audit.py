@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from audited import grammar
 from audited.bugs import BUGS, right
 from audited.literal import LITERAL, numpy_loss, tensorflow_loss, torch_loss
 from conftest import Note, trials
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from lossbench.audit import Audit, examine
 from lossbench.audit.loading import from_function
@@ -51,7 +50,6 @@ def check_against_the_catalogue(name: str, audit: Audit) -> None:
         assert audit.over_batch == row.convention.over_batch
     if expected.b:
         assert audit.match is not None
-        assert audit.match.same
         assert audit.match.scale == pytest.approx(1, rel=1e-3)
         there = convention(audit.match.name).coefficients(SIZES, audit.match.beta)
         assert float(there.beta_eff) == pytest.approx(float(expected.beta_eff), rel=1e-3)
@@ -109,94 +107,52 @@ def test_the_blogs_loss_is_told_with_what_it_means_and_what_to_change() -> None:
     assert "multiply the KL by k/(beta*d), or sum both terms" in audit.change
 
 
-@st.composite
-def cases(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw a convention, its sizes and what the function returns."""
-    over_batch = draw(st.sampled_from(["sum", "mean"]))
-    return {
-        "kind": draw(st.sampled_from(["bce", "bce_logits", "mse", "l1"])),
-        "over_inputs": draw(st.sampled_from(["sum", "mean"])),
-        "over_latents": draw(st.sampled_from(["sum", "mean"])),
-        "over_batch": over_batch,
-        "factor": draw(st.sampled_from([1.0, 0.5, 0.013, 30.5])),
-        "beta": float(f"{10 ** draw(st.floats(-3, 3)):.3g}") + 0.0001,
-        "by_argument": draw(st.booleans()),
-        "returns": draw(st.sampled_from(["scalar", "samples", "tuple", "dict"])),
-        "d": draw(st.integers(2, 40)),
-        "k": draw(st.integers(1, 12)),
-        "B": draw(st.integers(1, 40)),
-    }
+def check_case(number: int) -> None:
+    """Hold the audit of a random loss against the algebra that it was made from."""
+    case = grammar.case(number)
+    found = audited(grammar.loss_of(case), Sizes(case.d, case.k, case.batch_size, 60_000))
+    told = f"case {number}: {case}"
+    assert found.reconstruction == case.kind, told
+    assert found.a.value == pytest.approx(case.a, rel=1e-3), told
+    assert found.kl_form == ("parts" if case.missing else case.form), told
+    assert found.kl_frame == case.frame, told
+    assert found.b.value == pytest.approx(case.b, rel=1e-3), told
+    if case.form == "closed":
+        assert found.over_latents == case.over_latents, told
+        assert found.clamps == case.clamps, told
+    else:
+        assert found.kl_bound == pytest.approx(case.bound, rel=1e-3), told
+        assert found.kl_over in case.same_as_over, told
+    assert (found.over_inputs, found.over_batch) == (case.over_inputs, case.over_batch), told
+    if case.form == "capacity":
+        assert math.isnan(found.beta_eff.value), told
+    else:
+        assert found.beta_eff.value == pytest.approx(case.b / case.a, rel=1e-3), told
+    schedule = {"schedule"} if case.schedule else set()
+    assert codes(found) & {"schedule", "idle_weight", "uneven", "hard_coded"} <= schedule, told
+    if case.by_argument:
+        assert "beta" in (found.b.formula or ""), told
 
 
-def loss_of(case: dict[str, Any]) -> Loss:
-    """Return a random convention as a function, written with loops over nothing but NumPy."""
-
-    def per_image(x: Any, x_hat: Any, mu: Any, log_var: Any) -> tuple[Any, Any]:
-        if case["kind"] == "bce":
-            p = np.clip(x_hat, 1e-7, 1 - 1e-7)
-            r = -(x * np.log(p) + (1 - x) * np.log(1 - p))
-        elif case["kind"] == "bce_logits":
-            r = np.maximum(x_hat, 0) - x * x_hat + np.log1p(np.exp(-np.abs(x_hat)))
-        else:
-            r = (x - x_hat) ** 2 if case["kind"] == "mse" else np.abs(x - x_hat)
-        kl = 0.5 * (mu**2 + np.exp(log_var) - 1 - log_var)
-        return getattr(r, case["over_inputs"])(1), getattr(kl, case["over_latents"])(1)
-
-    def loss(x: Any, x_hat: Any, mu: Any, log_var: Any, beta: float = case["beta"]) -> Any:
-        r, kl = per_image(x, x_hat, mu, log_var)
-        total = case["factor"] * r + beta * kl
-        if case["returns"] == "samples" and case["over_batch"] == "mean":
-            return total
-        total = getattr(total, case["over_batch"])()
-        if case["returns"] == "tuple":
-            return total, r.mean(), kl.mean()
-        return {"kl": kl.mean(), "loss": total} if case["returns"] == "dict" else total
-
-    if case["by_argument"]:
-        return loss
-
-    def without(x: Any, x_hat: Any, mu: Any, log_var: Any) -> Any:
-        return loss(x, x_hat, mu, log_var)
-
-    return without
-
-
-def check_case(case: dict[str, Any]) -> None:
-    """Hold the audit of a random convention against its algebra."""
-    d, k, n = case["d"], case["k"], case["B"]
-    audit = audited(loss_of(case), Sizes(d, k, n, 60_000))
-    batch = n if case["over_batch"] == "sum" else 1
-    a = case["factor"] * batch / (d if case["over_inputs"] == "mean" else 1)
-    b = case["beta"] * batch / (k if case["over_latents"] == "mean" else 1)
-    assert audit.a.value == pytest.approx(a, rel=1e-3)
-    assert audit.b.value == pytest.approx(b, rel=1e-3)
-    assert audit.beta_eff.value == pytest.approx(b / a, rel=1e-3)
-    assert audit.reconstruction == case["kind"]
-    assert (audit.over_inputs, audit.over_latents) == (case["over_inputs"], case["over_latents"])
-    assert audit.over_batch == audit.kl_over_batch == case["over_batch"]
-    assert not [finding for finding in audit.findings if finding.certain]
-    assert ("beta" in (audit.b.formula or "")) == case["by_argument"]
-
-
-@settings(max_examples=25, deadline=None, derandomize=True)
-@given(case=cases())
-def test_a_random_convention_is_read_right(case: dict[str, Any]) -> None:
-    """Kind, reductions and coefficients of a few."""
-    check_case(case)
+@pytest.mark.parametrize("number", range(12))
+def test_a_random_loss_is_read_right(number: int) -> None:
+    """Kind, frame, form, bounds, reductions and coefficients of a few."""
+    check_case(number)
 
 
 @pytest.mark.slow
-def test_hundreds_of_random_conventions_are_read_right(note: Note) -> None:
-    """None of them wrong: 250 here, 1,000 in a soak."""
-    n_cases, n_right = trials(250, 1000), 0
-    examples = settings(
-        max_examples=n_cases, deadline=None, suppress_health_check=list(HealthCheck)
-    )(given(case=cases())(check_case))
+@pytest.mark.parametrize("part", range(8))
+def test_hundreds_of_random_losses_are_read_right(part: int, note: Note) -> None:
+    """None of them wrong: 8 times 25 here, 8 times 250 in a soak, a part at a time."""
+    n_cases, n_right = trials(25, 250), 0
+    numbers = range(1000 * (part + 1), 1000 * (part + 1) + n_cases)
     try:
-        examples()
-        n_right = n_cases
+        for number in numbers:
+            check_case(number)
+            n_right += 1
     finally:
-        note("audits of random losses are right", n_cases, n_right, "kind, reductions, a and b")
+        promise = f"audits of random losses are right, part {part + 1} of 8"
+        note(promise, n_cases, n_right, "kind, frame, form, bounds, reductions, a and b")
 
 
 def one_sample(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any, beta: float = 3.0) -> Any:
@@ -209,15 +165,24 @@ def one_sample(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any, beta: float = 3.
     return (((x - x_hat) ** 2).sum(1) + beta * kl).mean()
 
 
+def noisy(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
+    """Return a loss whose weight is 3, give or take a tenth, at every call."""
+    kl = 0.5 * (z_mean**2 + np.exp(z_log_var) - 1 - z_log_var).sum(1)
+    weight = 3 + 0.3 * np.random.standard_normal()
+    return ((x - x_hat) ** 2).sum(1).mean() + weight * kl.mean()
+
+
 def test_a_stochastic_loss_is_averaged_with_its_uncertainty() -> None:
-    """A one-sample KL: beta_eff within 1%, and within its own interval."""
-    audit = audited(one_sample, Sizes(64, 4, 128, 60_000))
+    """beta_eff is within its own interval; of a one-sample KL it is as good as exact."""
+    audit = audited(noisy, Sizes(64, 4, 128, 60_000))
     assert audit.stochastic
     assert audit.a.value == pytest.approx(1)
-    assert audit.beta_eff.value == pytest.approx(3, rel=0.01)
-    assert 0 < audit.beta_eff.error < 0.02
+    assert 0 < audit.beta_eff.error < 0.2
     assert abs(audit.beta_eff.value - 3) < 4 * audit.beta_eff.error
-    assert (audit.beta_eff.formula, codes(audit)) == ("beta", set())
+    of_one = audited(one_sample, Sizes(64, 4, 128, 60_000))
+    assert of_one.stochastic
+    assert of_one.beta_eff.value == pytest.approx(3, rel=1e-6)
+    assert (of_one.beta_eff.formula, codes(of_one)) == ("beta", set())
 
 
 def of_z(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any, z: Any) -> Any:

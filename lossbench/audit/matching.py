@@ -23,15 +23,14 @@ _KINDS = {
 class Match:
     """A convention whose objective, at ``beta`` on its KL and times ``scale``, is the loss's.
 
-    ``same`` is whether that holds at every size that was measured; else it holds at the asked
-    sizes alone. ``also`` names rows with the very same a and b and the same reconstruction.
+    It has the loss's likelihood, and that holds at every size that was measured. ``also`` names
+    rows with the very same a and b.
     """
 
     name: str
     title: str
     beta: float
     scale: float
-    same: bool
     also: tuple[str, ...]
 
 
@@ -41,60 +40,58 @@ class _Candidate:
     place: int
     beta: float
     scale: float
-    same: bool
-    fits: bool
+
+    @property
+    def plain(self) -> bool:
+        return math.isclose(self.scale, 1, rel_tol=_SAME)
 
     @property
     def exact(self) -> bool:
-        return (
-            self.same
-            and math.isclose(self.scale, 1, rel_tol=_SAME)
-            and (math.isclose(self.beta, 1, rel_tol=_SAME))
-        )
+        return self.plain and math.isclose(self.beta, 1, rel_tol=_SAME)
+
+    @property
+    def tells(self) -> bool:
+        """Whether naming it says something: the very a and b, or one of the seed with a weight.
+
+        Any other row with another weight would be named for a coincidence of one number.
+        """
+        return self.exact or self.entry.lineage == "seed"
 
     @property
     def rank(self) -> tuple[object, ...]:
         """The seed's two go first where only beta differs; then the same a, b; then the rest."""
         seed = self.entry.lineage == "seed"
-        plain = self.same and math.isclose(self.scale, 1, rel_tol=_SAME)
         return (
-            not (seed and plain),
-            not (self.exact and self.fits),
-            not self.same,
+            not (seed and self.plain),
+            not self.exact,
             not seed,
             not math.isclose(self.beta, 1, rel_tol=_SAME),
-            not self.fits,
-            0.0 if self.same else abs(math.log(self.beta)) + abs(math.log(self.scale)),
             self.place,
         )
 
 
 def nearest(kind: str | None, points: Sequence[Point], asked: Point) -> Match | None:
-    """Return the convention nearest to what was measured; ``None`` without an R or against K."""
-    if asked.a <= 0 or asked.b < 0:
+    """Return the convention that scales like what was measured; ``None`` where none does."""
+    if kind is None or asked.a <= 0 or asked.b <= 0:
         return None
-    if asked.b == 0:
-        return None
-    found = sorted(_candidates(kind, points, asked), key=lambda c: c.rank)
+    found = sorted((c for c in _candidates(kind, points, asked) if c.tells), key=lambda c: c.rank)
     if not found:
         return None
     best = found[0]
-    also = tuple(
-        c.entry.name for c in found if c.exact and c.fits and c.entry.name != best.entry.name
-    )
+    also = tuple(c.entry.name for c in found if c.exact and c.entry.name != best.entry.name)
     return Match(
         name=best.entry.name,
         title=best.entry.convention.title,
         beta=_short(best.beta),
         scale=_short(best.scale),
-        same=best.same,
         also=also,
     )
 
 
-def _candidates(kind: str | None, points: Sequence[Point], asked: Point) -> Iterator[_Candidate]:
+def _candidates(kind: str, points: Sequence[Point], asked: Point) -> Iterator[_Candidate]:
     for place, entry in enumerate(catalogue().values()):
-        if not entry.trainable:
+        seed = entry.lineage == "seed" and kind in ("bce", "bce_logits", "mse")
+        if not entry.trainable or not (seed or entry.reconstruction in _KINDS.get(kind, ())):
             continue
         try:
             scale, weighed = _ratios(entry, asked)
@@ -105,9 +102,8 @@ def _candidates(kind: str | None, points: Sequence[Point], asked: Point) -> Iter
             )
         except (UsageError, ZeroDivisionError):  # it has no such a and b, or no KL
             continue
-        seed = entry.lineage == "seed" and kind in ("bce", "bce_logits", "mse")
-        fits = kind is None or seed or entry.reconstruction in _KINDS.get(kind, ())
-        yield _Candidate(entry, place, weighed / scale, scale, same, fits)
+        if same:
+            yield _Candidate(entry, place, weighed / scale, scale)
 
 
 def _ratios(entry: Entry, point: Point) -> tuple[float, float]:

@@ -3,10 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
-from lossbench.audit.formulas import formula, inverse
-from lossbench.audit.laws import Law, worth
+from lossbench import data, theory
+from lossbench.audit.latents import KlForm
+from lossbench.audit.laws import Law, formula, inverse, worth
 from lossbench.audit.result import Audit, Collapse
+from lossbench.conventions import ReconstructionLoss
+from lossbench.errors import AuditError
 
 # t_1 of MNIST's training images, as `lossbench predict --dataset mnist` computes it.
 _MNIST: Mapping[tuple[int, str], float] = {
@@ -17,14 +21,23 @@ _MNIST: Mapping[tuple[int, str], float] = {
     (49, "bce"): 1.68,
 }
 _ONE = 1e-3
+_WHOLE = (KlForm.CLOSED, KlForm.FLOOR, KlForm.CAP)
+MOVING = ("trained", "state", "schedule")  # findings of what is another loss later
+_BLENDS = ("huber", "log_cosh")  # squared for small errors, absolute for large ones
+_WITHIN = {KlForm.FLOOR: "Above the floor", KlForm.CAP: "Below the cut"}
 
 
-def told(audit: Audit, a: Law | None, b: Law | None, eff: Law | None) -> Audit:
-    """Return the audit with its meaning, its collapse on MNIST and what to change."""
+def told(audit: Audit, eff: Law | None, moving: str, weighs_batch: bool) -> Audit:
+    """Return the audit with its meaning, its collapse on MNIST and what to change.
+
+    ``moving`` is beta_eff as a formula where it follows the error; ``weighs_batch`` is whether
+    the terms are reduced over the batch in two ways.
+    """
     kind = kind_of(audit)
     known = _MNIST.get((audit.d, kind)) if kind else None
-    audit = replace(audit, meaning=tuple(_meaning(audit)), change=_change(audit, a, b, eff))
-    if known is None:
+    meaning = tuple(_meaning(audit, moving))
+    audit = replace(audit, meaning=meaning, change=_change(audit, eff, weighs_batch))
+    if known is None or audit.kl_form != KlForm.CLOSED:
         return audit
     return replace(audit, collapse=collapse(audit, "MNIST", known, audit.critical(known)))
 
@@ -37,58 +50,129 @@ def kind_of(audit: Audit) -> str:
 def collapse(audit: Audit, dataset: str, threshold: float, critical: int | None) -> Collapse | None:
     """Return what a threshold says of a loss; ``None`` if it has no beta_eff of sense."""
     value = audit.beta_eff.value
-    if not value > 0 or not math.isfinite(value):
+    if not value > 0 or not math.isfinite(value) or audit.kl_form != KlForm.CLOSED:
         return None
     return Collapse(dataset, kind_of(audit), threshold, value >= threshold, None, critical)
 
 
-def _meaning(audit: Audit) -> list[str]:
+def predicted(
+    audit: Audit, dataset: str | None, threshold: float | None, data_dir: Path | None = None
+) -> Audit:
+    """Return the audit with what it means on a data set, or at a threshold t_1.
+
+    ``DataError`` if the data cannot be had at d; ``AuditError`` if the loss has no
+    reconstruction that thresholds are known for.
+    """
+    if dataset is None and threshold is None:
+        return audit
+    critical = audit.critical
+    if threshold is not None:
+        return replace(audit, collapse=collapse(audit, "your data", threshold, critical(threshold)))
+    kind = kind_of(audit)
+    if not kind or dataset is None:
+        raise AuditError(
+            "thresholds are known for bce and mse alone",
+            where="--dataset",
+            received=audit.reconstruction or "a reconstruction of no known kind",
+            remedy="leave --dataset out, or give the threshold that you measured as --threshold",
+        )
+    known: ReconstructionLoss = "bce" if kind == "bce" else "mse"
+    thresholds = theory.thresholds(
+        theory.moments(data.load(dataset, audit.d, data_dir).train), known
+    )
+    t_1 = theory.collapse_threshold(thresholds)
+    found = collapse(audit, dataset, t_1, critical(t_1))
+    if found is not None:
+        units = theory.predicted_active_units(thresholds, audit.beta_eff.value, audit.k)
+        found = replace(found, predicted_active_units=units)
+    return replace(audit, collapse=found)
+
+
+def _meaning(audit: Audit, moving: str) -> list[str]:
     value = audit.beta_eff.value
     found = []
+    now = "as it is now, " if any(f.code in MOVING for f in audit.findings) else ""
     match = audit.match
+    within = _WITHIN.get(KlForm(audit.kl_form), "")
+    if not within and any(f.code == "kl_clipped" and f.changes for f in audit.findings):
+        within = "Within what is clamped"
     if match is not None:
         beta = "" if math.isclose(match.beta, 1, rel_tol=_ONE) else f" with beta {match.beta:g}"
         times = "" if math.isclose(match.scale, 1, rel_tol=_ONE) else f", times {match.scale:g}"
-        is_like = "Your loss is" if match.same else "At these sizes your loss is"
-        others = f" (as in {', '.join(match.also[:3])})" if match.also and match.same else ""
-        found.append(f"{is_like} {match.name}{beta}{times}{others}.")
-    if value > 0 and math.isfinite(value):
+        others = f" (as in {', '.join(match.also[:3])})" if match.also else ""
+        subject = f"{within} your loss is" if within else "Your loss is"
+        found.append(f"{subject} {match.name}{beta}{times}{others}.")
+    if moving:
+        found.append(
+            f"The weight of the squared errors follows the error itself: beta_eff is {moving} "
+            "(against mse), so it falls as the reconstruction gets better, and no constant beta is "
+            "equal to it."
+        )
+    if _is_documented(audit) and value > 0:
         scale = audit.a.value
         by = ""
         if not math.isclose(scale, 1, rel_tol=_ONE):
             by = f", divided by {1 / scale:.6g}" if scale < 1 else f", times {scale:.6g}"
+        subject = f"{within[0].lower()}{within[1:]} " if within else ""
+        noisy = audit.beta_eff.error > _ONE * value
+        beta = f"about {value:.2g}" if noisy else f"{value:.6g}"
+        text = (
+            f"{now}at d = {audit.d} and k = {audit.k} {subject}it is the documentation's loss with "
+            f"beta {beta}{by}."
+        )
+        found.append(text[0].upper() + text[1:])
+    if audit.reconstruction == "mse_centred" and audit.linear:
         found.append(
-            f"At d = {audit.d} and k = {audit.k} it is the documentation's loss with beta "
-            f"{value:.6g}{by}."
+            "R is that of data in [-1, 1], four times that of the same data in [0, 1]: there "
+            f"beta_eff is {value / 4:.6g}."
+        )
+    if audit.kl_form in (KlForm.CAPACITY, KlForm.SQUARED_CAPACITY):
+        found.append(
+            f"K is pulled to {audit.kl_bound:.4g} nats from below and from above; b only says how "
+            "hard."
         )
     return found
 
 
-def _change(audit: Audit, a: Law | None, b: Law | None, eff: Law | None) -> str:
+def _is_documented(audit: Audit) -> bool:
+    """Return whether the loss is the documentation's but for a weight and a factor."""
+    clean = not any(f.code in ("further_term", "uneven", "swapped") for f in audit.findings)
+    return bool(kind_of(audit)) and audit.linear and clean and audit.kl_form in _WHOLE
+
+
+def _change(audit: Audit, eff: Law | None, weighs_batch: bool) -> str:
     """Return what makes the loss the ELBO, or the documentation's loss."""
     value = audit.beta_eff.value
-    if not math.isfinite(value) or value <= 0:
+    spoiled = audit.kl_form not in _WHOLE or any(
+        f.code in ("further_term", "uneven", "swapped", "kl_sign") for f in audit.findings
+    )
+    if not math.isfinite(value) or value <= 0 or spoiled or audit.reconstruction in _BLENDS:
         return ""
+    codes = [f.code for f in audit.findings if f.changes]
     if math.isclose(value, 1, rel_tol=_ONE):
-        return "nothing: beta_eff is 1."
-    factor = f"{1 / value:.6g}"
-    if eff is not None and math.isclose(
-        worth(
-            eff,
-            {
-                "d": audit.d,
-                "k": audit.k,
-                "B": audit.batch_size,
-                "N": audit.n_images,
-                **{n: v for n, v in audit.settings.items() if isinstance(v, int | float)},
-            },
+        return "no weight: beta_eff is 1." if codes else "nothing: beta_eff is 1."
+    if any(f.code in MOVING for f in audit.findings):
+        return ""
+    number = f"{1 / value:.6g}"
+    if audit.beta_eff.either:
+        first, second = audit.beta_eff.either
+        return (
+            f"one size cannot tell beta_eff = {first} from {second}. For beta_eff = 1 at these "
+            f"sizes multiply the KL by {number}; if the mean is meant to be a sum, sum instead, "
+            f"else change the factor."
         )
-        if set(eff.powers) <= {"d", "k", "B", "N", *audit.settings} and eff.shift is None
-        else value,
-        value,
-        rel_tol=_ONE,
-    ):
-        factor = formula(inverse(eff))
+    factor = number
+    if eff is not None and eff.shift is None:
+        symbols: dict[str, float] = {
+            "d": audit.d,
+            "k": audit.k,
+            "B": audit.batch_size,
+            "N": audit.n_images,
+            **{n: float(v) for n, v in audit.settings.items() if isinstance(v, int | float)},
+        }
+        named = set(eff.powers) <= set(symbols)
+        if not named or math.isclose(worth(eff, symbols), value, rel_tol=_ONE):
+            factor = formula(inverse(eff))
     text = f"for beta_eff = 1 multiply the KL by {factor}"
     if audit.over_inputs == audit.over_latents == "mean":
         text += ", or sum both terms instead of averaging them"
@@ -96,8 +180,6 @@ def _change(audit: Audit, a: Law | None, b: Law | None, eff: Law | None) -> str:
         text += ", or sum the reconstruction over the inputs too"
     elif audit.over_inputs == "sum" and audit.over_latents == "mean":
         text += ", or sum the KL over the latents too"
-    if a is not None and b is not None and a.constant and b.constant:
-        batch = {law.powers.get("B", 0) for law in (a, b)}
-        if len(batch) > 1:
-            text += "; reduce both terms over the batch in the same way"
+    if weighs_batch:
+        text += "; reduce both terms over the batch in the same way"
     return text + "."

@@ -1,22 +1,24 @@
 """The coefficients of a loss, measured at its sizes and weights and at others."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from lossbench.audit.answer import Stopped
-from lossbench.audit.probe import Floats, Probe, kl, reconstruction
+from lossbench.audit.latents import Kl, KlForm
+from lossbench.audit.probe import Floats, Probe, Setting
 from lossbench.audit.probing import Probing
-from lossbench.audit.terms import Kl, Reconstruction, quiet
+from lossbench.audit.reconstruction import Reconstruction, weight
+from lossbench.audit.records import Output, Stopped
 
 _ENDS = ("call", "shape", "type", "not finite", "build")  # the loss refuses a size, and lives on
 
 
 @dataclass(frozen=True)
 class Point:
-    """a and b measured on one probe, with their standard errors and every size and weight."""
+    """a and b measured on one probe, with their standard errors and every size and weight.
+
+    ``rest`` is the total where both terms are least.
+    """
 
     symbols: dict[str, float]
     a: float
@@ -38,64 +40,85 @@ class Point:
         return abs(self.beta_eff) * math.hypot(self.a_error / self.a, self.b_error / self.b)
 
 
-def measure(probing: Probing, probe: Probe, term: Reconstruction, latents: Kl) -> Point:
+def measure(probing: Probing, probe: Probe, term: Reconstruction, kl: Kl) -> Point:
     """Return a and b at the sizes of a probe, from two pairs of answers."""
-    low, high = replace(probe, level=0.2), replace(probe, level=0.65)
-    change = reconstruction(high, term.nearest) - reconstruction(low, term.nearest)
-    a = (probing.value(high) - probing.value(low)) / change
-    if not term.present:
-        a = np.zeros_like(a)
-    still = quiet(probe, term.kind)
-    near, far = (replace(still, mean=m, low=lo, high=hi) for m, lo, hi in _pair(latents))
-    log_std = latents.form == "log_std"
-    values = (probing.value(far), probing.value(near))
-    b = (values[0] - values[1]) / (kl(far, log_std=log_std) - kl(near, log_std=log_std))
-    if latents.form == "absent":
-        b = np.zeros_like(b)
+    rest = kl.at_rest()
+    if kl.form is not KlForm.UNKNOWN:
+        probe = replace(probe, mean=0.0, low=rest, high=rest)
+    a = weight(probing, probe, term)
+    still = term.quiet(probe)
+    still = replace(still, alike=bool(kl.further))
+    near, far = (replace(still, mean=mean, latent_draw=3) for mean in _means(kl))
+    values = probing.value(near), probing.value(far)
+    b = values[1] * 0
+    if kl.form not in (KlForm.ABSENT, KlForm.UNKNOWN):
+        if not kl.weights[0]:
+            near, far = (replace(still, low=rest + n, high=rest + n) for n in (0.3, 0.9))
+            values = probing.value(near), probing.value(far)
+        elif probing.stochastic:  # what goes with the noise times the mean cancels
+            mirrored = [probing.value(replace(p, mean=-p.mean)) for p in (near, far)]
+            values = (values[0] + mirrored[0]) / 2, (values[1] + mirrored[1]) / 2
+        b = (values[1] - values[0]) / (kl.worth(far) - kl.worth(near))
     symbols: dict[str, float] = {"d": probe.d, "k": probe.k, "B": probe.rows, "N": probe.n_images}
     symbols |= {
-        name: float(value)
+        symbol_of(name): float(value)  # type: ignore[arg-type]
         for name, value in probe.settings
-        if isinstance(value, int | float) and not isinstance(value, bool)
+        if _is_number(value)
     }
     return Point(
-        symbols, float(a.mean()), float(b.mean()), _error(a), _error(b), float(values[1].mean())
+        symbols,
+        float(a.mean()),
+        float(b.mean()),
+        _error(a),
+        _error(b),
+        float(probing.value(still).mean()),
     )
+
+
+def symbol_of(name: str) -> str:
+    """Return the symbol of a further number; one called like a size gets a name of its own."""
+    return f"arg_{name}" if name in ("d", "k", "B", "N") else name
+
+
+def _means(kl: Kl) -> tuple[float, float]:
+    """Return two sizes of the means between which the loss goes linearly with K."""
+    match kl.form:
+        case KlForm.FLOOR | KlForm.CAPACITY | KlForm.SQUARED_CAPACITY:
+            return kl.far, 1.6 * kl.far
+        case KlForm.CAP:
+            return 0.0, 0.2 * min(1.0, math.sqrt(kl.bound))
+    high = min((c.high for c in kl.clamps if c.on == "z_mean"), default=math.inf)
+    return 0.0, min(2.0, 0.7 * high)
 
 
 def _error(values: Floats) -> float:
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
-def _pair(latents: Kl) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Return two settings of the latents between which the KL is as its form says."""
-    match latents.form:
-        case "floor":
-            return (4.0, 0.0, 0.0), (6.0, -3.0, -3.0)
-        case "cap":
-            return (0.0, 0.0, 0.0), (0.3, -0.2, 0.0)
-        case "parts" if latents.weights and latents.weights.get("mean^2"):
-            return (0.0, 0.0, 0.0), (3.0, 0.0, 0.0)
-        case "parts":
-            return (0.0, 0.0, 0.0), (0.0, -2.0, -1.0)
-    return (0.0, 0.0, 0.0), (3.0, -3.5, -3.0)
+def _is_number(value: Setting) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
 class Survey:
     """Coefficients at the asked sizes (``asked``), at a small batch (``reference``) and around.
 
-    ``around`` has the points for each symbol that was changed; ``fixed`` the sizes that cannot
-    be, with what the loss said; ``idle`` the weights that change nothing.
+    ``around`` has the points for each size that was changed, ``weights`` those for each further
+    number; ``fixed`` names the sizes that cannot be changed, with what the loss said; ``idle`` the
+    numbers that change nothing; ``evaluating`` is the point of the evaluation mode, and ``unlike``
+    whether that mode answers otherwise anywhere.
     """
 
     asked: Point
     reference: Point
     around: dict[str, tuple[Point, ...]]
+    weights: dict[str, tuple[Point, ...]]
     fixed: dict[str, str]
     idle: tuple[str, ...]
     joint: Point | None
     partial: Point | None
+    evaluating: Point
+    unlike: bool
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -130,51 +153,88 @@ def survey(
             if stop.failure.stage not in _ENDS:
                 raise
             fixed[size] = stop.failure.message
+    weighed: dict[str, tuple[Point, ...]] = {}
     idle = []
     for name, value in weights.items():
-        others = _reweighted(base, name, value)
+        others = reweighted(base, name, value)
         try:
-            around[name] = tuple(measure(probing, p, *terms) for p in others)
+            weighed[symbol_of(name)] = tuple(measure(probing, p, *terms) for p in others)
+            if _idle(probing, base, others, terms[1]):
+                idle.append(symbol_of(name))
         except Stopped as stop:
             if stop.failure.stage not in _ENDS:
                 raise
-            continue
-        if all(_alike(point, reference) for point in around[name]):
-            idle.append(name)
     together = base
     for size in around.keys() & {"d", "k", "B"}:
-        together = _others(together, size)[0]
+        together = next(_others(together, size))
     joint = measure(probing, together, *terms) if together != base else None
     partial = None
     if sized_batch:
         partial = measure(probing, replace(base, rows=max(1, base.rows // 2)), *terms)
-    return Survey(asked, reference, around, fixed, tuple(idle), joint, partial)
+    evaluating = measure(probing, replace(base, training=False), *terms)
+    unlike = not probing.stochastic and not all(
+        _alike(probing, place, replace(place, training=False)) for place in _places(base, terms[1])
+    )
+    return Survey(
+        asked, reference, around, weighed, fixed, tuple(idle), joint, partial, evaluating, unlike
+    )
 
 
-def _alike(one: Point, other: Point) -> bool:
-    pairs = ((one.a, other.a), (one.b, other.b), (one.rest, other.rest))
-    slack = 5 * (one.a_error + one.b_error)
-    return all(math.isclose(x, y, rel_tol=1e-6 + slack, abs_tol=1e-12) for x, y in pairs)
+def _places(base: Probe, kl: Kl) -> tuple[Probe, ...]:
+    """Return probes on both sides of whatever the loss may do to its latents or images."""
+    rest = kl.at_rest()
+    return tuple(
+        replace(base, **place)
+        for place in (
+            {"mean": 0.0, "low": rest, "high": rest},
+            {"mean": 0.4, "low": rest + 0.1, "high": rest + 0.3, "level": 0.65},
+            {"mean": 2.0, "low": rest, "high": rest + 0.5},
+            {"mean": kl.far, "low": rest, "high": rest + 0.5, "pattern": "uneven"},
+            {"mean": 90.0, "low": rest, "high": rest + 2.0, "level": 0.2},
+            {"mean": 0.0, "low": rest + 7.0, "high": rest + 13.0},
+            {"mean": 0.0, "low": rest + 18.0, "high": rest + 28.0},
+            {"mean": 0.0, "low": rest - 30.0, "high": rest - 6.0},
+        )
+    )
 
 
-def _others(base: Probe, size: str) -> tuple[Probe, Probe]:
-    """Return the probe at two other values of a size."""
-    match size:
-        case "d":
-            first, second = (_reshaped(base.shape, step) for step in (1, 2))
-            return (
-                replace(base, d=math.prod(first), shape=first),
-                replace(base, d=math.prod(second), shape=second),
-            )
-        case "k":
-            return replace(base, k=base.k + 1), replace(base, k=2 * base.k + 3)
-        case "B":
-            more = (base.rows + 4, 2 * base.rows + 5)
-            return (
-                replace(base, rows=more[0], batch_size=more[0]),
-                replace(base, rows=more[1], batch_size=more[1]),
-            )
-    return replace(base, n_images=base.n_images * 2), replace(base, n_images=base.n_images + 7)
+def _idle(probing: Probing, base: Probe, others: tuple[Probe, ...], kl: Kl) -> bool:
+    """Return whether whole answers stay the same at other weights, wherever one looks."""
+    return all(
+        _alike(probing, place, replace(place, settings=other.settings))
+        for place in _places(base, kl)
+        for other in others
+    )
+
+
+def _alike(probing: Probing, one: Probe, other: Probe) -> bool:
+    outputs: list[tuple[Output, ...]] = [probing.answer(p).outputs for p in (one, other)]
+    eps = 1e-6 if probing.single else 1e-12
+    return len(outputs[0]) == len(outputs[1]) and all(
+        here.n_not_finite == there.n_not_finite
+        and math.isclose(here.mean, there.mean, rel_tol=eps, abs_tol=1e-300)
+        for here, there in zip(*outputs, strict=True)
+    )
+
+
+def _others(base: Probe, size: str) -> Iterator[Probe]:
+    """Yield the probe at two other values of a size."""
+    for step in (1, 2):
+        match size:
+            case "d":
+                shape = _reshaped(base.shape, step)
+                yield replace(base, d=math.prod(shape), shape=shape)
+            case "k" if base.latent_shape:
+                latent = _reshaped(base.latent_shape, step)
+                yield replace(base, k=math.prod(latent), latent_shape=latent)
+            case "k":
+                yield replace(base, k=base.k + 1 if step == 1 else 2 * base.k + 3)
+            case "B":
+                rows = base.rows + 4 if step == 1 else 2 * base.rows + 5
+                yield replace(base, rows=rows, batch_size=rows)
+            case _:
+                n_images = base.n_images * 2 if step == 1 else base.n_images + 7
+                yield replace(base, n_images=n_images)
 
 
 def _reshaped(shape: tuple[int, ...], step: int) -> tuple[int, ...]:
@@ -185,8 +245,10 @@ def _reshaped(shape: tuple[int, ...], step: int) -> tuple[int, ...]:
     return tuple(side + 3 * step if n in longest else side for n, side in enumerate(shape))
 
 
-def _reweighted(base: Probe, name: str, value: float) -> tuple[Probe, Probe]:
+def reweighted(base: Probe, name: str, value: float) -> tuple[Probe, ...]:
+    """Return the probe at two other values of a further number; whole ones stay whole."""
     rest = tuple(pair for pair in base.settings if pair[0] != name)
-    new = (1.7 * value, 0.45 * value) if value else (1.0, 2.0)
-    first, second = (replace(base, settings=(*rest, (name, n))) for n in new)
-    return first, second
+    new: tuple[float, float] = (1.7 * value, 0.45 * value) if value else (1.0, 2.0)
+    if isinstance(dict(base.settings).get(name, value), int) and float(value).is_integer():
+        new = (2 * int(value), int(value) // 2 or 3 * int(value)) if value else (1, 2)
+    return tuple(replace(base, settings=(*rest, (name, n))) for n in new)

@@ -1,28 +1,34 @@
 """``lossbench audit``: which objective your own loss function trains."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossbench.errors import GateTrippedError
+from lossbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from lossbench.audit import Audit
+    from lossbench.audit import Audit, Baseline, Options, Target
 
 _SIZES = "Sizes"
 _CALLED = "How it is called"
-_TOLERANCE = 1e-3
+_GATES = "Gates"
 
 
 def audit(
-    target: Annotated[str, typer.Argument(metavar="FILE.py:FUNCTION", help="Your loss.")],
-    d: Annotated[int, typer.Option(help="Input dimension.", rich_help_panel=_SIZES)],
-    k: Annotated[int, typer.Option(help="Latent dimension.", rich_help_panel=_SIZES)],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="FILE.py:NAME|FILE.py|FOLDER", help="Your loss, or all of them."),
+    ],
+    d: Annotated[int | None, typer.Option(help="Input dimension.", rich_help_panel=_SIZES)] = None,
+    k: Annotated[int | None, typer.Option(help="Latent dimension.", rich_help_panel=_SIZES)] = None,
     shape: Annotated[
         str | None,
         typer.Option(help="Images as H,W,C in place of flat ones.", rich_help_panel=_SIZES),
+    ] = None,
+    latent_shape: Annotated[
+        str | None,
+        typer.Option(help="Latents as 4,8,8 in place of flat ones.", rich_help_panel=_SIZES),
     ] = None,
     batch_size: Annotated[
         int, typer.Option(help="Images a step, B.", rich_help_panel=_SIZES)
@@ -43,13 +49,22 @@ def audit(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Values of further arguments; a value may be a formula in d, k, B and N.",
+            help="Values of further arguments: numbers, true, false, none, a formula in d, k, B "
+            "and N, or a name of your file.",
+            rich_help_panel=_CALLED,
+        ),
+    ] = None,
+    total: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EXPR",
+            help="What the total of several outputs is, as out[0] + out[2]*out[1].",
             rich_help_panel=_CALLED,
         ),
     ] = None,
     time_limit: Annotated[
         float,
-        typer.Option(help="Seconds to load, and for each answer.", rich_help_panel=_CALLED),
+        typer.Option(help="Seconds for a loss, imports aside.", rich_help_panel=_CALLED),
     ] = 60.0,
     dataset: Annotated[
         str | None, typer.Option(help="Predict the collapse on this data, at d.")
@@ -59,46 +74,151 @@ def audit(
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder with IDX files of MNIST.")] = None,
     expect_beta_eff: Annotated[
-        float | None, typer.Option(help="Exit with 4 if beta_eff is another, by 0.1% or more.")
+        float | None,
+        typer.Option(
+            help="Exit with 4 if beta_eff is another by 0.1% or more, or if a finding changes it.",
+            rich_help_panel=_GATES,
+        ),
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Exit with 4 at any finding.", rich_help_panel=_GATES),
+    ] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Exit with 4 if a loss trains something else than this file says; written if it "
+            "is missing.",
+            rich_help_panel=_GATES,
+        ),
+    ] = None,
+    update_baseline: Annotated[
+        bool,
+        typer.Option(
+            "--update-baseline",
+            help="Write into the baseline what is trained now.",
+            rich_help_panel=_GATES,
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find out by probing which objective your own loss function trains.
 
     It is called, in a process of its own, on tensors that are made to measure: TensorFlow, Keras,
-    PyTorch or NumPy. A function that takes none of x, x_hat, z_mean and z_log_var is taken for one
-    that builds a Keras model. Nothing is trained.
+    PyTorch, JAX or NumPy. A function, a method (`VAE.loss_function`), a class or an object whose
+    calls are the loss, a function of a model and images, or what builds a Keras model. A file or
+    a folder is read for everything that looks like the loss of a VAE. Nothing is trained.
 
-    Examples: `lossbench audit my_vae.py:vae_loss --d 784 --k 2`, `lossbench audit
-    my_vae.py:vae_loss --d 784 --k 2 --set beta=4 --expect-beta-eff 4`
+    For example `lossbench audit my_vae.py:vae_loss --d 784 --k 2`;
+
+    of a method, `lossbench audit my_vae.py:VAE.loss_function --d 784 --k 20 --set kld_weight=B/N`;
+
+    in a test, `lossbench audit my_vae.py:vae_loss --d 784 --k 2 --set beta=4 --expect-beta-eff 4`;
+
+    of a folder, `lossbench audit src --baseline lossbench-audit.json`.
     """
+    from lossbench import audit as audits  # noqa: PLC0415
+
+    where = audits.read_target(target)
+    options = audits.read_options(
+        *(where, d, k, batch_size, n_images, shape, latent_shape),
+        *(args or (), settings or (), total, time_limit),
+    )
+    if update_baseline and baseline is None:
+        raise UsageError("--update-baseline needs the file", remedy="--baseline FILE.json")
+    gate = audits.read_baseline(baseline) if baseline else None, update_baseline
+    if where.name:
+        _one(where, options, (dataset, threshold, data_dir), (expect_beta_eff, strict), gate, json)
+        return
+    of_one = {
+        "--expect-beta-eff": expect_beta_eff,
+        "--strict": strict or None,
+        "--dataset": dataset,
+        "--threshold": threshold,
+    }
+    for option, value in of_one.items():
+        if value is not None:
+            raise UsageError(
+                "this option belongs to one loss",
+                where=option,
+                expected="FILE.py:NAME",
+                received=str(where),
+                remedy=f"lossbench audit {where} --baseline lossbench-audit.json"
+                if option in ("--expect-beta-eff", "--strict")
+                else "",
+            )
+    _every(where, options, gate, json)
+
+
+def _one(
+    where: "Target",
+    options: "Options",
+    data: tuple[str | None, float | None, Path | None],
+    gates: tuple[float | None, bool],
+    gate: "tuple[Baseline | None, bool]",
+    json: bool,
+) -> None:
+    """Audit one loss, print what was found, then hold it against what is expected."""
     from lossbench import audit as audits  # noqa: PLC0415
     from lossbench.console import screen  # noqa: PLC0415
     from lossbench.console.audit import audit_report  # noqa: PLC0415
-    from lossbench.conventions import Sizes  # noqa: PLC0415
 
-    request = audits.read_request(
-        target, Sizes(d, k, batch_size, n_images), shape, args or (), settings or (), time_limit
-    )
-    found = audits.predicted(audits.audit(request), dataset, threshold, data_dir)
+    found = audits.predicted(audits.audit(where, options, _said), *data)
     if json:
         screen.show_json(found.to_json())
     else:
         screen.show(audit_report(found))
-    if expect_beta_eff is not None:
-        _check(found, expect_beta_eff)
+    _hold({str(where): found}, where, options, gate)
+    expected, strict = gates
+    audits.check(found, expected, strict=strict)
 
 
-def _check(found: "Audit", expected: float) -> None:
-    """Trip the gate if beta_eff is not what was expected, rounding and chance aside."""
-    value, slack = found.beta_eff.value, 3 * found.beta_eff.error
-    if math.isclose(value, expected, rel_tol=_TOLERANCE, abs_tol=slack):
+def _every(
+    where: "Target", options: "Options", gate: "tuple[Baseline | None, bool]", json: bool
+) -> None:
+    """Audit every loss in a file or a folder, print a table, then hold it against a baseline."""
+    from lossbench import audit as audits  # noqa: PLC0415
+    from lossbench.console import screen  # noqa: PLC0415
+    from lossbench.console.audit import listing_facts, listing_report  # noqa: PLC0415
+
+    with screen.messages().status("") as waiting:  # seen on a terminal alone
+        listed, unread = audits.listing(where.path, options, waiting.update)
+    if json:
+        screen.show_json(listing_facts(listed, unread))
+    else:
+        screen.show(listing_report(listed, unread, options))
+    found = {str(each.candidate.target): each.audit or each.reason for each in listed}
+    _hold(found, where, options, gate)
+
+
+def _hold(
+    found: "dict[str, Audit | str]",
+    where: "Target",
+    options: "Options",
+    gate: "tuple[Baseline | None, bool]",
+) -> None:
+    """Hold what was found against the baseline, if one is asked for, and tell what is new."""
+    from lossbench import audit as audits  # noqa: PLC0415
+    from lossbench.console import screen  # noqa: PLC0415
+
+    before, update = gate
+    if before is None:
         return
-    formula = f" = {found.beta_eff.formula}" if found.beta_eff.formula else ""
-    raise GateTrippedError(
-        f"{found.name} does not train the objective that is expected",
-        where="--expect-beta-eff",
-        expected=f"beta_eff = {expected:g}",
-        received=f"beta_eff = {value:.6g}{formula}",
-        remedy=found.change,
-    )
+    path = before.path
+    held = audits.hold(found, before, where, options, update=update)
+    if held.n_written is not None:
+        losses = f"{held.n_written} loss{'es' if held.n_written != 1 else ''}"
+        screen.tell(f"{path} written, with what was found of {losses}: commit it")
+    for target in held.new:
+        screen.tell(f"new: {target} is not in {path} yet; --update-baseline adds it")
+    for target in held.gone:
+        screen.tell(f"gone: {target} is in {path} alone; --update-baseline drops it")
+
+
+def _said(text: str) -> None:
+    """Tell somebody who waits at a terminal what takes long."""
+    from lossbench.console import screen  # noqa: PLC0415
+
+    if screen.messages().is_terminal:
+        screen.tell(text, style="dim")

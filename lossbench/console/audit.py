@@ -1,41 +1,56 @@
-"""An audit on a screen: what the loss trains, what it means, what is wrong, what to change."""
+"""An audit on a screen: what a loss trains, what is wrong, what to change; and many in a list."""
 
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.audit import Audit, Coefficient
+from lossbench.audit import Audit, Coefficient, Listed, Options, Unread
 from lossbench.console.explanation import Indented
+from lossbench.console.screen import joined
 
-_KINDS = {
-    "bce": "bce, binary cross-entropy of probabilities",
-    "bce_logits": "bce, binary cross-entropy of logits",
-    "mse": "mse, squared error",
-    "l1": "l1, absolute error",
-    "categorical": "categorical, -x*log(x_hat) alone",
-    "bce_swapped": "bce with its arguments swapped",
+_ROUNDING = 1e-9
+_OBJECTIVES = {
+    "floor": "a*R + b*max(f, K)",
+    "cap": "a*R + b*min(c, K)",
+    "capacity": "a*R + b*|K - C|",
+    "squared_capacity": "a*R + b*(K - C)^2",
+    "absent": "a*R",
+    "unknown": "a*R and something else",
 }
 _FORMS = {
-    "closed": "closed form",
-    "log_std": "closed form, of the log of the standard deviation",
-    "floor": "closed form with a floor",
-    "cap": "closed form, cut off",
-    "clipped": "closed form, clipped",
-    "parts": "not the closed form",
-    "unknown": "not the closed form",
-    "absent": "none",
+    "closed": "",
+    "parts": "with wrong parts",
+    "floor": "with a floor",
+    "capacity": "with a capacity",
+    "squared_capacity": "with a capacity",
+    "cap": "with a cap",
+}
+_NO_FORM = {"unknown": "no KL of a known form", "absent": "none"}
+_FRAMES = {
+    "log_var": "",
+    "log_std": "of the log std",
+    "std": "of the std",
+    "var": "of the variance",
+    "softplus_std": "of a std through softplus",
+    "softplus_var": "of a variance through softplus",
+    "log_precision": "of the log precision",
 }
 
 
 def audit_report(audit: Audit) -> RenderableType:
     """Return the whole report; fits 80 columns."""
     sizes = f"d {audit.d}, k {audit.k}, B {audit.batch_size}"
-    settings = "".join(f", {name} {value}" for name, value in audit.settings.items())
+    settings = "".join(f", {name} {_set(value)}" for name, value in audit.settings.items())
+    objective = _OBJECTIVES.get(audit.kl_form, "a*R + b*K")
     return Group(
-        Text(f"{audit.name}: a*R + b*K", style="bold"),
+        Text(f"{audit.name}: {objective}", style="bold"),
         Text(f"at {sizes}{settings}; {audit.framework}, {audit.returns}", style="dim"),
+        Text(f"total = {audit.total}"),
+        *_filled(audit),
         Text(),
         _terms(audit),
         Text(),
@@ -47,41 +62,69 @@ def audit_report(audit: Audit) -> RenderableType:
     )
 
 
+def _filled(audit: Audit) -> Iterator[Indented]:
+    """Yield how arguments got their values, but for those that stand among the settings."""
+    for line in audit.filled:
+        if line.partition(" := ")[0] not in audit.settings:
+            yield Indented(line, style="dim")
+
+
+def _set(value: object) -> str:
+    return str(value).removeprefix("=")
+
+
 def _terms(audit: Audit) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("", "kind", "reduced over", "batch"):
-        table.add_column(heading, overflow="fold")
-    kind = _KINDS.get(audit.reconstruction or "", f"none known; {audit.nearest} is nearest")
-    if audit.reconstruction == "mse" and (audit.a.formula or "").endswith("1/2"):
-        kind = "half squared error"
-    table.add_row("R", kind, f"inputs: {audit.over_inputs or '?'}", audit.over_batch or "?")
-    form = _FORMS[audit.kl_form]
-    table.add_row("K", form, f"latents: {audit.over_latents or '?'}", audit.kl_over_batch or "?")
+        table.add_column(heading, overflow="fold", no_wrap=heading != "kind")
+    kind = audit.words or "none known"
+    over = {"inputs": audit.over_inputs, "latents": audit.over_latents}
+    told = {what: f"{what}: {how}" if how else "" for what, how in over.items()}
+    table.add_row("R", kind, told["inputs"], audit.over_batch or "")
+    table.add_row("K", _kl(audit), told["latents"], audit.kl_over_batch or "")
     return table
+
+
+def _kl(audit: Audit) -> str:
+    """Return the form of the KL in words, with its bound and what is clamped."""
+    if audit.kl_form in _NO_FORM:
+        return _NO_FORM[audit.kl_form]
+    bound = f"of {audit.kl_bound:.4g} nats" if audit.kl_bound is not None else ""
+    frame = _FRAMES.get(audit.kl_frame, "")
+    words = [" ".join(filter(None, ("closed form", frame, _FORMS[audit.kl_form], bound)))]
+    words += [f"clamps {clamp}" for clamp in audit.clamps]
+    return "; ".join(words)
 
 
 def _coefficients(audit: Audit) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
-    for justify in ("left", "right", "left"):
-        table.add_column(justify=justify, no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
     for name, found in (("a", audit.a), ("b", audit.b), ("beta_eff = b/a", audit.beta_eff)):
-        table.add_row(name, _number(found), f"= {found.formula}" if found.formula else "")
+        table.add_row(name, *_told(found))
     return table
 
 
-def _number(found: Coefficient) -> str:
-    if found.value != found.value:
-        return "none"
-    error = f" ±{2 * found.error:.2g}" if found.error else ""
-    return f"{found.value:.6g}{error}"
+def _told(found: Coefficient) -> tuple[str, str]:
+    """Return a coefficient's number, and its formula or those that it may have."""
+    if found.either:
+        formula = f"= {' or '.join(found.either)} (one size cannot tell)"
+    else:
+        formula = f"= {found.formula}" if found.formula else ""
+    if math.isnan(found.value):
+        return "varies" if formula else "none", formula
+    noisy = found.error > _ROUNDING * abs(found.value)
+    error = f" ±{2 * found.error:.2g}" if noisy else ""
+    return f"{found.value:.6g}{error}", formula
 
 
 def _notes(audit: Audit) -> Iterator[Text]:
     if audit.stochastic:
-        yield Text("The loss is stochastic: means over fixed seeds, ± two standard errors.", "dim")
+        yield Text("Stochastic: means over fixed seeds, ± two standard errors.", "dim")
     if audit.fixed:
-        sizes = " and ".join(audit.fixed)
-        yield Text(f"{sizes} cannot be varied: formulas are read at one size.", style="dim")
+        sizes = joined(audit.fixed)
+        yield Text(f"{sizes} cannot be varied: formulas are read at one size.", "dim")
 
 
 def _collapse(audit: Audit) -> Iterator[str]:
@@ -105,6 +148,80 @@ def _findings(audit: Audit) -> Iterator[RenderableType]:
     yield from _paragraphs("What is wrong", certain or ["Nothing was found."])
     if others:
         yield from _paragraphs("What to make sure of", others)
+
+
+def listing_report(
+    listed: Sequence[Listed], unread: Sequence[Unread], options: Options
+) -> RenderableType:
+    """Return every loss of a file or a folder, a line each, and below it what is to be seen to."""
+    if not listed:
+        what = "Nothing here looks like the loss of a VAE."
+        return Group(Text(what), *_unread(unread))
+    rows = [_row(each) for each in listed]
+    widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
+    n_audited = sum(each.audit is not None for each in listed)
+    sizes = f"d {options.sizes.d}, k {options.sizes.k}, B {options.sizes.batch_size}"
+    parts: list[RenderableType] = [_line(_HEADINGS, widths, "dim")]
+    for each, row in zip(listed, rows, strict=True):
+        parts.append(_line(row, widths, ""))
+        parts += [Indented(text, style) for text, style in _seen_to(each)]
+    told = f"{n_audited} of {len(listed)} audited at {sizes}; FILE.py:NAME has the whole of one"
+    return Group(*parts, *_unread(unread), Text(), Text(told, style="dim"))
+
+
+_CLAUSE = re.compile(r".{24,}?(?=: |; |, so |\. |\.$)")
+_HEADINGS = ("place", "name", "R", "K", "beta_eff")
+
+
+def _row(each: Listed) -> tuple[str, ...]:
+    audit, target = each.audit, each.candidate.target
+    place = f"{target.path}:{each.candidate.line}", target.name
+    if audit is None:
+        return (*place, "", "", "")
+    eff = audit.beta_eff
+    formula = " or ".join(eff.either) or eff.formula or ""
+    value = "none" if math.isnan(eff.value) else f"{eff.value:.4g}"
+    return (*place, audit.reconstruction or "?", audit.kl_form, formula or value)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], style: str) -> Text:
+    padded = (f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+    return Text("  ".join(padded).rstrip(), style=style)
+
+
+def _seen_to(each: Listed) -> Iterator[tuple[str, str]]:
+    """Yield the gravest finding, or why there is no audit."""
+    if each.audit is None:
+        yield f"not audited: {each.reason}", "dim"
+    elif each.audit.findings:
+        first, *others = each.audit.findings
+        more = f" (and {len(others)} more)" if others else ""
+        clause = _CLAUSE.match(first.text)
+        text = clause[0] if clause else first.text
+        yield f"{text}{more}", "yellow" if first.certain else ""
+
+
+def _unread(unread: Sequence[Unread]) -> Iterator[Text]:
+    for each in unread:
+        yield Text(f"{each.path}: cannot be read: {each.reason}")
+
+
+def listing_facts(listed: Sequence[Listed], unread: Sequence[Unread]) -> dict[str, object]:
+    """Return the list as plain values, each loss with its whole audit or with why there is none."""
+    return {
+        "losses": [
+            {
+                "target": str(each.candidate.target),
+                "file": str(each.candidate.target.path),
+                "line": each.candidate.line,
+                "name": each.candidate.target.name,
+                "audit": each.audit.to_json() if each.audit else None,
+                "refused": each.reason or None,
+            }
+            for each in listed
+        ],
+        "unread": [{"file": str(each.path), "reason": each.reason} for each in unread],
+    }
 
 
 def _paragraphs(title: str, texts: list[str]) -> Iterator[RenderableType]:

@@ -37,6 +37,11 @@ def for_mnist(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
     return vae_loss(x.reshape(-1, 784), x_hat.reshape(len(x), 784), z_mean, z_log_var)
 
 
+def for_images(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
+    kl = -0.5 * np.sum(1 + z_log_var - z_mean**2 - np.exp(z_log_var), axis=1)
+    return np.sum((x - x_hat) ** 2, axis=(1, 2, 3)) + kl
+
+
 def one_per_latent(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
     return np.sum((x - x_hat) ** 2) + np.sum(z_mean**2 + z_log_var, axis=0)
 
@@ -85,3 +90,21 @@ class Losses:
 
 
 number = 3
+
+
+class Broken:
+    """Cannot be made from sizes, and asks its model for what nobody knows."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def loss(self, x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
+        return vae_loss(x, x_hat, z_mean, z_log_var) * self.config
+
+
+def asks_a_model(model: Any, x: Any) -> Any:
+    return model.terms(x) + vae_loss(x, *model(x))
+
+
+def reads_a_model(model: Any, x: Any) -> Any:
+    return model.beta * vae_loss(x, *model(x))

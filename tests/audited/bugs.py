@@ -242,5 +242,5 @@ BUGS = {
     "first_image_alone": (first_image_alone, right, "uneven"),
     "without_the_last_latent": (without_the_last_latent, right, "uneven"),
     "swapped": (swapped, right, "swapped"),
-    "root": (root, right_squared, "reconstruction_unknown"),
+    "root": (root, right_squared, "no_likelihood"),
 }

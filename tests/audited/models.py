@@ -101,3 +101,77 @@ def keras_blog(x: Any, x_decoded_mean: Any, z_mean: Any, z_log_sigma: Any) -> An
     bce = keras.losses.binary_crossentropy(x, x_decoded_mean)
     kl = -0.5 * ops.mean(1 + z_log_sigma - ops.square(z_mean) - ops.exp(z_log_sigma), axis=-1)
     return bce + kl
+
+
+def _with_add_loss(d: int, hidden: int, k: int) -> Any:
+    """Return a functional model, its encoder and its decoder; both terms are means."""
+    images = keras.Input((d,))
+    h = layers.Dense(hidden, activation="relu")(images)
+    z_mean, z_log_var = layers.Dense(k, name="z_mean")(h), layers.Dense(k, name="z_log_var")(h)
+    encoder = keras.Model(images, [z_mean, z_log_var, Sampling()([z_mean, z_log_var])])
+    codes = keras.Input((k,))
+    decoder = keras.Model(codes, layers.Dense(d)(layers.Dense(hidden)(codes)), name="decoder")
+
+    class Vae(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.decoder = encoder, decoder
+
+        def call(self, inputs: Any) -> Any:
+            z_mean, z_log_var, z = self.encoder(inputs)
+            kl = 0.5 * (ops.square(z_mean) + ops.exp(z_log_var) - 1 - z_log_var)
+            self.add_loss(ops.mean(kl))
+            return self.decoder(z)
+
+    vae = Vae()
+    vae.compile(optimizer="adam", loss="mse")
+    return vae, encoder, decoder
+
+
+class Pass(layers.Layer):
+    """Adds the KL of the pair of latents that it hands on."""
+
+    def call(self, inputs: Any) -> Any:
+        mu, log_var = inputs
+        kl = 0.5 * ops.sum(ops.square(mu) + ops.exp(log_var) - 1 - log_var, axis=-1)
+        self.add_loss(ops.mean(kl))
+        return inputs
+
+
+class Both(layers.Layer):
+    """Adds both terms, and hands the reconstruction on."""
+
+    def call(self, inputs: Any) -> Any:
+        images, drawn, mu, log_var = inputs
+        kl = 0.5 * ops.mean(ops.square(mu) + ops.exp(log_var) - 1 - log_var)
+        self.add_loss(ops.mean(ops.sum(ops.square(images - drawn), axis=-1)) + kl)
+        return drawn
+
+
+def build_with_a_layer(columns: int, code_size: int) -> Any:
+    """Return models by name, the loss in a layer behind everything."""
+    images = keras.Input((columns,))
+    h = layers.Dense(5)(images)
+    mu, log_var = layers.Dense(code_size)(h), layers.Dense(code_size)(h)
+    codes = keras.Input((code_size,))
+    inner = keras.Model(codes, layers.Dense(columns)(codes))
+    drawn = Both()([images, inner(Sampling()([mu, log_var])), mu, log_var])
+    return {"encoder": keras.Model(images, [mu, log_var]), "vae": keras.Model(images, drawn)}
+
+
+def build_in_one(n_features: int, n_latent: int) -> Any:
+    """Return one functional model of unnamed layers; the KL is a layer's, the rest compiled."""
+    images = keras.Input((n_features,))
+    h = layers.Dense(n_latent, activation="relu")(images)
+    mu, log_var = Pass()([layers.Dense(n_latent)(h), layers.Dense(n_latent)(h)])
+    drawn = layers.Dense(n_features)(layers.Dense(6)(Sampling()([mu, log_var])))
+    vae = keras.Model(images, drawn)
+    vae.compile(optimizer="adam", loss="mse")
+    return vae
+
+
+fixed = _with_add_loss(12, 8, 5)[0]
+
+
+def build_several(input_shape: Any = (784,), hidden: Any = None, *, n_z: int = 2) -> Any:
+    return _with_add_loss(input_shape[0], hidden, n_z)

@@ -1,0 +1,142 @@
+"""Losses that are easily taken for others: each is told as what it is, and never as another one."""
+
+import math
+from typing import Any
+
+import pytest
+from audited import kinds
+from test_audit import audited, codes
+
+from lossbench.audit import Audit
+from lossbench.conventions import Sizes
+
+SIZES = Sizes(d=12, k=3, batch_size=128, n_images=60_000)
+SOME_NUMBER = object()
+
+
+def found(name: str, **settings: Any) -> Audit:
+    """Return the audit of one of the kinds."""
+    return audited(getattr(kinds, name), SIZES, **settings)
+
+
+# The total, the KL's form, b, beta_eff, and the findings that change the answer.
+TRUTHS: dict[str, tuple[str, str, float, float, set[str]]] = {
+    "weight_beside": ("out[0] + out[2]*out[1]", "closed", 0.25, 0.25, {"schedule"}),
+    "logged_kl": ("out[0]", "floor", 1, 1, {"kl_floor"}),
+    "in_a_record": ("out.loss", "closed", 3, 3, set()),
+    "weight_of_nothing": ("out[0]", "absent", 0, 0, {"kl_missing"}),
+    "clamped_from_below": ("out", "closed", 1, 1, {"kl_clipped"}),
+    "clamped_mean": ("out", "closed", 1, 1, {"kl_clipped"}),
+    "square_is_missing": ("out", "parts", 1, 1, {"std_for_log_var"}),
+    "taken_for_the_deviation": ("out", "closed", 1, 1, {"std_for_log_var"}),
+    "through_softplus": ("out", "closed", 1, 1, set()),
+    "only_the_mean_is_wrong": ("out", "parts", 1 / 3, 1 / 3, {"kl_parts"}),
+    "wide_prior": ("out", "parts", 0.25, 0.25, {"kl_parts"}),
+    "counting": ("out", "capacity", 2, math.nan, {"capacity", "state"}),
+    "floor_of_latents": ("out", "floor", 1, 1, {"kl_floor"}),
+    "bounded_by": ("out", "closed", 1, 1, set()),
+    "correlated": ("out", "closed", 1, 1, {"further_term"}),
+    "kernel_distance": ("out", "unknown", math.nan, math.nan, {"kl_unknown"}),
+    "capacity": ("out", "capacity", 30, math.nan, {"capacity"}),
+    "capacity_squared": ("out", "squared_capacity", 3, math.nan, {"capacity"}),
+    "optimal_sigma": ("out", "closed", 1, math.nan, set()),
+    "huber_of_one": ("out", "closed", 1, 1, set()),
+    "two_errors": ("out", "closed", 1, math.nan, {"reconstruction_unknown"}),
+    "student": ("out", "closed", 1, math.nan, {"reconstruction_unknown"}),
+    "dice": ("out", "closed", 1, math.nan, {"no_likelihood"}),
+    "of_each_other": ("out", "unknown", math.nan, math.nan, {"coupled", "reconstruction_unknown"}),
+    "maximised": ("-out", "closed", 2, 2, set()),
+    "annealed": ("out", "closed", 0.7772999, 12 * 0.7772999, {"schedule"}),
+    "switching": ("out", "closed", 0.5, 0.5, {"mode"}),
+}
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_a_loss_is_told_as_what_it_is(name: str) -> None:
+    """Its total, form and weights, and whatever changes the answer."""
+    total, form, b, beta_eff, changing = TRUTHS[name]
+    audit = found(name)
+    assert (audit.total, audit.kl_form) == (total, form)
+    assert audit.b.value == pytest.approx(b, rel=1e-4, nan_ok=True)
+    assert audit.beta_eff.value == pytest.approx(beta_eff, rel=1e-4, nan_ok=True)
+    assert {finding.code for finding in audit.findings if finding.changes} == changing
+
+
+@pytest.mark.parametrize("name", [n for n, truth in TRUTHS.items() if math.isnan(truth[3])])
+def test_a_loss_without_a_constant_weight_is_no_convention(name: str) -> None:
+    """No name, no advice to multiply, no collapse."""
+    audit = found(name)
+    assert audit.match is None
+    assert audit.change == ""
+    assert audit.collapse is None
+    assert not [
+        text for text in audit.meaning if "beta_eff" not in text and "documentation" in text
+    ]
+
+
+def sentence(audit: Audit, code: str) -> str:
+    """Return the one finding of that code."""
+    (text,) = (finding.text for finding in audit.findings if finding.code == code)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("clamped_from_below", "kl_clipped", "clamps log_var to at least -1:"),
+        ("clamped_mean", "kl_clipped", "clamps z_mean to at least -2.5 and at most 2.5:"),
+        ("bounded_by", "kl_clipped", "clamps log_var to at most 9"),
+        ("square_is_missing", "std_for_log_var", "exp(log_sigma) lacks its square"),
+        (
+            "taken_for_the_deviation",
+            "std_for_log_var",
+            "log_var is taken for the standard deviation",
+        ),
+        ("through_softplus", "softplus", "what softplus makes the standard deviation"),
+        ("only_the_mean_is_wrong", "kl_parts", "mean^2 has the wrong sign"),
+        ("wide_prior", "kl_parts", "1 times the KL to a prior of variance 4"),
+        ("counting", "state", "self.n changes with each call (100 -> 101)"),
+        ("counting", "capacity", "a capacity of 5.05 nats on the batch's mean KL"),
+        ("floor_of_latents", "kl_floor", "0.25 nats (free_bits) on every latent, its mean over"),
+        ("logged_kl", "kl_floor", "60 nats on the batch's mean KL"),
+        ("bounded_by", "idle_weight", "The argument unused has no effect"),
+        ("correlated", "further_term", "how the latents of a batch's images differ"),
+        ("kernel_distance", "kl_unknown", "depends on the latents of the batch as a whole"),
+        ("two_errors", "reconstruction_unknown", "several terms: 1*mse + 1/2*l1"),
+        ("dice", "no_likelihood", "dice loss"),
+        ("annealed", "schedule", "b moves with step, as a schedule does: 0.7773 at 3000"),
+        ("switching", "mode", "In evaluation mode b, the weight of K, is 1; in training"),
+        ("weight_beside", "schedule", "0.25 at 250"),
+    ],
+)
+def test_a_finding_says_what_and_where(name: str, code: str, words: str) -> None:
+    """With the numbers that a person needs."""
+    assert words in sentence(found(name), code)
+
+
+def test_what_was_found_is_not_without_effect() -> None:
+    """An argument that sets a floor or a clamp is not called idle."""
+    assert "idle_weight" not in codes(found("floor_of_latents"))
+    idle = [
+        finding.text for finding in found("bounded_by").findings if finding.code == "idle_weight"
+    ]
+    assert len(idle) == 1
+
+
+def test_a_weight_that_follows_the_error_is_a_formula() -> None:
+    """d/2 ln(mse) + K: sigma^2 is the mse, so beta_eff is twice the mse, whatever d."""
+    audit = found("optimal_sigma")
+    assert (audit.a.formula, audit.beta_eff.formula) == ("1/(2*mse)", "2*mse")
+    assert "beta_eff is 2*mse" in audit.meaning[0]
+
+
+def test_a_schedules_law_leaves_the_sizes_laws_alone() -> None:
+    """A = 1/d stands, and b is a number with its step told apart."""
+    audit = found("annealed")
+    assert (audit.a.formula, audit.over_inputs, audit.over_latents) == ("1/d", "mean", "sum")
+
+
+def test_a_number_that_was_set_moves_what_it_moves() -> None:
+    """At another step another weight; a total that is asked for is the one that is audited."""
+    assert found("annealed", step=2500).b.value == pytest.approx(0.5)
+    assert found("weight_of_nothing", beta=2).b.value == pytest.approx(2)
