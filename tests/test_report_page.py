@@ -252,3 +252,12 @@ def test_an_inline_figure_has_a_size_a_text_and_the_colours_of_the_page() -> Non
     assert all(name.startswith("some_folder_a_name-") for name in ids)
     referenced = re.findall(r'(?:url\(|href=")#([^")]+)', element)
     assert set(referenced) == set(ids)
+
+
+def test_a_curve_keeps_every_point() -> None:
+    """However straight it is: nothing is simplified away."""
+    with mpl.rc_context(neutral_params()):
+        drawn = figure()
+        drawn.add_subplot().plot(range(1000), range(1000))
+        text = svg(Drawing("line", "line", "", "", drawn)).decode()
+    assert max(path.count("L ") for path in re.findall(r' d="([^"]*)"', text)) == 999
