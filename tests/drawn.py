@@ -43,8 +43,9 @@ def _of_axes(axes: Axes) -> Iterator[str]:
     for collection in axes.collections:
         yield from _of_collection(collection)
     for patch in axes.patches:
-        corners = patch.get_path().vertices[[0, 2]]
-        yield f"area {to_hex(patch.get_facecolor())} over {numbers(corners)}"
+        corners = patch.get_bbox().extents
+        look = f"width {patch.get_linewidth():g}, order {patch.get_zorder():g}"
+        yield f"area {to_hex(patch.get_facecolor())}, {look}: {numbers(corners)}"
     for image in axes.images:
         pixels = np.ma.filled(image.get_array(), -1.0)
         yield f"image {pixels.shape}, mean {pixels.mean():.4g}, limits {numbers(image.get_clim())}"
@@ -68,7 +69,9 @@ def _of_collection(collection: Collection) -> Iterator[str]:
         return
     (path,) = collection.get_paths()
     (colour,) = collection.get_facecolor()
-    yield f"band {to_hex(colour, keep_alpha=True)} over {numbers(path.vertices)}"
+    (width,) = collection.get_linewidth()
+    look = f"width {width:g}, order {collection.get_zorder():g}"
+    yield f"band {to_hex(colour, keep_alpha=True)}, {look}: {numbers(path.vertices)}"
 
 
 def _legends(figure: Figure) -> Iterator[str]:

@@ -39,7 +39,9 @@ def slips(name: str) -> Iterator[str]:
         yield name[:i] + name[i : i + 2][::-1] + name[i + 2 :]
 
 
-@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=pytest.mark.slow if k == "losses" else ()) for k in NAMES]
+)
 def test_one_slip_is_answered_with_the_name(kind: str) -> None:
     """Whatever the letter, in every name of three letters or more that a user may write."""
     names = [name for name in NAMES[kind] if len(name) > 2]

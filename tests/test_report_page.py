@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from made_records import grid_of_runs, record_of
@@ -12,12 +13,13 @@ from made_summaries import grid_of, results_of
 from syrupy.assertion import SnapshotAssertion
 from test_report import RESULTS
 
+import lossbench
 from lossbench.compare import elbo_curves, select
 from lossbench.errors import ResultsError, UsageError
 from lossbench.experiment import read
 from lossbench.report import write_comparison, write_report
 from lossbench.report.page import provenance
-from lossbench.report.style import Drawing, figure, inline, series_of, svg
+from lossbench.report.style import Drawing, figure, inline, neutral_params, series_of, svg
 from lossbench.report.tables import runs_view, settled, summary_view, thresholds_view
 from lossbench.store import Store, measured_thresholds
 
@@ -226,23 +228,36 @@ def test_thresholds_are_shown_to_four_digits() -> None:
 
 def test_an_inline_figure_has_a_size_a_text_and_the_colours_of_the_page() -> None:
     """Ids are its own; nothing is left of the fixed colours, of metadata or of the title."""
-    drawn = figure()
-    axes = drawn.add_subplot()
-    for series in series_of(list("abcdefgh")).values():
-        axes.plot([0, 1], **series.options)
-    axes.fill_between([0, 1], 1, color="#eceff2")
-    drawing = Drawing("a-name", "Title", "reading", 'what "is" <drawn>', drawn)
-    element = inline(svg(drawing), drawing, "some folder")
+    with mpl.rc_context(neutral_params()):
+        drawn = figure()
+        axes = drawn.add_subplot()
+        for series in series_of(list("abcdefgh")).values():
+            axes.plot([0, 1], **series.options)
+        axes.fill_between([0, 1], 1, color="#eceff2")
+        drawing = Drawing("a-name", "Title", "reading", 'what "is" <drawn>', drawn)
+        element = inline(svg(drawing), drawing, "some folder")
     assert element.startswith(
         '<svg role="img" aria-label="what &quot;is&quot; &lt;drawn&gt;" width="422" height="317" '
     )
     assert element.endswith("</svg>")
     assert not re.search(r"#[0-9a-f]{6}", element.replace("#000000", ""))
-    for number in range(8):
-        assert f"var(--series-{number})" in element
+    variables = {*re.findall(r"var\((--[a-z0-9-]+)\)", element)}
+    assert variables >= {"--ink", "--muted", "--shade", *(f"--series-{n}" for n in range(8))}
+    style = (Path(lossbench.__file__).parent / "report" / "page.css").read_text("utf-8")
+    assert variables <= {*re.findall(r"(--[a-z0-9-]+):", style)}
+    assert "--paper" in variables
     assert not re.search(r"<metadata|<title|<!--|\d+pt\"", element)
     ids = re.findall(r' id="([^"]+)"', element)
     assert ids
     assert all(name.startswith("some_folder_a_name-") for name in ids)
     referenced = re.findall(r'(?:url\(|href=")#([^")]+)', element)
     assert set(referenced) == set(ids)
+
+
+def test_a_curve_keeps_every_point() -> None:
+    """However straight it is: nothing is simplified away."""
+    with mpl.rc_context(neutral_params()):
+        drawn = figure()
+        drawn.add_subplot().plot(range(1000), range(1000))
+        text = svg(Drawing("line", "line", "", "", drawn)).decode()
+    assert max(path.count("L ") for path in re.findall(r' d="([^"]*)"', text)) == 999

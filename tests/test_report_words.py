@@ -143,6 +143,25 @@ def test_the_plane_tells_the_range_of_the_kl_and_how_far_two_losses_are_apart(
     assert rate_distortion(case, series).reading.endswith("to 0 at 2.")
 
 
+def test_weights_are_told_to_four_digits(tmp_path: Path) -> None:
+    """In every sentence that names a beta_eff or a beta that was computed."""
+    runs = [made_run("docs", beta, elbo=-20.0 - beta) for beta in (0.123456, 2.123456)]
+    other = [made_run("blog", beta / 32, elbo=-29.0) for beta in (0.123456, 2.123456)]
+    series = series_of(["docs", "blog"])
+    one, two = case_of(tmp_path / "one", runs), case_of(tmp_path / "two", [*runs, *other])
+    assert " at beta_eff 0.1235 to " in rate_distortion(one, series).reading
+    assert rate_distortion(one, series).reading.endswith(" at 2.123.")
+    assert elbo_curves(one, series, "beta_eff").reading.endswith(" at beta_eff 0.1235.")
+    assert elbo_curves(two, series, "beta_eff").reading.endswith(", at beta_eff 0.1235.")
+    store = results_of(tmp_path / "three", runs)
+    drawing = learning_curves(one, store.runs(), history_of(runs), series)
+    assert drawing is not None
+    assert " docs at beta 0.1235 ends " in drawing.reading
+    three = [made_run(loss, 1.123456, k=3) for loss in ("docs", "blog")]
+    first, *_ = answer(summary_of(tmp_path / "four", three), NO_THRESHOLDS)
+    assert "beta 1.123456 is a beta_eff of 1.123 for docs and of 23.97 for blog" in first
+
+
 # The answer.
 
 
