@@ -33,7 +33,6 @@ DOORS = ("__init__", "__main__")
 # Imports past a room's door: the module that imports and what it reaches. The list only shrinks:
 # what a room needs from another one is offered at the other one's door.
 PAST_THE_DOOR = {
-    ("audit/request.py", "conventions.formula"),
     ("console/comparison.py", "compare.verdict"),
     ("console/comparison.py", "compare.wording"),
     ("report/answer.py", "compare.verdict"),

@@ -29,7 +29,7 @@ from lossbench.audit.signature import (
 from lossbench.audit.state import State
 from lossbench.audit.stub import Config, Plan, Stub, attached, produced
 from lossbench.audit.tensors import Maker, Values, makers, seed_everything, to_array
-from lossbench.conventions.formula import evaluate
+from lossbench.conventions import evaluate
 
 _HERE = str(Path(__file__).parent)
 _MOST_OUTPUTS = 64

@@ -10,8 +10,7 @@ from pathlib import Path
 from lossbench.audit.probe import BRACKETS, Setting
 from lossbench.audit.signature import ROLES
 from lossbench.audit.total import read_total
-from lossbench.conventions import Sizes
-from lossbench.conventions.formula import evaluate
+from lossbench.conventions import Sizes, evaluate
 from lossbench.errors import AuditError, UsageError, nearest
 
 _WORDS: Mapping[str, Setting] = {"true": True, "false": False, "none": None}

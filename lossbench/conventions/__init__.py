@@ -13,6 +13,7 @@ from lossbench.conventions.convention import (
     Reduction,
     Sizes,
 )
+from lossbench.conventions.formula import evaluate
 from lossbench.conventions.yardstick import (
     ReconstructionLoss,
     bits_per_dim,
@@ -35,5 +36,6 @@ __all__ = [
     "elbo",
     "elbo_best_sigma",
     "entry",
+    "evaluate",
     "implied_sigma",
 ]
