@@ -22,7 +22,9 @@ from lossbench.conventions import Reduction, Sizes
 
 _ROWS = (5, 6, 7, 8)
 _VALUES_FOR_NOISE = 2**18  # in a batch of images
-_MOST_ROWS_FOR_NOISE = 384
+_ROWS_FOR_NOISE = (384, 128)
+_FEWEST_ROWS_FOR_NOISE = 61
+_QUICK_SECONDS = 0.004
 _STARTS = (0.0, 1.0, 0.3)
 _OTHER_SIZES = ({"d": 17, "k": 3, "B": 9}, {"d": 40, "k": 11, "B": 14, "N": 500})
 
@@ -63,8 +65,7 @@ def examine(
     others = [{name: 1.3 * value + 0.7} for name, value in weights.items()]
     probing = Probing(ask, base, others, chosen, deadline, said)
     if probing.stochastic:
-        rows = max(61, min(_MOST_ROWS_FOR_NOISE, _VALUES_FOR_NOISE // max(d, k)))
-        base = replace(base, rows=rows, batch_size=rows)
+        base = _many(probing, base)
     probing.plan(base)
     added = probing.is_added(base)
     term = read_reconstruction(probing, base)
@@ -113,6 +114,18 @@ def _begun(ask: Ask, asked: Probe) -> Probe:
     if first is None:
         raise Stopped(Failure("not finite", "", "latents near 0, x and x_hat between 0 and 1"))
     raise Stopped(first)
+
+
+def _many(probing: Probing, base: Probe) -> Probe:
+    """Return the probe with as many images as cost little more time than a few."""
+    few = replace(base, rows=_FEWEST_ROWS_FOR_NOISE, batch_size=_FEWEST_ROWS_FOR_NOISE)
+    usual = max(_QUICK_SECONDS, 1.5 * probing.seconds(few))
+    for rows in _ROWS_FOR_NOISE:
+        many = replace(base, rows=rows, batch_size=rows)
+        fits = rows * max(base.d, base.k) <= _VALUES_FOR_NOISE
+        if fits and probing.seconds(many) <= usual:
+            return many
+    return few
 
 
 def _frames(how: Found) -> tuple[str, ...]:

@@ -69,7 +69,17 @@ def attempt(
                     if hangs
                     else Failure("budget", "", f"{n_answers} calls")
                 )
-            return Obstacle(target, options, failure, _works_with(asked, options, failure))
+            notes = _notes(asked) if failure.stage == "call" else ()
+            works_with = _works_with(asked, options, failure)
+            return Obstacle(target, options, failure, works_with, notes)
+
+
+def _notes(asked: Child) -> tuple[str, ...]:
+    """Return what is known of arguments that could be filled otherwise."""
+    try:
+        return tuple(line for line in asked.found().filled if "--args" in line)
+    except Stopped:
+        return ()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from enum import StrEnum
 import numpy as np
 
 from lossbench.audit.probe import EVERY, Floats, Probe, latents
-from lossbench.audit.probing import Probing, share
+from lossbench.audit.probing import UNEVEN, Probing, share
 from lossbench.audit.reconstruction import told_uneven
 
 _MEANS = (
@@ -216,13 +216,12 @@ def read_kl(probing: Probing, base: Probe, expected: Sequence[str]) -> Kl:
     moves = False
     for start in starts:
         means = _scan(probing, start, mean=_MEANS)
-        shape = _read_means(probing, start, means)
-        spreads = _scan(probing, replace(start, mean=shape.at), low=_SPREADS)
-        if not means.moves(probing) and not spreads.moves(probing):
-            continue
-        moves = True
-        for model in _models(probing, start, shape, spreads, expected):
-            told = _checked(probing, start, model)
+        for shape in _read_means(probing, start, means):
+            spreads = _scan(probing, replace(start, mean=shape.at), low=_SPREADS)
+            moves = moves or means.moves(probing) or spreads.moves(probing)
+            models = _models(probing, start, shape, spreads, expected) if moves else ()
+            checked = (_checked(probing, start, model) for model in models)
+            told = next((model for model in checked if model is not None), None)
             if told is not None:
                 return told
     if not moves and not _moves_at_all(probing, base):
@@ -324,12 +323,11 @@ def _near(probing: Probing, expected: Floats, totals: Floats, size: Floats) -> F
     return np.asarray(rest <= _SAME * size + rounding + chance)
 
 
-def _read_means(probing: Probing, base: Probe, scan: _Scan) -> _Means:
-    """Return the form that the scan of the means speaks for, the plainest one."""
-    unknown = _Means(KlForm.UNKNOWN, np.zeros(scan.totals.shape[1]))
+def _read_means(probing: Probing, base: Probe, scan: _Scan) -> list[_Means]:
+    """Return the forms that the scan of the means speaks for, the plainest first."""
     if len(scan.places) < 4 or not scan.moves(probing):
-        return replace(unknown, form=KlForm.CLOSED)
-    return next(_shapes(probing, base, scan), unknown)
+        return [_Means(KlForm.CLOSED, np.zeros(scan.totals.shape[1]))]
+    return list(_shapes(probing, base, scan))
 
 
 def _shapes(probing: Probing, base: Probe, scan: _Scan) -> Iterator[_Means]:
@@ -350,9 +348,10 @@ def _shapes(probing: Probing, base: Probe, scan: _Scan) -> Iterator[_Means]:
         gap = float(((scan.totals[0] - c) / b).mean())
         slope = float(((scan.totals[1] - scan.totals[0]) / (s[1] * b)).mean())
         falls = slope < -0.5 and not scan.flat(probing, end=0)
-        form, bound = (KlForm.CAPACITY, gap / 2) if falls else (KlForm.FLOOR, gap)
-        if bound > 0:
-            yield _Means(form, b, bound, at=math.sqrt(max(10 * bound, 10) / base.k * 2))
+        forms = [(KlForm.FLOOR, gap), (KlForm.CAPACITY, gap / 2)]
+        for form, bound in reversed(forms) if falls else forms:  # the scan may step over a small C
+            if bound > 0:
+                yield _Means(form, b, bound, at=math.sqrt(max(10 * bound, 10) / base.k * 2))
     squares, holds = _fitted(probing, np.column_stack([s**2, s]), scan.totals)
     if holds and squares[0].mean() and (centre := -float((squares[1] / squares[0]).mean()) / 2) > 0:
         yield _Means(KlForm.SQUARED_CAPACITY, squares[0], centre)
@@ -378,8 +377,6 @@ def _models(
     probing: Probing, base: Probe, shape: _Means, scan: _Scan, expected: Sequence[str]
 ) -> Iterator[Kl]:
     """Yield the models that both scans allow, the plainest first."""
-    if shape.form is KlForm.UNKNOWN:
-        return
     frames = sorted(
         FRAMES, key=lambda f: expected.index(f.name) if f.name in expected else len(expected)
     )
@@ -524,25 +521,29 @@ def _checked(probing: Probing, base: Probe, model: Kl) -> Kl | None:
     if good.sum() < 4:
         return None
     worth, values = worth[good], values[good]
-    if _holds(probing, worth, values):
-        if model.form not in (KlForm.CLOSED, KlForm.PARTS):
-            return model
-        shares = _uneven(probing, base, model, _slope(worth, values))
+    holds = _holds(probing, worth, values)
+    if holds and model.form not in (KlForm.CLOSED, KlForm.PARTS):
+        return model
+    b = _slope(worth, values)
+    shares = _uneven(probing, base, model, b)
+    coupled = any("image" in place and abs(times) > UNEVEN for place, times in shares.items())
+    if holds and not coupled:
         return replace(model, uneven=told_uneven(shares, "KL"))
     if model.form is not KlForm.CLOSED:
         return None
     alike = [replace(p, alike=True) for p, is_good in zip(probes, good, strict=True) if is_good]
-    return _of_some(probing, base, model, _slope(worth, values), alike)
+    return _of_some(probing, model, shares, alike)
 
 
-def _of_some(probing: Probing, base: Probe, model: Kl, b: float, alike: list[Probe]) -> Kl | None:
+def _of_some(
+    probing: Probing, model: Kl, shares: dict[str, float], alike: list[Probe]
+) -> Kl | None:
     """Return a closed form that leaves images or latents out, or with a term of the whole batch."""
-    shares = _uneven(probing, base, model, b)
     of_images = {place: times for place, times in shares.items() if "image" in place}
     if uneven := told_uneven(of_images, "KL", unfelt=True):
         return replace(model, uneven=uneven)
     worth = np.array([model.worth(probe) for probe in alike])
-    if _holds(probing, worth, probing.values(alike)):
+    if not probing.stochastic and _holds(probing, worth, probing.values(alike)):
         return replace(model, further=_DIFFER)
     uneven = told_uneven(shares, "KL", unfelt=True)
     return replace(model, uneven=uneven) if uneven else None

@@ -127,10 +127,11 @@ def _meaning(audit: Audit, moving: str) -> list[str]:
             f"beta_eff is {value / 4:.6g}."
         )
     if audit.kl_form in (KlForm.CAPACITY, KlForm.SQUARED_CAPACITY):
-        found.append(
-            f"K is pulled to {audit.kl_bound:.4g} nats from below and from above; b only says how "
-            "hard."
+        text = (
+            f"{now}K is pulled to {audit.kl_bound:.4g} nats from below and from above; b only says "
+            "how hard."
         )
+        found.append(text[0].upper() + text[1:])
     return found
 
 

@@ -48,10 +48,10 @@ def measure(probing: Probing, probe: Probe, term: Reconstruction, kl: Kl) -> Poi
     a = weight(probing, probe, term)
     still = term.quiet(probe)
     still = replace(still, alike=bool(kl.further))
-    near, far = (replace(still, mean=mean, latent_draw=3) for mean in _means(kl))
-    values = probing.value(near), probing.value(far)
-    b = values[1] * 0
+    b = a * 0
     if kl.form not in (KlForm.ABSENT, KlForm.UNKNOWN):
+        near, far = (replace(still, mean=mean, latent_draw=3) for mean in _means(kl))
+        values = probing.value(near), probing.value(far)
         if not kl.weights[0]:
             near, far = (replace(still, low=rest + n, high=rest + n) for n in (0.3, 0.9))
             values = probing.value(near), probing.value(far)
@@ -208,13 +208,23 @@ def _idle(probing: Probing, base: Probe, others: tuple[Probe, ...], kl: Kl) -> b
 
 
 def _alike(probing: Probing, one: Probe, other: Probe) -> bool:
-    outputs: list[tuple[Output, ...]] = [probing.answer(p).outputs for p in (one, other)]
+    outputs = [_outputs(probing, probe) for probe in (one, other)]
     eps = 1e-6 if probing.single else 1e-12
     return len(outputs[0]) == len(outputs[1]) and all(
         here.n_not_finite == there.n_not_finite
         and math.isclose(here.mean, there.mean, rel_tol=eps, abs_tol=1e-300)
         for here, there in zip(*outputs, strict=True)
     )
+
+
+def _outputs(probing: Probing, probe: Probe) -> tuple[Output, ...]:
+    """Return what a loss answers; nothing where it refuses such latents."""
+    try:
+        return probing.answer(probe).outputs
+    except Stopped as stop:
+        if stop.failure.stage not in _ENDS:
+            raise
+        return ()
 
 
 def _others(base: Probe, size: str) -> Iterator[Probe]:

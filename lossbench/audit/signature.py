@@ -143,7 +143,7 @@ ORDERS: tuple[tuple[str, ...], ...] = (
 
 def is_of_schedule(name: str) -> bool:
     """Return whether a number of that name says how far training is, as ``step`` does."""
-    return _plain(name) in _OF_SCHEDULE.split()
+    return _plain(name.rpartition(".")[2]) in _OF_SCHEDULE.split()
 
 
 class Refusal(Exception):  # noqa: N818 - it is a value for the parent, not an error here

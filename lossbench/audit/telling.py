@@ -140,12 +140,16 @@ _STAGES: Mapping[str, _Words] = {
 
 @dataclass(frozen=True)
 class Obstacle:
-    """What stopped an audit; ``works_with`` is a shape that did not, ``str`` is a clause."""
+    """What stopped an audit; ``works_with`` is a shape that did not, ``str`` is a clause.
+
+    ``notes`` say of arguments how they could be filled otherwise.
+    """
 
     target: Target
     options: Options
     failure: Failure
     works_with: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return in a clause why there was no audit."""
@@ -154,12 +158,13 @@ class Obstacle:
     def error(self) -> AuditError:
         """Return what was tried, what came back and what to write instead."""
         words, facts = self._words(), self._facts()
+        remedies = [*self.notes, words.remedy.format_map(facts).replace("\n", "\n  ")]
         return AuditError(
             words.problem.format_map(facts),
             where=str(self.target),
             expected=words.expected.format_map(facts),
             received=words.received.format_map(facts),
-            remedy=words.remedy.format_map(facts).replace("\n", "\n  "),
+            remedy="; ".join(filter(None, remedies)),
         )
 
     def _words(self) -> _Words:

@@ -153,6 +153,57 @@ def of_each_other(x: Array, x_hat: Array, mu: Array, log_var: Array) -> Array:
     return mse(x, x_hat) * (1 + K(mu, log_var).sum(1).mean())
 
 
+def weighed_by_the_error(x: Array, x_hat: Array, mu: Array, log_var: Array) -> Array:
+    weight = min(1.0, 10 * np.abs(x - x_hat).mean())
+    return np.abs(x - x_hat).sum(1).mean() + weight * K(mu, log_var).sum(1).mean()
+
+
+def total_correlation(x: Array, x_hat: Array, mu: Array, log_var: Array) -> Array:
+    z = mu + np.exp(log_var / 2) * np.random.standard_normal(mu.shape)
+    each = -0.5 * ((z[:, None] - mu) ** 2 / np.exp(log_var) + log_var)
+    joint = np.log(np.exp(each.sum(2)).mean(1))
+    apart = np.log(np.exp(each).mean(1)).sum(1)
+    return mse(x, x_hat) + K(mu, log_var).sum(1).mean() + 4 * (joint - apart).mean()
+
+
+def correlation(x: Array, x_hat: Array, mu: Array, log_var: Array) -> Array:
+    with np.errstate(all="ignore"):
+        between = np.corrcoef(mu.T)
+    return mse(x, x_hat) + K(mu, log_var).sum(1).mean() + (between**2).mean()
+
+
+def of_the_deviation(x: Array, x_hat: Array, mu: Array, z_var: Array) -> Array:
+    if (z_var <= 0).any():
+        raise ValueError("a standard deviation is positive")
+    return mse(x, x_hat) + K(mu, 2 * np.log(z_var)).sum(1).mean()
+
+
+class Slowly:
+    """A capacity that begins at next to nothing."""
+
+    n = 0
+
+    def __call__(self, x: Array, x_hat: Array, mu: Array, log_var: Array) -> Array:
+        self.n += 1
+        kl = K(mu, log_var).astype(np.float32).sum(1).mean()
+        return np.float32(mse(x, x_hat)) + np.float32(100) * abs(kl - np.float32(0.00025 * self.n))
+
+
+slowly = Slowly()
+
+
+class Stepping:
+    """A weight that an attribute makes, which another method moves."""
+
+    step = 300.0
+
+    def loss(self, x: Array, x_hat: Array, mu: Array, log_var: Array) -> Array:
+        return mse(x, x_hat) + min(1.0, self.step / 1000) * K(mu, log_var).sum(1).mean()
+
+
+of_an_attribute = Stepping().loss
+
+
 def maximised(x: Array, x_hat: Array, mu: Array, log_var: Array) -> Array:
     return -mse(x, x_hat) - 2 * K(mu, log_var).sum(1).mean()
 
