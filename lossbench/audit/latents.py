@@ -57,6 +57,7 @@ _DIFFER = (
     "covariance"
 )
 _RESTS = (0.0, 1.0, 0.5413)  # where the variance is 1, in one frame or another
+_LEAST_BOUND = 1e-5  # nats
 _SAME = 1e-3
 _SIGMAS = 6.0
 # Sizes of the means and ranges of u, for what the model must foretell.
@@ -317,8 +318,7 @@ def _near(probing: Probing, expected: Floats, totals: Floats, size: Floats) -> F
     n_seeds = totals.shape[1]
     chance = np.zeros(len(totals))
     if n_seeds > 1:
-        chance = _SIGMAS * totals.std(axis=1, ddof=1) / math.sqrt(n_seeds)
-        chance += _SIGMAS * (totals - expected).std(axis=1, ddof=1) / math.sqrt(n_seeds)
+        chance = _SIGMAS * (totals - expected).std(axis=1, ddof=1) / math.sqrt(n_seeds)
     rounding = np.array([probing.rounding(row) for row in totals])
     return np.asarray(rest <= _SAME * size + rounding + chance)
 
@@ -350,7 +350,7 @@ def _shapes(probing: Probing, base: Probe, scan: _Scan) -> Iterator[_Means]:
         falls = slope < -0.5 and not scan.flat(probing, end=0)
         forms = [(KlForm.FLOOR, gap), (KlForm.CAPACITY, gap / 2)]
         for form, bound in reversed(forms) if falls else forms:  # the scan may step over a small C
-            if bound > 0:
+            if bound > _LEAST_BOUND and bound * abs(b.mean()) > probing.rounding(scan.totals[:1]):
                 yield _Means(form, b, bound, at=math.sqrt(max(10 * bound, 10) / base.k * 2))
     squares, holds = _fitted(probing, np.column_stack([s**2, s]), scan.totals)
     if holds and squares[0].mean() and (centre := -float((squares[1] / squares[0]).mean()) / 2) > 0:

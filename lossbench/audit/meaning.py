@@ -8,7 +8,7 @@ from pathlib import Path
 from lossbench import data, theory
 from lossbench.audit.latents import KlForm
 from lossbench.audit.laws import Law, formula, inverse, worth
-from lossbench.audit.result import Audit, Collapse
+from lossbench.audit.result import Audit, Coefficient, Collapse
 from lossbench.conventions import ReconstructionLoss
 from lossbench.errors import AuditError
 
@@ -40,6 +40,11 @@ def told(audit: Audit, eff: Law | None, moving: str, weighs_batch: bool) -> Audi
     if known is None or audit.kl_form != KlForm.CLOSED:
         return audit
     return replace(audit, collapse=collapse(audit, "MNIST", known, audit.critical(known)))
+
+
+def is_noisy(found: Coefficient) -> bool:
+    """Return whether chance moves a coefficient by more than a thousandth."""
+    return found.error > _ONE * abs(found.value)
 
 
 def kind_of(audit: Audit) -> str:
@@ -114,8 +119,7 @@ def _meaning(audit: Audit, moving: str) -> list[str]:
         if not math.isclose(scale, 1, rel_tol=_ONE):
             by = f", divided by {1 / scale:.6g}" if scale < 1 else f", times {scale:.6g}"
         subject = f"{within[0].lower()}{within[1:]} " if within else ""
-        noisy = audit.beta_eff.error > _ONE * value
-        beta = f"about {value:.2g}" if noisy else f"{value:.6g}"
+        beta = f"about {value:.2g}" if is_noisy(audit.beta_eff) else f"{value:.6g}"
         text = (
             f"{now}at d = {audit.d} and k = {audit.k} {subject}it is the documentation's loss with "
             f"beta {beta}{by}."
@@ -154,7 +158,7 @@ def _change(audit: Audit, eff: Law | None, weighs_batch: bool) -> str:
         return "no weight: beta_eff is 1." if codes else "nothing: beta_eff is 1."
     if any(f.code in MOVING for f in audit.findings):
         return ""
-    number = f"{1 / value:.6g}"
+    number = f"about {1 / value:.2g}" if is_noisy(audit.beta_eff) else f"{1 / value:.6g}"
     if audit.beta_eff.either:
         first, second = audit.beta_eff.either
         return (
@@ -163,7 +167,7 @@ def _change(audit: Audit, eff: Law | None, weighs_batch: bool) -> str:
             f"else change the factor."
         )
     factor = number
-    if eff is not None and eff.shift is None:
+    if eff is not None and eff.shift is None and not is_noisy(audit.beta_eff):
         symbols: dict[str, float] = {
             "d": audit.d,
             "k": audit.k,
