@@ -156,12 +156,7 @@ def _kl(seen: Evidence) -> Iterator[Finding]:
                 "constant weight is equal to it.",
             )
         case KlForm.UNKNOWN:
-            what = f"; there is {kl.further}" if kl.further else ""
-            yield Finding(
-                "kl_unknown",
-                "What the latents add to the loss is no KL of a Gaussian to N(0, I) in any form "
-                f"that is known, so b and beta_eff cannot be told{what}.",
-            )
+            yield _unknown(kl)
         case KlForm.PARTS:
             yield from _parts(seen)
         case _ if b < 0:
@@ -169,6 +164,22 @@ def _kl(seen: Evidence) -> Iterator[Finding]:
     for clamp in kl.clamps:
         yield _clamped(clamp, seen.spread_name)
     yield from _frame(seen)
+
+
+def _unknown(kl: Kl) -> Finding:
+    """Return why b cannot be told."""
+    if kl.coarse:
+        text = (
+            "What the latents add is computed in half precision, too coarse to tell its form, b "
+            "and beta_eff: audit it in float32."
+        )
+    else:
+        what = f"; there is {kl.further}" if kl.further else ""
+        text = (
+            "What the latents add to the loss is no KL of a Gaussian to N(0, I) in any form that "
+            f"is known, so b and beta_eff cannot be told{what}."
+        )
+    return Finding("kl_unknown", text)
 
 
 def _bound_name(seen: Evidence) -> str:

@@ -58,6 +58,7 @@ _DIFFER = (
 )
 _RESTS = (0.0, 1.0, 0.5413)  # where the variance is 1, in one frame or another
 _LEAST_BOUND = 1e-5  # nats
+_CLOSE = (1.0, 1.00001, 1.00002)  # equal in half precision alone
 _SAME = 1e-3
 _SIGMAS = 6.0
 # Sizes of the means and ranges of u, for what the model must foretell.
@@ -134,7 +135,8 @@ class Kl:
     weights ``(m, s, l)``, all 1 where nothing is wrong, and ``power`` p; the mean and u are
     clamped first. ``bound`` is the floor, capacity or cap in nats, ``over`` what it is on.
     ``uneven`` says which images or latents do not count like the others, ``further`` what else
-    depends on the latents, in words; ``far`` is a mean well beyond the bound.
+    depends on the latents, in words; ``coarse`` is whether it is computed in half precision;
+    ``far`` is a mean well beyond the bound.
     """
 
     form: KlForm
@@ -146,6 +148,7 @@ class Kl:
     over: Over = Over.IMAGE
     uneven: str = ""
     further: str = ""
+    coarse: bool = False
     rest: float | None = None
     far: float = field(default=3.0, repr=False)
 
@@ -629,4 +632,6 @@ def _unknown(probing: Probing, base: Probe) -> Kl:
     chance = _SIGMAS * float(rest.std()) / math.sqrt(len(rest))
     coupled = not abs(float(rest.mean())) <= slack + chance
     further = _COUPLED if coupled and np.isfinite(values).all() else ""
-    return Kl(KlForm.UNKNOWN, further=further, rest=base.low)
+    close = probing.values([replace(still, mean=mean) for mean in (*_CLOSE, 2.0)], finite=False)
+    coarse = bool((close[:-1] == close[0]).all() and (close[-1] != close[0]).any())
+    return Kl(KlForm.UNKNOWN, further="" if coarse else further, coarse=coarse, rest=base.low)

@@ -178,6 +178,11 @@ def of_the_deviation(x: Array, x_hat: Array, mu: Array, z_var: Array) -> Array:
     return mse(x, x_hat) + K(mu, 2 * np.log(z_var)).sum(1).mean()
 
 
+def in_half_precision(x: Array, x_hat: Array, mu: Array, log_var: Array) -> Array:
+    kl = K(mu.astype(np.float16), log_var.astype(np.float16)).sum(1)
+    return mse(x, x_hat) + kl.mean().astype(np.float64)
+
+
 class Slowly:
     """A capacity that begins at next to nothing."""
 
