@@ -65,6 +65,8 @@ def findings(seen: Evidence) -> tuple[Finding, ...]:
 
 def _reconstruction(seen: Evidence) -> Iterator[Finding]:
     term = seen.reconstruction
+    if seen.coupled:
+        return
     if not term.present:
         yield Finding("reconstruction_missing", "The loss does not depend on the reconstruction.")
     elif term.uneven:
@@ -350,6 +352,8 @@ def _state(seen: Evidence) -> Iterator[Finding]:
         )
     here, there = seen.survey.reference, seen.survey.evaluating
     for part, name in (("a", "R"), ("b", "K")):
+        if not _has_weight(seen, part):
+            continue
         one, other = getattr(here, part), getattr(there, part)
         noise = 5 * (getattr(here, f"{part}_error") + getattr(there, f"{part}_error"))
         if abs(one - other) > _SAME_MODE * max(abs(one), abs(other)) + noise:

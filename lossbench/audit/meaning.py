@@ -100,7 +100,7 @@ def _meaning(audit: Audit, moving: str) -> list[str]:
     match = audit.match
     within = _WITHIN.get(KlForm(audit.kl_form), "")
     if not within and any(f.code == "kl_clipped" and f.changes for f in audit.findings):
-        within = "Within what is clamped"
+        within = "Where nothing is clamped"
     if match is not None:
         beta = "" if math.isclose(match.beta, 1, rel_tol=_ONE) else f" with beta {match.beta:g}"
         times = "" if math.isclose(match.scale, 1, rel_tol=_ONE) else f", times {match.scale:g}"
