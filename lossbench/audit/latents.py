@@ -655,7 +655,9 @@ def _unknown(probing: Probing, base: Probe) -> Kl:
     slack = 1e-6 * abs(float((values[1] - values[0]).mean())) + probing.rounding(values)
     chance = _SIGMAS * float(rest.std()) / math.sqrt(len(rest))
     coupled = not abs(float(rest.mean())) <= slack + chance
-    further = _COUPLED if coupled and np.isfinite(values).all() else ""
+    further = _COUPLED if coupled else ""
+    if not np.isfinite(values).all():  # as a correlation is where all images are alike
+        further = _DIFFER
     close = probing.values([replace(still, mean=mean) for mean in (*_CLOSE, 2.0)], finite=False)
     coarse = bool((close[:-1] == close[0]).all() and (close[-1] != close[0]).any())
     return Kl(KlForm.UNKNOWN, further="" if coarse else further, coarse=coarse, rest=base.low)

@@ -155,7 +155,8 @@ def _change(audit: Audit, eff: Law | None, weighs_batch: bool) -> str:
         return ""
     codes = [f.code for f in audit.findings if f.changes]
     if math.isclose(value, 1, rel_tol=_ONE):
-        return "no weight: beta_eff is 1." if codes else "nothing: beta_eff is 1."
+        at = " at these sizes and weights" if eff is not None and eff.powers else ""
+        return f"{'no weight' if codes else 'nothing'}: beta_eff is 1{at}."
     if any(f.code in MOVING for f in audit.findings):
         return ""
     number = f"about {1 / value:.2g}" if is_noisy(audit.beta_eff) else f"{1 / value:.6g}"

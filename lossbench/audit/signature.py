@@ -93,6 +93,8 @@ ROLES += (*DISTRIBUTIONS,)
 
 _FILLERS = ("batch", "tensor", "flat", "vec", "vector", "values", "arr")
 # A parameter beside one of these belongs to a schedule, so that k, n and b are no sizes.
+_WHEN = "step steps iteration iterations iter niter numiter epoch t globalstep it currentepoch"
+_WHEN += " currentstep"
 _OF_SCHEDULE = "step steps x0 iteration iterations iter niter numiter epoch epochs t globalstep it"
 _OF_SCHEDULE += " currentepoch currentstep nepochs maxepoch totalsteps annealsteps warmup tmax"
 _LETTERS = ("k", "n", "b", "d")
@@ -144,6 +146,11 @@ ORDERS: tuple[tuple[str, ...], ...] = (
 def is_of_schedule(name: str) -> bool:
     """Return whether a number of that name says how far training is, as ``step`` does."""
     return _plain(name.rpartition(".")[2]) in _OF_SCHEDULE.split()
+
+
+def says_when(name: str) -> bool:
+    """Return whether a number of that name is the place in training itself, as ``epoch`` is."""
+    return _plain(name.rpartition(".")[2]) in _WHEN.split()
 
 
 class Refusal(Exception):  # noqa: N818 - it is a value for the parent, not an error here
@@ -253,7 +260,7 @@ def read_signature(
                 roles[p.name] = "config"
             needed += [p.name] if asked is None else asked
         elif isinstance(p.default, int | float) and not isinstance(p.default, bool):
-            defaults[p.name] = float(p.default)
+            defaults[p.name] = p.default
     star: Want | None = None
     for p in parameters:
         if p.kind is p.VAR_POSITIONAL:
@@ -264,7 +271,7 @@ def read_signature(
             ]
             for key, default in reading.optional.get(p.name, {}).items():
                 if isinstance(default, int | float) and not isinstance(default, bool):
-                    defaults[key] = float(default)
+                    defaults[key] = default
     found = set(roles.values()).union(*map(roles_in, orders.values()), roles_in(star or ""))
     return Signature(
         arguments=roles,
