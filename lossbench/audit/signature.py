@@ -253,7 +253,7 @@ def read_signature(
                 roles[p.name] = "config"
             needed += [p.name] if asked is None else asked
         elif isinstance(p.default, int | float) and not isinstance(p.default, bool):
-            defaults[p.name] = float(p.default)
+            defaults[p.name] = p.default  # a whole number stays one: it may be a size
     star: Want | None = None
     for p in parameters:
         if p.kind is p.VAR_POSITIONAL:
@@ -264,7 +264,7 @@ def read_signature(
             ]
             for key, default in reading.optional.get(p.name, {}).items():
                 if isinstance(default, int | float) and not isinstance(default, bool):
-                    defaults[key] = float(default)
+                    defaults[key] = default
     found = set(roles.values()).union(*map(roles_in, orders.values()), roles_in(star or ""))
     return Signature(
         arguments=roles,
