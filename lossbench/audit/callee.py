@@ -234,8 +234,6 @@ class Callee:
                 returned = loss(*ordered, **named)
             answer = answer_of(returned, values.made)
             mutated = tuple(self._parameter(role) for role in values.mutated())
-        except Refusal as refusal:
-            return Answer(failure=refusal.failure)
         except Exception as error:
             return Answer(failure=failure_of(error, "call"))
         finally:
@@ -381,7 +379,12 @@ def _output(path: str, value: object, given: Mapping[str, Any]) -> Output:
 
 
 def failure_of(error: BaseException, stage: str, file: str = "") -> Failure:
-    """Return an exception as plain values, with the innermost line of the user's own code."""
+    """Return an exception as plain values, with the innermost line of the user's own code.
+
+    A refusal says itself what it is.
+    """
+    if isinstance(error, Refusal):
+        return error.failure
     below = traceback.extract_tb(error.__traceback__)
     frames = [f for f in below if not f.filename.startswith(_HERE)]
     own = [f for f in frames if "site-packages" not in f.filename and "<frozen" not in f.filename]
