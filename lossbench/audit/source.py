@@ -54,23 +54,14 @@ class Reading:
 def underlying(loss: Any) -> Any:
     """Return the plain function below a method, a partial, a decorator, a module or a callable."""
     for _ in range(8):
-        if isinstance(loss, FunctionType):
-            inner = getattr(loss, "__wrapped__", None)
-            if inner is None:
-                return loss
-            loss = inner
-        elif isinstance(loss, functools.partial):
-            loss = loss.func
-        elif hasattr(loss, "python_function"):  # of tf.function
-            loss = loss.python_function
-        elif hasattr(loss, "__func__"):
-            loss = loss.__func__
-        elif hasattr(loss, "__wrapped__"):
-            loss = loss.__wrapped__
-        elif callable(loss) and not inspect.isclass(loss):
-            loss = entry(loss)
-        else:
+        partial = isinstance(loss, functools.partial)
+        ways = ("func",) if partial else ("python_function", "__func__", "__wrapped__")
+        inner = next((getattr(loss, way) for way in ways if hasattr(loss, way)), None)
+        if inner is None and callable(loss) and not isinstance(loss, type | FunctionType):
+            inner = entry(loss)
+        if inner is None or inner is loss:
             return loss
+        loss = inner
     return loss
 
 
@@ -87,11 +78,9 @@ def entry(called: Any) -> Any:
 
 def signature_of(loss: Any) -> inspect.Signature:
     """Return the signature of what carries out a call, below TensorFlow's and JAX's wrappers."""
-    if isinstance(loss, functools.partial):
-        return inspect.signature(loss)
-    if hasattr(loss, "python_function") or hasattr(loss, "__wrapped__"):
-        return inspect.signature(underlying(loss))
-    return inspect.signature(entry(loss))
+    wrapped = hasattr(loss, "python_function") or hasattr(loss, "__wrapped__")
+    plain = wrapped and not isinstance(loss, functools.partial)
+    return inspect.signature(underlying(loss) if plain else entry(loss))
 
 
 def read(loss: Any) -> Reading:
