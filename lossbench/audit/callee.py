@@ -57,10 +57,7 @@ class Made:
         self.kind, self.method, self.function = kind, method, function
         self.roles, needed = builder_roles(kind, named, given, follow=False)
         self._parts = [name for name in needed if name.lower() in ("encoder", "decoder")]
-        try:
-            self.names = tuple(inspect.signature(kind).parameters)
-        except ValueError:
-            self.names = ()
+        self.names = tuple(inspect.signature(kind).parameters)
         if len(needed) > len(self._parts):
             lacking = ", ".join(name for name in needed if name not in self._parts)
             raise Refusal("needed", lacking, f"{kind.__name__}({', '.join(self.names)})")
