@@ -64,7 +64,8 @@ class Made:
 
     def at(self, values: Values, given: Mapping[str, Any]) -> Any:
         """Return the method of a new object."""
-        sizes = {name: _filled(values, given, name, role) for name, role in self.roles.items()}
+        own = Plan()
+        sizes = {name: _filled(values, given, name, role, own) for name, role in self.roles.items()}
         parts = dict.fromkeys(self._parts, _absent)
         seed_everything(0, values.maker.framework)
         made = self.kind(**sizes, **parts, **{n: v for n, v in given.items() if n in self.names})
@@ -84,12 +85,10 @@ def _absent(*_: Any, **__: Any) -> Any:
     raise TypeError("the encoder and the decoder are stand-ins, which nobody asked by name")
 
 
-def _filled(
-    values: Values, given: Mapping[str, Any], name: str, want: Want, plan: Plan | None = None
-) -> Any:
-    """Return what a parameter gets: a stand-in, or what is wanted."""
+def _filled(values: Values, given: Mapping[str, Any], name: str, want: Want, plan: Plan) -> Any:
+    """Return what a parameter gets: a stand-in, of a model by its plan, or what is wanted."""
     if want in ("model", "config"):
-        return Stub(values, plan if plan and want == "model" else Plan(), given, name)
+        return Stub(values, plan if want == "model" else Plan(), given, name)
     return produced(values, want)
 
 
