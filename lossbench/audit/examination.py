@@ -24,7 +24,7 @@ _ROWS = (5, 6, 7, 8)
 _VALUES_FOR_NOISE = 2**18  # in a batch of images
 _ROWS_FOR_NOISE = (384, 128)
 _FEWEST_ROWS_FOR_NOISE = 61
-_QUICK_SECONDS = 0.004
+_QUICK_SECONDS = 0.03
 _STARTS = (0.0, 1.0, 0.3)
 _OTHER_SIZES = ({"d": 17, "k": 3, "B": 9}, {"d": 40, "k": 11, "B": 14, "N": 500})
 
@@ -62,7 +62,10 @@ def examine(
     weights = _weights(how, settings)
     chosen = read_total(total) if total else None
     base = replace(base, settings=tuple({**weights, **settings}.items()))
-    others = [{name: 1.3 * value + 0.7} for name, value in weights.items()]
+    others = [
+        {name: value + 3 if isinstance(value, int) else 1.3 * value + 0.7}
+        for name, value in weights.items()
+    ]
     probing = Probing(ask, base, others, chosen, deadline, said)
     if probing.stochastic:
         base = _many(probing, base)
@@ -138,7 +141,7 @@ def _weights(how: Found, settings: Mapping[str, Setting]) -> dict[str, float]:
     found = {**how.defaults, **how.trained}
     for name, value in settings.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
-            found[name] = float(value)
+            found[name] = value
     return found
 
 
@@ -230,7 +233,7 @@ def _told(
         kl_bound=kl.bound or None,
         kl_over=kl.over.value if kl.bound else "",
         clamps=tuple(clamp_text(c, evidence.spread_name) for c in kl.clamps if not c.soft),
-        over_inputs=_reduction(a, "d", -1) if term.kind and not moving else None,
+        over_inputs=_reduction(a, "d", -1) if term.kind and term.kind.term else None,
         over_latents=_reduction(b, "k", -1) if has_b else None,
         over_batch=_reduction(a, "B", 0) if term.kind else None,
         kl_over_batch=None if set_by_batch or not has_b else _reduction(b, "B", 0),

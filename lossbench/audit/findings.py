@@ -15,7 +15,7 @@ from lossbench.audit.reconstruction import Reconstruction
 from lossbench.audit.records import Found, Stopped
 from lossbench.audit.result import Finding
 from lossbench.audit.scaling import Survey
-from lossbench.audit.signature import is_of_schedule
+from lossbench.audit.signature import is_of_schedule, says_when
 
 # Image sizes that people write into code: MNIST, CIFAR and usual crops, grey or in colour.
 _USUAL_D = frozenset(n * n * c for n in (28, 32, 48, 64, 96, 128, 224, 256) for c in (1, 3))
@@ -65,6 +65,8 @@ def findings(seen: Evidence) -> tuple[Finding, ...]:
 
 def _reconstruction(seen: Evidence) -> Iterator[Finding]:
     term = seen.reconstruction
+    if seen.coupled:
+        return
     if not term.present:
         yield Finding("reconstruction_missing", "The loss does not depend on the reconstruction.")
     elif term.uneven:
@@ -156,12 +158,7 @@ def _kl(seen: Evidence) -> Iterator[Finding]:
                 "constant weight is equal to it.",
             )
         case KlForm.UNKNOWN:
-            what = f"; there is {kl.further}" if kl.further else ""
-            yield Finding(
-                "kl_unknown",
-                "What the latents add to the loss is no KL of a Gaussian to N(0, I) in any form "
-                f"that is known, so b and beta_eff cannot be told{what}.",
-            )
+            yield _unknown(kl)
         case KlForm.PARTS:
             yield from _parts(seen)
         case _ if b < 0:
@@ -169,6 +166,22 @@ def _kl(seen: Evidence) -> Iterator[Finding]:
     for clamp in kl.clamps:
         yield _clamped(clamp, seen.spread_name)
     yield from _frame(seen)
+
+
+def _unknown(kl: Kl) -> Finding:
+    """Return why b cannot be told."""
+    if kl.coarse:
+        text = (
+            "What the latents add is computed in half precision, too coarse to tell its form, b "
+            "and beta_eff: audit it in float32."
+        )
+    else:
+        what = f"; there is {kl.further}" if kl.further else ""
+        text = (
+            "What the latents add to the loss is no KL of a Gaussian to N(0, I) in any form that "
+            f"is known, so b and beta_eff cannot be told{what}."
+        )
+    return Finding("kl_unknown", text)
 
 
 def _bound_name(seen: Evidence) -> str:
@@ -339,6 +352,8 @@ def _state(seen: Evidence) -> Iterator[Finding]:
         )
     here, there = seen.survey.reference, seen.survey.evaluating
     for part, name in (("a", "R"), ("b", "K")):
+        if not _has_weight(seen, part):
+            continue
         one, other = getattr(here, part), getattr(there, part)
         noise = 5 * (getattr(here, f"{part}_error") + getattr(there, f"{part}_error"))
         if abs(one - other) > _SAME_MODE * max(abs(one), abs(other)) + noise:
@@ -443,11 +458,12 @@ def _batch(seen: Evidence) -> Iterator[Finding]:
         more = float("B" in {s[0] for s in (a.shift, b.shift) if s})
     if not more:
         return
-    way = "in proportion to" if more == 1 else "against" if more == -1 else "with"
+    ways = {1.0: "in proportion to the batch size", -1.0: "as one over the batch size"}
+    way = ways.get(more, f"with the power {more:g} of the batch size")
     yield Finding(
         "batch_dependence",
-        f"beta_eff goes {way} the batch size: another batch size, or a partial last batch, "
-        "trains another objective.",
+        f"beta_eff goes {way}: another batch size, or a partial last batch, trains another "
+        "objective.",
         changes=False,
     )
     if more == 1 and b.powers.get("k") == -1 and not a.powers.get("B"):
@@ -485,12 +501,13 @@ def _weights(seen: Evidence) -> Iterator[Finding]:
             if power is not None and not (power and is_of_schedule(symbol)):
                 continue
             values = [survey.reference, *points]
+            how = ", as a schedule does" if says_when(name) else ", not in proportion"
             at = ", ".join(
                 f"{getattr(p, part):.4g} at {p.symbols.get(symbol, math.nan):g}" for p in values
             )
             yield Finding(
                 "schedule",
-                f"{part} moves with {name}, as a schedule does: {at}.",
+                f"{part} moves with {name}{how}: {at}.",
                 certain=False,
                 changes=name not in seen.settings,
             )
@@ -510,12 +527,12 @@ def _finite(seen: Evidence) -> Iterator[Finding]:
     kind = term.kind.name if term.kind else ""
     rest = seen.kl.at_rest()
     still = replace(term.quiet(base), mean=0.0, low=rest, high=rest)
-    asked = [("a z_mean of 20", replace(still, mean=20))]
+    asked = [("a z_mean of 20", replace(still, mean=20, high=rest + 0.5))]
     if seen.kl.frame.name == "log_var":
         name = seen.spread_name or "z_log_var"
         asked = [
-            (f"{name} of -20", replace(still, low=-20, high=-20)),
-            (f"{name} of 5", replace(still, low=5, high=5)),
+            (f"{name} of -20", replace(still, mean=1.0, low=-20, high=-19)),
+            (f"{name} of 5", replace(still, mean=1.0, low=5, high=5.5)),
             *asked,
         ]
     if kind == "bce_logits":
@@ -544,11 +561,13 @@ def _finite(seen: Evidence) -> Iterator[Finding]:
     if told:
         among = "among others" if told[1:] else ""
         separator = " " if told[0].endswith(",") else ", "
+        mend = "bound what goes into an exponential or a logarithm"
+        if "x_hat" in told[0] or "logits" in told[0] or told[0].startswith("x of"):
+            mend = "clip the argument of a logarithm, or compute bce from logits"
         place = f"{told[0]}{separator}{among}" if among else told[0].rstrip(",")
         yield Finding(
             "not_finite",
-            f"The loss is not finite at {place}: clip the argument of a logarithm, or compute bce "
-            "from logits.",
+            f"The loss is not finite at {place}: {mend}.",
             changes=False,
         )
 

@@ -57,7 +57,9 @@ _DIFFER = (
     "covariance"
 )
 _RESTS = (0.0, 1.0, 0.5413)  # where the variance is 1, in one frame or another
+_PLAIN = (0.0, 0.25, 1 / 3, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 _LEAST_BOUND = 1e-5  # nats
+_CLOSE = (1.0, 1.000001, 1.000002)  # equal in half precision alone
 _SAME = 1e-3
 _SIGMAS = 6.0
 # Sizes of the means and ranges of u, for what the model must foretell.
@@ -83,7 +85,7 @@ class KlForm(StrEnum):
 class Over(StrEnum):
     """What a floor, a cap or a capacity is on."""
 
-    LATENT = "every latent, its mean over the batch"
+    LATENT = "each latent's mean over the batch"
     LATENT_OF_IMAGE = "every latent of every image"
     BATCH = "the batch's mean KL"
     IMAGE = "the KL of every image"
@@ -103,16 +105,30 @@ def _softplus(u: Floats) -> Floats:
     return np.asarray(np.logaddexp(0, u))
 
 
+def _softplus_frames(floor: float) -> tuple[Frame, Frame]:
+    """Return the frames of softplus, with what is added to it."""
+    return (
+        Frame(
+            "softplus_std",
+            "what softplus makes the standard deviation",
+            lambda u: (_softplus(u) + floor) ** 2,
+        ),
+        Frame("softplus_var", "what softplus makes the variance", lambda u: _softplus(u) + floor),
+    )
+
+
 FRAMES = (
     Frame("log_var", "the log variance", np.exp),
     Frame("log_std", "the log of the standard deviation", lambda u: np.exp(2 * u)),
     Frame("std", "the standard deviation", np.square, positive=True),
     Frame("var", "the variance", lambda u: u, positive=True),
-    Frame(
-        "softplus_std", "what softplus makes the standard deviation", lambda u: _softplus(u) ** 2
-    ),
-    Frame("softplus_var", "what softplus makes the variance", _softplus),
+    *_softplus_frames(0.0),
     Frame("log_precision", "the log precision, minus the log variance", lambda u: np.exp(-u)),
+    *(
+        frame
+        for floor in (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # added against a zero
+        for frame in _softplus_frames(floor)
+    ),
 )
 
 
@@ -134,7 +150,8 @@ class Kl:
     weights ``(m, s, l)``, all 1 where nothing is wrong, and ``power`` p; the mean and u are
     clamped first. ``bound`` is the floor, capacity or cap in nats, ``over`` what it is on.
     ``uneven`` says which images or latents do not count like the others, ``further`` what else
-    depends on the latents, in words; ``far`` is a mean well beyond the bound.
+    depends on the latents, in words; ``coarse`` is whether it is computed in half precision;
+    ``far`` is a mean well beyond the bound.
     """
 
     form: KlForm
@@ -146,6 +163,7 @@ class Kl:
     over: Over = Over.IMAGE
     uneven: str = ""
     further: str = ""
+    coarse: bool = False
     rest: float | None = None
     far: float = field(default=3.0, repr=False)
 
@@ -477,8 +495,17 @@ def _weighed(
     usual = usual or max(parts, key=abs)
     weights = tuple(1.0 if math.isclose(w / usual, 1, rel_tol=slack) else w / usual for w in parts)
     whole = all(w == 1 for w in weights) and power == 1
+    of_prior = weights[:2] == (1.0, 1.0) and weights[2] > 0 and power == 1
+    if not (whole or of_prior or all(_is_plain(w) for w in weights)):
+        return None  # nobody wrote 1.996: it is another form that is fitted
     form = KlForm.CLOSED if whole else KlForm.PARTS
     return Kl(form, frame, weights, power), usual  # type: ignore[arg-type]
+
+
+def _is_plain(weight: float) -> bool:
+    """Return whether a part may have been written that often: none, once, half, twice, ..."""
+    times = abs(weight)
+    return any(math.isclose(times, plain, rel_tol=2e-3, abs_tol=1e-9) for plain in _PLAIN)
 
 
 def _clamp_of(probing: Probing, fit: _FrameFit, scan: _Scan, low: int, high: int) -> Clamp | None:
@@ -628,5 +655,9 @@ def _unknown(probing: Probing, base: Probe) -> Kl:
     slack = 1e-6 * abs(float((values[1] - values[0]).mean())) + probing.rounding(values)
     chance = _SIGMAS * float(rest.std()) / math.sqrt(len(rest))
     coupled = not abs(float(rest.mean())) <= slack + chance
-    further = _COUPLED if coupled and np.isfinite(values).all() else ""
-    return Kl(KlForm.UNKNOWN, further=further, rest=base.low)
+    further = _COUPLED if coupled else ""
+    if not np.isfinite(values).all():  # as a correlation is where all images are alike
+        further = _DIFFER
+    close = probing.values([replace(still, mean=mean) for mean in (*_CLOSE, 2.0)], finite=False)
+    coarse = bool((close[:-1] == close[0]).all() and (close[-1] != close[0]).any())
+    return Kl(KlForm.UNKNOWN, further="" if coarse else further, coarse=coarse, rest=base.low)

@@ -219,11 +219,11 @@ def inverse(value: Law) -> Law:
 def readings(value: Law, fixed: Mapping[str, float]) -> tuple[Law, ...]:
     """Return what a law may be where sizes cannot be varied: one reading, or two.
 
-    A number of few digits was written, another one divided by a size; a number that is both, such
-    as 0.2 at k = 5, is told as both, the mean first.
+    A number of few digits was written; one that a size makes round was divided by it, or by that
+    very number: it is told as both, the mean first.
 
     >>> [formula(r) for r in readings(Law(1 / 784, {}), {"d": 784})]
-    ['1/d']
+    ['1/d', '1/784']
     >>> [formula(r) for r in readings(Law(0.2, {}), {"k": 5})]
     ['1/k', '0.2']
     >>> [formula(r) for r in readings(Law(1.0, {}), {"d": 784})]
@@ -239,8 +239,8 @@ def readings(value: Law, fixed: Mapping[str, float]) -> tuple[Law, ...]:
         )
         both = _digits(number) <= _FEW_DIGITS and number * size < 10 and number < 0.999
         if _digits(number) > _digits(number * size) and _digits(number) > _FEW_DIGITS:
-            found = (divided,)
-        elif both and len(found) == 1:
+            both = True  # a mean, or a division by that very number
+        if both and len(found) == 1:
             found = (divided, found[0])
     return found
 

@@ -100,7 +100,7 @@ def _meaning(audit: Audit, moving: str) -> list[str]:
     match = audit.match
     within = _WITHIN.get(KlForm(audit.kl_form), "")
     if not within and any(f.code == "kl_clipped" and f.changes for f in audit.findings):
-        within = "Within what is clamped"
+        within = "Where nothing is clamped"
     if match is not None:
         beta = "" if math.isclose(match.beta, 1, rel_tol=_ONE) else f" with beta {match.beta:g}"
         times = "" if math.isclose(match.scale, 1, rel_tol=_ONE) else f", times {match.scale:g}"
@@ -155,7 +155,8 @@ def _change(audit: Audit, eff: Law | None, weighs_batch: bool) -> str:
         return ""
     codes = [f.code for f in audit.findings if f.changes]
     if math.isclose(value, 1, rel_tol=_ONE):
-        return "no weight: beta_eff is 1." if codes else "nothing: beta_eff is 1."
+        at = " at these sizes and weights" if eff is not None and eff.powers else ""
+        return f"{'no weight' if codes else 'nothing'}: beta_eff is 1{at}."
     if any(f.code in MOVING for f in audit.findings):
         return ""
     number = f"about {1 / value:.2g}" if is_noisy(audit.beta_eff) else f"{1 / value:.6g}"

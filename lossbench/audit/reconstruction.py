@@ -11,6 +11,7 @@ from lossbench.audit.probing import UNEVEN, Probing, fit, share
 _LEVELS = (0.12, 0.27, 0.42, 0.58, 0.73, 0.88)
 _WIDE_LEVELS = (-3.0, -0.8, 1.7, 4.0)
 _ERRORS = (0.004, 0.05, 0.4, 1.2, 2.5, 30.0, 60.0)
+_NEAR = 4.0
 _SMOOTHING = (0.0, 1.0, 1e-3, 1e-6)
 _ENDS = {
     "the first image": (0, EVERY),
@@ -238,7 +239,8 @@ def read_reconstruction(probing: Probing, base: Probe) -> Reconstruction:
         for n, level in enumerate((0.2, 0.65))
     ]
     values = probing.values(unit)
-    if np.ptp(values.mean(axis=1)) <= probing.rounding(values) + probing.chance(values):
+    moved = values - values[0]
+    if np.abs(moved.mean(axis=1)).max() <= probing.rounding(values) + probing.chance(moved):
         return Reconstruction(None, _BY_NAME["bce"], 0.0, present=False, mixture={})
     wide = [replace(base, level=level, image_draw=20 + n) for n, level in enumerate(_WIDE_LEVELS)]
     wide += [
@@ -247,7 +249,10 @@ def read_reconstruction(probing: Probing, base: Probe) -> Reconstruction:
     ]
     beyond = probing.values(wide, finite=False)
     taken = bool(np.isfinite(beyond).all())
-    every, all_values = ([*unit, *wide], np.vstack([values, beyond])) if taken else (unit, values)
+    near = [n for n, probe in enumerate(wide) if probe.level <= _NEAR]  # far logits saturate
+    every, all_values = unit, values
+    if taken:
+        every, all_values = [*unit, *(wide[n] for n in near)], np.vstack([values, beyond[near]])
     for kind in (*KINDS, *_huber_of(probing, wide, beyond, taken=taken), *_DICE):
         probes, got = (every, all_values) if kind.real else (unit, values)
         if _fits(probing, kind, probes, got):

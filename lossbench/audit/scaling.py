@@ -10,6 +10,7 @@ from lossbench.audit.probing import Probing
 from lossbench.audit.reconstruction import Reconstruction, weight
 from lossbench.audit.records import Output, Stopped
 
+_SYMBOLS = ("a", "b", "d", "k", "B", "N", "R", "K")
 _ENDS = ("call", "shape", "type", "not finite", "build")  # the loss refuses a size, and lives on
 
 
@@ -47,7 +48,7 @@ def measure(probing: Probing, probe: Probe, term: Reconstruction, kl: Kl) -> Poi
         probe = replace(probe, mean=0.0, low=rest, high=rest)
     a = weight(probing, probe, term)
     still = term.quiet(probe)
-    still = replace(still, alike=bool(kl.further))
+    still = replace(still, alike=bool(kl.further) and kl.form is KlForm.CLOSED)
     b = a * 0
     if kl.form not in (KlForm.ABSENT, KlForm.UNKNOWN):
         near, far = (replace(still, mean=mean, latent_draw=3) for mean in _means(kl))
@@ -77,7 +78,7 @@ def measure(probing: Probing, probe: Probe, term: Reconstruction, kl: Kl) -> Poi
 
 def symbol_of(name: str) -> str:
     """Return the symbol of a further number; one called like a size gets a name of its own."""
-    return f"arg_{name}" if name in ("d", "k", "B", "N") else name
+    return f"arg_{name}" if name in _SYMBOLS else name
 
 
 def _means(kl: Kl) -> tuple[float, float]:

@@ -84,6 +84,8 @@ ROLES: tuple[str, ...] = (*_TENSORS, *SIZES, *_FURTHER, *DISTRIBUTIONS)
 
 _FILLERS = ("batch", "tensor", "flat", "vec", "vector", "values", "arr")
 # A parameter beside one of these belongs to a schedule, so that k, n and b are no sizes.
+_WHEN = "step steps iteration iterations iter niter numiter epoch t globalstep it currentepoch"
+_WHEN += " currentstep"
 _OF_SCHEDULE = "step steps x0 iteration iterations iter niter numiter epoch epochs t globalstep it"
 _OF_SCHEDULE += " currentepoch currentstep nepochs maxepoch totalsteps annealsteps warmup tmax"
 _LETTERS = ("k", "n", "b", "d")
@@ -125,6 +127,11 @@ ORDERS: tuple[tuple[str, ...], ...] = (
 def is_of_schedule(name: str) -> bool:
     """Return whether a number of that name says how far training is, as ``step`` does."""
     return plain(name.rpartition(".")[2]) in _OF_SCHEDULE.split()
+
+
+def says_when(name: str) -> bool:
+    """Return whether a number of that name is the place in training itself, as ``epoch`` is."""
+    return plain(name.rpartition(".")[2]) in _WHEN.split()
 
 
 class Refusal(Exception):  # noqa: N818 - it is a value for the parent, not an error here
@@ -244,7 +251,7 @@ def read_signature(
             needed += _needed(p.name, arguments, given, reading)
         for name, value in usual.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
-                defaults[name] = float(value)
+                defaults[name] = value
     handed = {name for name, *_ in reading.passed} - {*reading.unpacked}
     containers = {n: want for n, want in arguments.items() if not isinstance(want, str)}
     anything = any(not want or name in handed for name, want in containers.items())

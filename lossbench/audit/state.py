@@ -61,7 +61,7 @@ class State:
         }
         code = getattr(underlying(loss), "__code__", None)
         self.numbers = {
-            place.name: float(place.value)
+            place.name: place.value
             for place in self._places
             if place.name.count(".") == 1
             and place.name.partition(".")[2] in getattr(code, "co_names", ())

@@ -92,8 +92,8 @@ def _kl(audit: Audit) -> str:
     bound = f"of {audit.kl_bound:.4g} nats" if audit.kl_bound is not None else ""
     frame = _FRAMES.get(audit.kl_frame, "")
     words = [" ".join(filter(None, ("closed form", frame, _FORMS[audit.kl_form], bound)))]
-    words += [f"clamps {clamp}" for clamp in audit.clamps]
-    return "; ".join(words)
+    words += ["clamped"] if audit.clamps else []
+    return ", ".join(words)
 
 
 def _coefficients(audit: Audit) -> Table:

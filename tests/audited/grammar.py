@@ -38,7 +38,7 @@ FRAMES: dict[str, tuple[str, Callable[[Array], Array]]] = {
 }
 FORMS = ("closed", "closed", "closed", "floor", "capacity", "cap")
 OVERS = {
-    "every latent, its mean over the batch": (True, False),
+    "each latent's mean over the batch": (True, False),
     "every latent of every image": (False, False),
     "the batch's mean KL": (True, True),
     "the KL of every image": (False, True),

@@ -69,6 +69,11 @@ def through_softplus(x: Array, x_hat: Array, mu: Array, log_var: Array) -> Array
     return mse(x, x_hat) + 0.5 * (mu**2 + std**2 - 1 - 2 * np.log(std)).sum(1).mean()
 
 
+def softplus_and_a_little(x: Array, x_hat: Array, mu: Array, rho: Array) -> Array:
+    std = np.log1p(np.exp(rho)) + 1e-3
+    return mse(x, x_hat) + 0.5 * (mu**2 + std**2 - 1 - 2 * np.log(std)).sum(1).mean()
+
+
 def only_the_mean_is_wrong(x: Array, x_hat: Array, mu: Array, log_var: Array) -> Array:
     kl = 0.5 * (-(mu**2) + np.exp(log_var) - 1 - log_var)
     return mse(x, x_hat) + kl.mean(1).mean()
@@ -176,6 +181,11 @@ def of_the_deviation(x: Array, x_hat: Array, mu: Array, z_var: Array) -> Array:
     if (z_var <= 0).any():
         raise ValueError("a standard deviation is positive")
     return mse(x, x_hat) + K(mu, 2 * np.log(z_var)).sum(1).mean()
+
+
+def in_half_precision(x: Array, x_hat: Array, mu: Array, log_var: Array) -> Array:
+    kl = K(mu.astype(np.float16), log_var.astype(np.float16)).sum(1)
+    return mse(x, x_hat) + kl.mean().astype(np.float64)
 
 
 class Slowly:
