@@ -27,7 +27,7 @@ from lossbench.audit.signature import (
     told,
 )
 from lossbench.audit.state import State
-from lossbench.audit.stub import Config, Plan, Stub, attached, produced
+from lossbench.audit.stub import Plan, Stub, attached, produced
 from lossbench.audit.tensors import Maker, Values, makers, seed_everything, to_array
 from lossbench.conventions import evaluate
 
@@ -42,8 +42,8 @@ class Made:
     """A class as a function of sizes and settings: an object for each that its constructor takes.
 
     ``method`` is what is called of the object, ``""`` the object itself; ``function`` carries it
-    out. ``Refusal`` where the
-    constructor needs what nobody gave; an encoder and a decoder may be stand-ins.
+    out. ``Refusal`` where the constructor needs what nobody gave; an encoder and a decoder may be
+    stand-ins.
     """
 
     def __init__(
@@ -57,21 +57,15 @@ class Made:
         self.kind, self.method, self.function = kind, method, function
         self.roles, needed = builder_roles(kind, named, given, follow=False)
         self._parts = [name for name in needed if name.lower() in ("encoder", "decoder")]
-        lacking = [name for name in needed if name not in self._parts]
-        try:
-            self.names = tuple(inspect.signature(kind).parameters)
-        except ValueError:
-            self.names = ()
-        if lacking:
-            shown = f"{kind.__name__}({', '.join(self.names)})"
-            raise Refusal("needed", ", ".join(lacking), shown)
+        self.names = tuple(inspect.signature(kind).parameters)
+        if len(needed) > len(self._parts):
+            lacking = ", ".join(name for name in needed if name not in self._parts)
+            raise Refusal("needed", lacking, f"{kind.__name__}({', '.join(self.names)})")
 
     def at(self, values: Values, given: Mapping[str, Any]) -> Any:
         """Return the method of a new object."""
-        sizes: dict[str, Any] = {
-            name: Config(values, given, name) if role == "config" else values[role]
-            for name, role in self.roles.items()
-        }
+        own = Plan()
+        sizes = {name: _filled(values, given, name, role, own) for name, role in self.roles.items()}
         parts = dict.fromkeys(self._parts, _absent)
         seed_everything(0, values.maker.framework)
         made = self.kind(**sizes, **parts, **{n: v for n, v in given.items() if n in self.names})
@@ -79,15 +73,23 @@ class Made:
 
     def notes(self, values: Values) -> Iterator[str]:
         """Yield how each argument of the constructor was filled."""
+        yield f"{self.kind.__name__} is made anew"
         for name, role in self.roles.items():
             if role != "config":
-                yield told(name, role, values.__getitem__)
+                yield told(name, role, values[role])
         for name in self._parts:
             yield f"{name} := a stand-in"
 
 
 def _absent(*_: Any, **__: Any) -> Any:
     raise TypeError("the encoder and the decoder are stand-ins, which nobody asked by name")
+
+
+def _filled(values: Values, given: Mapping[str, Any], name: str, want: Want, plan: Plan) -> Any:
+    """Return what a parameter gets: a stand-in, of a model by its plan, or what is wanted."""
+    if want in ("model", "config"):
+        return Stub(values, plan if want == "model" else Plan(), given, name)
+    return produced(values, want)
 
 
 class Callee:
@@ -106,37 +108,37 @@ class Callee:
         plan: Plan,
         owner: Any = None,
     ) -> None:
-        self._owner = owner
         self._loss, self._signature, self.name = loss, signature, name
-        self._scope, self._plan = scope, plan
+        self._scope, self._plan, self._owner = scope, plan, owner
+        self._made = loss if isinstance(loss, Made) else None
         self._maker: Maker | None = None
         self._states: dict[tuple[object, ...], tuple[Any, State]] = {}
         self._star: Want = signature.star or ()
         forms = {f"{role} as": form for role, form in signature.forms.items()}
         self._alias = {"z_spread": "z_log_var", **forms}
         self._filled = signature.notes
-        self._trained: dict[str, float] = {}
-        self._numbers: dict[str, float] = {}
+        self._state: State | None = None
         self._asked: set[str] = set()
 
     def found(self) -> Found:
         """Return how the loss is called; known after its first call."""
-        framework = self._maker.framework if self._maker else ""
-        arguments = {n: self._alias.get(r, r) for n, r in self._signature.arguments.items()}
+        signature, state = self._signature, self._state
+        arguments = {
+            name: self._alias.get(want, want) if isinstance(want, str) else "fields"
+            for name, want in signature.arguments.items()
+        }
         roles = {*arguments.values(), *(self._alias.get(role, role) for role in self._asked)}
-        own = [
-            r for r in ("z_log_var", "z_std", "z_var") if r in roles and "posterior" not in roles
-        ]
+        spreads = ("z_log_var", "z_std", "z_var") if "posterior" not in roles else ()
         return Found(
             name=self.name,
-            framework=framework,
+            framework=self._maker.framework if self._maker else "",
             arguments=arguments,
             filled=self._filled,
-            defaults={**self._signature.defaults, **self._numbers},
-            parameters=(*self._signature.names, *self._signature.defaults),
+            defaults={**signature.defaults, **(state.numbers if state else {})},
+            parameters=(*signature.names, *signature.defaults),
             varies=("d", "k", "B", *(["N"] if "N" in roles else [])),
-            spread=own[0] if own else "z_log_var",
-            trained=self._trained,
+            spread=next((role for role in spreads if role in roles), "z_log_var"),
+            trained=state.trained if state else {},
         )
 
     def __call__(self, probe: Probe) -> Answer:
@@ -149,11 +151,10 @@ class Callee:
             return answer
         tried: list[Answer] = []
         loss: Any = self._loss
-        if isinstance(loss, Made):
-            ways = makers(loss.function, loss.kind)
-        else:
-            ways = makers(loss, type(getattr(loss, "__self__", loss)))
-        for maker in ways:
+        named, kind = loss, type(getattr(loss, "__self__", loss))
+        if self._made:
+            named, kind = self._made.function, self._made.kind
+        for maker in makers(named, kind):
             answer = self._begun(maker, probe)
             if answer.failure is None and any(not out.type for out in answer.outputs):
                 self._maker = maker
@@ -181,7 +182,6 @@ class Callee:
         A likelihood is linear in its target, or takes it where the reconstruction cannot stand;
         of orders that are alike the first is taken.
         """
-        curved = []
         for order in ORDERS:
             self._star = order
             seen = []
@@ -189,26 +189,22 @@ class Callee:
                 at = replace(probe, x="binary", x_hat="level", level=level, patch=None)
                 outputs = self._called(maker, at).outputs
                 seen += [sum(o.mean for o in outputs if not o.type and not o.n_not_finite)]
-            bend = seen[0] + seen[2] - 2 * seen[1]
-            curved.append((bend > 1e-6 * max(map(abs, seen)), order))
-        if not any(good for good, _ in curved):
-            return ()
-        return next(order for good, order in curved if good)
+            if seen[0] + seen[2] - 2 * seen[1] > 1e-6 * max(map(abs, seen)):
+                return order
+        return ()
 
     def _bound(self, values: Values, given: Mapping[str, Any]) -> tuple[Any, State]:
         """Return the loss and its state; an object made for these sizes and settings."""
-        if not isinstance(self._loss, Made):
-            self._states = self._states or {(): (self._loss, State(self._loss))}
-            return self._states[()]
-        roots = self._loss.names
-        own = (repr(value) for name, value in given.items() if name.partition(".")[0] in roots)
-        roles = [*self._loss.roles.values()]
-        sized = (*SIZES, "shape") if "config" in roles else roles
-        key = (*(values[role] for role in sized), *own)
+        made, key = self._made, tuple[object, ...]()
+        if made:
+            own = (repr(v) for name, v in given.items() if name.partition(".")[0] in made.names)
+            roles = tuple(made.roles.values())
+            sized = (*SIZES, "shape") if "config" in roles else roles
+            key = (*(values[role] for role in sized), *own)
         if key not in self._states:
             if len(self._states) >= _MOST_MADE:
                 self._states.clear()
-            loss = self._loss.at(values, given)
+            loss = made.at(values, given) if made else self._loss
             self._states[key] = (loss, State(loss))
         return self._states[key]
 
@@ -216,38 +212,30 @@ class Callee:
         """Return what has the loss's own model say what the probe says, where it has one."""
         if not self._plan.calls or "model" in self._signature.arguments.values():
             return nullcontext()
-        made = isinstance(self._loss, Made)
-        owner = getattr(loss, "__self__", loss) if made else self._owner
+        owner = getattr(loss, "__self__", loss) if self._made else self._owner
         return attached(owner, self._plan, values)
 
     def _called(self, maker: Maker, probe: Probe) -> Answer:
         values = Values(probe, maker, self._alias, self._scope)
+        state: State | None = None
+        moved: list[Moved] = []
         try:
             given = settings_of(probe, self._scope)
             loss, state = self._bound(values, given)
             ordered, named, writes = self._arguments(values, given, state)
-        except Refusal as refusal:
-            return Answer(failure=refusal.failure)
-        except Exception as error:
-            return Answer(failure=failure_of(error, "call"))
-        seed_everything(probe.seed, maker.framework)
-        state.prepare(writes, training=probe.training)
-        moved: list[Moved] = []
-        try:
+            seed_everything(probe.seed, maker.framework)
+            state.prepare(writes, training=probe.training)
             with warnings.catch_warnings(), self._attached(loss, values):
                 warnings.simplefilter("ignore")
                 returned = loss(*ordered, **named)
             answer = answer_of(returned, values.made)
             mutated = tuple(self._parameter(role) for role in values.mutated())
-        except Refusal as refusal:
-            return Answer(failure=refusal.failure)
         except Exception as error:
             return Answer(failure=failure_of(error, "call"))
         finally:
-            moved = state.restore()
+            moved = state.restore() if state else []
         if self._maker is None:
-            self._trained, self._numbers = state.trained, state.numbers
-            self._asked = values.asked
+            self._state, self._asked = state, values.asked
             self._filled = tuple(filter(None, self._notes(values, given)))
         return replace(answer, mutated=mutated, moved=tuple(moved))
 
@@ -255,11 +243,10 @@ class Callee:
         self, values: Values, given: Mapping[str, Any], state: State
     ) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
         """Return the arguments of a call by place and by name, and what is written beforehand."""
-        signature, named = self._signature, dict[str, Any]()
-        for name, role in signature.arguments.items():
-            named[name] = self._filled_with(values, given, name, role)
+        signature, plan = self._signature, self._plan
+        named = {n: _filled(values, given, n, w, plan) for n, w in signature.arguments.items()}
         writes = {}
-        made = self._loss.names if isinstance(self._loss, Made) else ()
+        made = self._made.names if self._made else ()
         for name, value in given.items():
             if name in signature.names:
                 named[name] = value
@@ -271,42 +258,30 @@ class Callee:
                 named[name] = value
             elif "model" not in signature.arguments.values():
                 raise Refusal("settings", name, ", ".join((*signature.names, *state.names)))
-        n_first = len(signature.positional)
-        first = signature.names if signature.star is not None else signature.names[:n_first]
-        ordered = [named.pop(name) for name in first if name in named]
+        n_first = len(signature.names) if signature.star is not None else signature.n_by_place
+        ordered = [named.pop(name) for name in signature.names[:n_first] if name in named]
         if signature.star is not None:
             ordered += produced(values, self._star) if self._star else ()
         return ordered, named, writes
 
-    def _filled_with(self, values: Values, given: Mapping[str, Any], name: str, role: str) -> Any:
-        match role:
-            case "model":
-                return Stub(values, self._plan, given, name)
-            case "fields":
-                return produced(values, self._signature.orders.get(name) or FOUR)
-            case "config":
-                return Config(values, given, name)
-        return values[role]
-
     def _notes(self, values: Values, given: Mapping[str, Any]) -> Iterator[str]:
         """Yield in words how arguments were filled that are none of the usual tensors."""
-        yield from self._signature.notes
-        if isinstance(self._loss, Made):
-            yield f"{self._loss.kind.__name__} is made anew"
-            yield from self._loss.notes(values)
-        for name, role in self._signature.arguments.items():
-            if role == "fields":
-                yield f"{name} := {_shown(self._signature.orders.get(name) or FOUR)}"
-            elif role not in ("model", "config"):
-                yield told(name, self._alias.get(role, role), values.__getitem__)
-        if self._signature.star is not None and self._star:
-            how = "as it names them" if self._signature.star else "the order in which it is a loss"
+        signature, alias = self._signature, self._alias
+        yield from signature.notes
+        if self._made:
+            yield from self._made.notes(values)
+        for name, want in signature.arguments.items():
+            if not isinstance(want, str):
+                yield f"{name} := {_shown(want or FOUR)}"
+            elif want not in ("model", "config"):
+                yield told(name, alias.get(want, want), values[want])
+        if signature.star is not None and self._star:
+            how = "as it names them" if signature.star else "the order in which it is a loss"
             yield f"*args := {_shown(self._star)}, {how}"
         for path, want in self._plan.calls.items():
             yield f"{'.'.join((self._plan.root, *path))}(...) := {_shown(want)}"
         if "z_spread" in self._asked:
-            spread = self._alias["z_spread"]
-            yield f"the spread of the latents := {spread}, as it seems"
+            yield f"the spread of the latents := {alias['z_spread']}, as it seems"
         for name, value in given.items():
             formula = dict(values.probe.settings)[name]
             if isinstance(formula, str) and formula.startswith("="):
@@ -400,7 +375,12 @@ def _output(path: str, value: object, given: Mapping[str, Any]) -> Output:
 
 
 def failure_of(error: BaseException, stage: str, file: str = "") -> Failure:
-    """Return an exception as plain values, with the innermost line of the user's own code."""
+    """Return an exception as plain values, with the innermost line of the user's own code.
+
+    A refusal says itself what it is.
+    """
+    if isinstance(error, Refusal):
+        return error.failure
     below = traceback.extract_tb(error.__traceback__)
     frames = [f for f in below if not f.filename.startswith(_HERE)]
     own = [f for f in frames if "site-packages" not in f.filename and "<frozen" not in f.filename]

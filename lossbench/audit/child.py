@@ -149,7 +149,6 @@ def main(pipe: int) -> None:
     """Answer until nobody asks any more: what the child process runs."""
     from lossbench.audit.callee import failure_of  # noqa: PLC0415 - the parent needs none of it
     from lossbench.audit.loading import load  # noqa: PLC0415
-    from lossbench.audit.signature import Refusal  # noqa: PLC0415
 
     sys.dont_write_bytecode = True  # an audit changes nothing, not even a cache
     with Connection(pipe) as asked, suppress(EOFError):
@@ -159,9 +158,6 @@ def main(pipe: int) -> None:
         try:
             loss = load(file, name, args, settings)
             _doubled()
-        except Refusal as refusal:
-            asked.send(refusal.failure)
-            return
         except (Exception, SystemExit) as error:
             asked.send(failure_of(error, "load", file))
             return

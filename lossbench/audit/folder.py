@@ -130,33 +130,6 @@ def _is_passed_over(folder: Path) -> bool:
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-@dataclass(frozen=True)
-class _Signs:
-    """What a body shows: a KL by its formula or by a name, a reconstruction, a decoder; calls."""
-
-    formula: bool
-    named_kl: bool
-    reconstruction: bool
-    decoded: bool
-    adds: bool
-    calls: frozenset[str]
-
-    @property
-    def kl(self) -> bool:
-        """Whether there is a KL, for a function that takes latents."""
-        return self.formula or self.named_kl
-
-    def __or__(self, other: "_Signs") -> "_Signs":
-        return _Signs(
-            self.formula or other.formula,
-            self.named_kl or other.named_kl,
-            self.reconstruction or other.reconstruction,
-            self.decoded or other.decoded,
-            self.adds or other.adds,
-            self.calls,
-        )
-
-
 class _File:
     """The functions and methods of one file, by the names under which they are audited."""
 
@@ -171,7 +144,9 @@ class _File:
                 for method in _statements(node.body):
                     if isinstance(method, _Function):
                         self._add(f"{node.name}.{method.name}", method)
-        self._signs = {name: _signs(function) for name, function in self._functions.items()}
+        read = {name: _signs(function) for name, function in self._functions.items()}
+        self._signs = {name: signs for name, (signs, _) in read.items()}
+        self._calls = {name: calls for name, (_, calls) in read.items()}
 
     def _add(self, name: str, function: _Function) -> None:
         self._functions[name] = function
@@ -182,13 +157,14 @@ class _File:
         """Yield the losses in their order, but for what only calls one or has one built in."""
         losses = [name for name in self._functions if self._is_loss(name)]
         methods = {name.rpartition(".")[2] for name in losses}
-        called = set().union(*(self._signs[name].calls for name in losses))
+        called = set().union(*(self._calls[name] for name in losses))
         yielded = set()
         for name in sorted(losses, key=lambda each: self._functions[each].lineno):
             function = self._functions[name]
             owner, _, method = name.rpartition(".")
-            calls = self._signs[name].calls & methods - {method}
-            if calls and not self._is_fed(function) and not self._signs[name].calls & _BUILDS:
+            calls = self._calls[name]
+            only_calls = bool(calls & methods - {method}) and not calls & _BUILDS
+            if only_calls and not self._is_fed(function):
                 continue
             if owner and method in (*_CALLS, "train_step"):
                 if owner in called:
@@ -209,30 +185,29 @@ class _File:
         return latents and bool(roles & {"x", "x_hat"})
 
     def _is_loss(self, name: str) -> bool:
-        function, own = self._functions[name], self._signs[name]
+        function, calls = self._functions[name], self._calls[name]
         if function.name.startswith(("test_", "__init__")) or not _returns(function):
             return False
         signs = self._gathered(name)
         named = bool(_NAMED.search(name)) or function.name in _CALLS
         if self._is_fed(function):
             whole = {"x", "x_hat", "z_mean"} <= {usual_role(a.arg) for a in _parameters(function)}
-            terms = signs.kl, signs.reconstruction
+            terms = bool(signs & {"formula", "named_kl"}), "reconstruction" in signs
             return all(terms) or (whole and (named or any(terms)))
-        trains = bool(own.calls & _TRAINS) and function.name not in _STEPS
-        builds = bool(own.calls & _BUILDS) or (signs.adds and "Model" in own.calls)
-        kl = signs.formula or (signs.named_kl and signs.decoded)
-        return kl and signs.reconstruction and (builds or (named and not trains))
+        trains = bool(calls & _TRAINS) and function.name not in _STEPS
+        builds = bool(calls & _BUILDS) or ("adds" in signs and "Model" in calls)
+        kl = "formula" in signs or {"named_kl", "decoded"} <= signs
+        return kl and "reconstruction" in signs and (builds or (named and not trains))
 
-    def _gathered(self, name: str) -> _Signs:
+    def _gathered(self, name: str) -> set[str]:
         """Return the signs of a function with those of the functions of the file that it calls."""
-        signs, seen, waiting = self._signs[name], {name}, [name]
+        signs, seen, waiting = set[str](), {name}, [name]
         while waiting:
-            for call in self._signs[waiting.pop()].calls:
-                for other in self._called.get(call, ()):
-                    if other not in seen:
-                        seen.add(other)
-                        waiting.append(other)
-                        signs |= self._signs[other]
+            at = waiting.pop()
+            signs |= self._signs[at]
+            called = {other for call in self._calls[at] for other in self._called.get(call, ())}
+            waiting += called - seen
+            seen |= called
         return signs
 
 
@@ -257,11 +232,13 @@ def _returns(function: _Function) -> bool:
     return any(isinstance(n, ast.Return | ast.Yield) and n.value for n in ast.walk(function))
 
 
-def _signs(function: _Function) -> _Signs:
-    """Return what a function's own body shows."""
-    calls, names = set(), {function.name}
-    given = {a.arg for a in _parameters(function)}
-    grows, square, difference, half = False, False, False, False
+def _signs(function: _Function) -> tuple[set[str], set[str]]:
+    """Return what a function's own body shows, and the names of what it calls.
+
+    ``formula`` and ``named_kl`` say that there is a KL; further signs are ``reconstruction``,
+    ``decoded`` and ``adds`` (of ``add_loss``).
+    """
+    calls, names, parts = set[str](), {function.name}, set[str]()
     for node in ast.walk(function):
         match node:
             case ast.Call(func=called):
@@ -269,33 +246,33 @@ def _signs(function: _Function) -> _Signs:
                 calls.add(name)
                 inner = called.value if isinstance(called, ast.Attribute) else called
                 over = [inner, *node.args[:1]]
-                grows = grows or (name in ("exp", "log") and any(map(_is_spread, over)))
-                if name in ("pow", "square", "pow_", "abs"):
-                    off = any(map(_is_difference, over))
-                    difference = difference or off
-                    square = square or not (off or name == "abs")
+                if name in ("exp", "log") and any(map(_is_spread, over)):
+                    parts.add("grows")
+                off = any(map(_is_difference, over))
+                if name in ("pow", "square", "pow_") or (name == "abs" and off):
+                    parts.add("difference" if off else "square")
             case ast.BinOp(op=ast.Pow(), left=left):
-                off = _is_difference(left)
-                difference, square = difference or off, square or not off
-            case ast.BinOp(op=ast.Mult(), left=left, right=right):
-                square = square or ast.dump(left) == ast.dump(right)
-            case ast.BinOp(op=ast.Add() | ast.Sub()):
-                grows = grows or _has_its_exponential(node)
-            case ast.Constant(value=float(value)):
-                half = half or abs(value) == 0.5
+                parts.add("difference" if _is_difference(left) else "square")
+            case ast.BinOp(op=ast.Mult()) if ast.dump(node.left) == ast.dump(node.right):
+                parts.add("square")
+            case ast.BinOp(op=ast.Add() | ast.Sub()) if _has_its_exponential(node):
+                parts.add("grows")
+            case ast.Constant(value=float(value)) if abs(value) == 0.5:
+                parts.add("half")
             case ast.Name(id=name, ctx=ast.Store()):
                 names.add(name)
             case ast.keyword(arg="loss", value=ast.Name(id=name)):
                 calls.add(name)
     words = calls | names
-    return _Signs(
-        formula=grows and square and half,
-        named_kl=any(map(_KL.search, words)),
-        reconstruction=difference or any(map(_RECONSTRUCTION.search, words)),
-        decoded=any(map(_DECODED.search, words | given)),
-        adds="add_loss" in calls,
-        calls=frozenset(calls),
-    )
+    given = {a.arg for a in _parameters(function)}
+    shown = {
+        "formula": {"grows", "square", "half"} <= parts,
+        "named_kl": any(map(_KL.search, words)),
+        "reconstruction": "difference" in parts or any(map(_RECONSTRUCTION.search, words)),
+        "decoded": any(map(_DECODED.search, words | given)),
+        "adds": "add_loss" in calls,
+    }
+    return {sign for sign, is_so in shown.items() if is_so}, calls
 
 
 def _last(node: ast.expr) -> str:

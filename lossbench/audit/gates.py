@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +117,9 @@ def hold(
             received="\n    ".join(changed),
             remedy="if that is meant, the same command with --update-baseline",
         )
-    new = [key for key, each in now.items() if "refused" not in each and _is_new(before.get(key))]
+    known = {key for key, was in before.items() if "refused" not in was}
+    new = [key for key, each in now.items() if "refused" not in each and key not in known]
     return Held(None, tuple(new), tuple(key for key in inside if key not in now))
-
-
-def _is_new(was: Trained | None) -> bool:
-    return was is None or "refused" in was
 
 
 def _key(target: str, baseline: Path) -> str:
@@ -146,8 +143,7 @@ def _inside(key: str, baseline: Path, where: Target) -> bool:
 
 def _trained(found: Audit | str, options: Options) -> Trained:
     """Return what a baseline keeps of an audit: what it was asked, what decides the objective."""
-    sizes = options.sizes
-    asked = {"d": sizes.d, "k": sizes.k, "batch_size": sizes.batch_size, "n_images": sizes.n_images}
+    asked = asdict(options.sizes)
     if isinstance(found, str):
         return {**asked, "refused": found}
     eff = found.beta_eff

@@ -17,13 +17,12 @@ import numpy as np
 from lossbench.audit.callee import answer_of, failure_of, settings_of
 from lossbench.audit.probe import Floats, Probe, arrays
 from lossbench.audit.records import Answer, Failure, Found
-from lossbench.audit.signature import Refusal, usual_role
+from lossbench.audit.signature import usual_role
 from lossbench.audit.tensors import Maker, seed_everything, to_array
 
 _NOISE = ("dense", "fc", "layer", "linear", "to", "head", "enc", "encoder", "out", "conv")
 _SHARED = ("z_mean", "z_log_var")
 _Call = tuple[Any, Any, Any]  # a layer, what it took first, what it gave
-_LIBRARIES = ("keras", "tf_keras")
 
 
 class _Objective(BaseException):
@@ -36,11 +35,8 @@ class _Objective(BaseException):
 
 def library_of(value: object) -> Any:
     """Return the loaded library, Keras or tf_keras, that a model is of; ``None`` for no model."""
-    for name in _LIBRARIES:
-        library: Any = sys.modules.get(name)
-        if library is not None and hasattr(library, "Model") and isinstance(value, library.Model):
-            return library
-    return None
+    loaded = [sys.modules.get(name) for name in ("keras", "tf_keras")]
+    return next((lib for lib in loaded if isinstance(value, getattr(lib, "Model", ()))), None)
 
 
 def is_model(value: object) -> bool:
@@ -69,13 +65,12 @@ def model_in(built: object) -> Any:
 class _Ready:
     """A model with which of its layers are exchanged, how it takes data and what layers gave.
 
-    The layer for z_mean and for z_log_var may be one, for both halves of the latents; ``gave``
-    holds every layer's output at the model's own k.
+    The layers in ``heads`` for z_mean and for z_log_var may be one, for both halves of the
+    latents; ``gave`` holds every layer's output at the model's own k.
     """
 
     model: Any
-    z_mean: Any
-    z_log_var: Any
+    heads: dict[str, Any]
     decoder: Any
     packed: Callable[[Any], Any]
     gave: dict[int, Any]
@@ -123,8 +118,6 @@ class ModelCallee:
     def _tried(self, probe: Probe) -> Answer:
         try:
             return self._answered(probe)
-        except Refusal as refusal:
-            return Answer(failure=refusal.failure)
         except Exception as error:
             return Answer(failure=failure_of(error, "call"))
 
@@ -166,7 +159,7 @@ def _prepared(model: Any, drawn: Mapping[str, Floats], probe: Probe) -> _Ready:
             problem = problem or error
             continue
         gave = {id(layer): given for layer, _, given in calls}
-        return _Ready(model, *_layers_in(model, calls, probe), way, gave, probe.k)
+        return _Ready(model, *_chosen(model, calls, probe), way, gave, probe.k)
     raise problem or RuntimeError("the model has no training step")
 
 
@@ -249,7 +242,6 @@ def _exchanged(ready: _Ready, drawn: Mapping[str, Floats], probe: Probe) -> Iter
     """Have the chosen layers give what the probe says, in their own shape."""
     layers = library_of(ready.model).layers
     before = layers.Layer.__call__
-    shared = np.concatenate([drawn["z_mean"], drawn["z_log_var"]], axis=1)
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -258,19 +250,14 @@ def _exchanged(ready: _Ready, drawn: Mapping[str, Floats], probe: Probe) -> Iter
             if probe.k == ready.k or not layer.weights or id(layer) not in ready.gave:
                 raise
             given = _for_rows(ready.gave[id(layer)], probe.rows)  # it cannot take another k
+        several = isinstance(given, list | tuple)
         if layer is ready.decoder:
-            first = given[0] if isinstance(given, list | tuple) else given
-            return _tensor(drawn["x_hat"].reshape(tuple(first.shape)))
-        if layer is ready.z_mean and layer is ready.z_log_var:
-            if isinstance(given, list | tuple):
-                own = [_tensor(drawn[role]) for role in _SHARED]
-                rest = [_sampled(part, probe, drawn) for part in given[2:]]
-                return type(given)([*own, *rest])
-            return _tensor(shared)
-        for role, chosen in (("z_mean", ready.z_mean), ("z_log_var", ready.z_log_var)):
-            if layer is chosen:
-                return _tensor(drawn[role])
-        return given
+            return _tensor(drawn["x_hat"].reshape(_shape(given[0] if several else given)))
+        own = [drawn[role] for role, head in ready.heads.items() if head is layer]
+        if own and several:
+            rest = [_sampled(part, probe, drawn) for part in given[2:]]
+            return type(given)([*map(_tensor, own), *rest])
+        return _tensor(np.concatenate(own, axis=1)) if own else given
 
     with _replaced(layers.Layer, "__call__", call):
         yield
@@ -278,7 +265,7 @@ def _exchanged(ready: _Ready, drawn: Mapping[str, Floats], probe: Probe) -> Iter
 
 def _sampled(part: Any, probe: Probe, drawn: Mapping[str, Floats]) -> Any:
     """Return a further output of an encoder; the sample, where it has another k."""
-    if tuple(getattr(part, "shape", ()))[-1:] == (probe.k,):
+    if _shape(part)[-1:] == (probe.k,):
         return part
     return _tensor(drawn["z_mean"] + np.exp(drawn["z_log_var"] / 2) * drawn["noise"])
 
@@ -291,59 +278,65 @@ def _for_rows(given: Any, rows: int) -> Any:
     return _tensor(np.resize(array, (rows, *array.shape[1:])))
 
 
-def _layers_in(model: Any, calls: list[_Call], probe: Probe) -> tuple[Any, Any, Any]:
-    """Return the layers for z_mean, z_log_var and the reconstruction, by name, else by shape."""
-    names = _names(model)
-    heads: dict[str, Any] = {}
-    flat: list[Any] = []
-    both: Any = None
-    decoder: Any = None
-    by_name = False
-    drawn: Any = None
-    for layer, _, given in calls:
-        several = isinstance(given, list | tuple)
-        shape = None if several else tuple(getattr(given, "shape", ()))
-        own = names.get(id(layer), set()) | {layer.name}
-        for role in _SHARED:
-            if shape == (probe.rows, probe.k) and role in {_role(name) for name in own}:
-                heads[role] = layer
-        if shape == (probe.rows, probe.k) and type(layer).__name__ == "Dense":
-            flat.append(layer)
-        if both is None and several and len(given) > 1:
-            shapes = [tuple(getattr(part, "shape", ())) for part in given[:2]]
-            both = layer if shapes == [(probe.rows, probe.k)] * 2 else None
-        elif both is None and shape == (probe.rows, 2 * probe.k):
-            both = layer
-        if shape is not None and layer is not model and np.prod(shape) == probe.rows * probe.d:
-            named = any("decod" in name.lower() for name in own)
-            if named or not by_name:
-                decoder, drawn, by_name = layer, given, by_name or named
-    if decoder is not None and not by_name:  # a layer of the loss may hand on what it was given
-        decoder = next(layer for layer, _, given in calls if _is_same(given, drawn))
+def _chosen(model: Any, calls: list[_Call], probe: Probe) -> tuple[dict[str, Any], Any]:
+    """Return the layers for the latents and for the reconstruction, by name, else by shape."""
+    latent = (probe.rows, probe.k)
+    attributes = _names(model)
+    names = {id(layer): {*attributes.get(id(layer), ()), layer.name} for layer, *_ in calls}
+    heads = {
+        role: layer
+        for layer, _, given in calls
+        for role in _SHARED
+        if _shape(given) == latent and role in map(_role, names[id(layer)])
+    }
     if len(heads) < 2:
-        heads = _pair_in(calls, probe)
+        heads = _pair_in(calls, latent)
     if len(heads) < 2:
-        pair = flat[:2] if both is None and len(flat) >= 2 else [both, both]
-        heads = dict(zip(_SHARED, pair, strict=True))
-    absent = [role for role, layer in [*heads.items(), ("decoder", decoder)] if layer is None]
+        both = [layer for layer, _, given in calls if _holds_both(given, latent)]
+        dense = [layer for layer, _, given in calls if _shape(given) == latent]
+        dense = [layer for layer in dense if type(layer).__name__ == "Dense"]
+        pair = dense[:2] if not both and len(dense) > 1 else [*both[:1], *both[:1]]
+        heads = dict(zip(_SHARED, pair, strict=False))
+    images = [
+        (layer, given)
+        for layer, _, given in calls
+        if layer is not model and _shape(given) and np.prod(_shape(given)) == probe.rows * probe.d
+    ]
+    named = [layer for layer, _ in images if "decod" in " ".join(names[id(layer)]).lower()]
+    decoder = named[-1] if named else None
+    if images and not named:  # a layer of the loss may hand on what it was given
+        decoder = next(layer for layer, _, given in calls if _is_same(given, images[-1][1]))
+    absent = [role for role in _SHARED if role not in heads] + ["decoder"] * (decoder is None)
     if absent:
         wanted = f"(batch, {probe.k}) for each, and (batch, ...) of {probe.d} values"
         raise ValueError(
             f"its layers for {', '.join(absent)} were not recognised: name them z_mean, z_log_var "
             f"and decoder; their outputs are {wanted}"
         )
-    return heads["z_mean"], heads["z_log_var"], decoder
+    return heads, decoder
 
 
-def _pair_in(calls: list[_Call], probe: Probe) -> dict[str, Any]:
+def _shape(given: Any) -> tuple[int, ...]:
+    """Return the shape of a tensor; nothing for several."""
+    return tuple(getattr(given, "shape", ()))
+
+
+def _holds_both(given: Any, latent: tuple[int, int]) -> bool:
+    """Return whether an output is both latents, as a pair or side by side."""
+    if isinstance(given, list | tuple):
+        return [_shape(part) for part in given[:2]] == [latent, latent]
+    return _shape(given) == (latent[0], 2 * latent[1])
+
+
+def _pair_in(calls: list[_Call], latent: tuple[int, int]) -> dict[str, Any]:
     """Return the layers whose outputs are taken, or given on, as a pair of latents."""
-    for _, taken, given in calls:
-        for parts in (taken, given):
+    for _, *sides in calls:
+        for parts in sides:
             several = parts if isinstance(parts, list | tuple) else ()
-            pair = [p for p in several if tuple(getattr(p, "shape", ())) == (probe.rows, probe.k)]
+            pair = [part for part in several if _shape(part) == latent][:2]
             sources = [
                 next((layer for layer, _, own in calls if _is_same(own, part)), None)
-                for part in pair[:2]
+                for part in pair
             ]
             if len(sources) == 2 and None not in sources and sources[0] is not sources[1]:
                 return dict(zip(_SHARED, sources, strict=True))
@@ -351,10 +344,8 @@ def _pair_in(calls: list[_Call], probe: Probe) -> dict[str, Any]:
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    if one is other:
-        return True
-    alike = not isinstance(one, list | tuple) and getattr(one, "shape", None) == other.shape
-    return alike and np.array_equal(to_array(one), to_array(other))
+    alike = not isinstance(one, list | tuple) and _shape(one) == _shape(other)
+    return one is other or (alike and np.array_equal(to_array(one), to_array(other)))
 
 
 def _role(name: str) -> str:

@@ -6,37 +6,28 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 from lossbench.audit.callee import Callee, Made, failure_of
 from lossbench.audit.keras_model import ModelCallee, is_model, model_in
-from lossbench.audit.probe import Probe, Setting
-from lossbench.audit.records import Answer, Found
+from lossbench.audit.probe import Setting
 from lossbench.audit.signature import (
     FOUR,
     Refusal,
     builder_roles,
+    fields_needed,
     missing,
     read_signature,
-    roles_in,
 )
 from lossbench.audit.source import entry, read, underlying
-from lossbench.audit.stub import Plan, needed_of, planned
+from lossbench.audit.stub import Plan, planned
 
 _LOSSES = ("loss", "elbo", "objective", "step", "bound", "criterion")
-
-
-class Asked(Protocol):
-    """Something that answers probes, and says how it is called."""
-
-    def __call__(self, probe: Probe) -> Answer:
-        """Return the answer to a probe."""
-
-    def found(self) -> Found:
-        """Return how it is called; known after the first answer."""
+Asked = Callee | ModelCallee  # it answers probes, and says how it is called
 
 
 def load(file: str, name: str, named: Mapping[str, str], given: Mapping[str, Setting]) -> Asked:
@@ -47,19 +38,17 @@ def load(file: str, name: str, named: Mapping[str, str], given: Mapping[str, Set
     """
     module = _module(file)
     owner, loss = _attribute(module, name)
-    if is_model(loss):
-        return _as_it_is(loss, name, given)
+    loading = _Loading(name, named, given, vars(module))
     method = name.rpartition(".")[2]
-    if inspect.isclass(owner) and callable(loss) and not inspect.isclass(loss):
-        if _is_keras(owner) and method == "train_step":
-            return _built(owner, name, named, given, vars(module))
-        if not isinstance(inspect.getattr_static(owner, method), staticmethod | classmethod):
-            return _of_class(owner, method, name, named, given, vars(module))
     if inspect.isclass(loss):
-        return _of_class(loss, "", name, named, given, vars(module))
+        return loading.of_class(loss, "")
+    if inspect.isclass(owner) and callable(loss) and not is_model(loss):
+        bound = isinstance(inspect.getattr_static(owner, method), staticmethod | classmethod)
+        if not bound:
+            return loading.of_class(owner, method)
     if not callable(loss):
         raise Refusal("kind", f"a {type(loss).__name__}")
-    return from_function(loss, name, named, given, vars(module))
+    return loading.of_object(loss)
 
 
 def from_function(
@@ -67,46 +56,102 @@ def from_function(
     name: str,
     named: Mapping[str, str],
     given: Mapping[str, Setting],
-    scope: Mapping[str, Any] | None = None,
 ) -> Asked:
     """Return a function, or anything callable, as something that can be asked.
 
-    ``scope`` holds the objects that settings may name. ``Refusal`` if its arguments do not fit.
+    ``Refusal`` if its arguments do not fit.
     """
-    inner = underlying(loss)
-    scope = scope or getattr(inner, "__globals__", {})
-    if is_model(loss):
-        return _as_it_is(loss, name, given)
-    owner = getattr(entry(loss), "__self__", None)
-    return _callee(loss, loss, owner, name, named, given, scope)
+    scope = getattr(underlying(loss), "__globals__", {})
+    return _Loading(name, named, given, scope).of_object(loss)
 
 
-def _of_class(
-    kind: type,
-    method: str,
-    name: str,
-    named: Mapping[str, str],
-    given: Mapping[str, Setting],
-    scope: Mapping[str, Any],
-) -> Asked:
-    """Return a method of a class, or a class whose objects are called, with an object made."""
-    if not method and _is_keras(kind):
-        return _built(kind, name, named, given, scope)
-    function = getattr(kind, method, None) if method else _entry_of(kind)
-    if function is None:
-        raise Refusal("kind", f"a class{_methods(kind)}")
-    own = tuple(inspect.signature(kind).parameters) if _has_init(kind) else ()
-    for_call = {n: value for n, value in given.items() if n not in own}
-    made = Made(kind, method, function, named, given)
-    return _callee(made, function, kind, name, named, for_call, scope)
+@dataclass(frozen=True)
+class _Loading:
+    """What was said of a loss: its name, ``ROLE=PARAMETER``, settings; ``scope`` holds its file."""
 
+    name: str
+    named: Mapping[str, str]
+    given: Mapping[str, Setting]
+    scope: Mapping[str, Any]
 
-def _is_keras(kind: type) -> bool:
-    return any(each.__name__ == "Model" and "keras" in each.__module__ for each in kind.__mro__)
+    def of_object(self, loss: Any) -> Asked:
+        """Return a function, a callable object or a model as it is."""
+        if not is_model(loss):
+            return self._callee(loss, loss, getattr(entry(loss), "__self__", None))
+        if self.given:
+            raise Refusal("settings", next(iter(self.given)))
+        return ModelCallee(lambda: loss, {}, self.name, {})
 
+    def of_class(self, kind: type, method: str) -> Asked:
+        """Return a method of a class, or a class whose objects are called, with an object made."""
+        keras = any(
+            each.__name__ == "Model" and "keras" in each.__module__ for each in kind.__mro__
+        )
+        if keras and method in ("", "train_step"):
+            return self._built(kind)
+        function = getattr(kind, method, None) if method else _entry_of(kind)
+        if function is None:
+            raise Refusal("kind", f"a class{_methods(kind)}")
+        return self._callee(Made(kind, method, function, self.named, self.given), function, kind)
 
-def _has_init(kind: type) -> bool:
-    return inspect.isfunction(getattr(kind, "__init__", None))
+    def _callee(self, loss: Any, function: Callable[..., Any], owner: Any) -> Asked:
+        """Return what answers for a function of ``owner``, the class or the object."""
+        made = isinstance(loss, Made)
+        own = loss.names if made and inspect.isfunction(getattr(owner, "__init__", None)) else ()
+        given = {name: value for name, value in self.given.items() if name not in own}
+        try:
+            signature = read_signature(function, self.named, given, int(made))
+        except (TypeError, ValueError) as error:
+            raise Refusal("arguments", f"no signature: {error}") from None
+        shown = ", ".join(signature.names)
+        for role, parameter in self.named.items():
+            if parameter not in (*signature.names, *own):
+                raise Refusal("args", f"{role}={parameter}", shown)
+        plan, needed = Plan(), list(signature.needed)
+        model = next((n for n, want in signature.arguments.items() if want == "model"), "")
+        if model:
+            plan = planned(function, model)
+            needed += fields_needed(model, plan.fields, given)
+        elif owner is not None and signature.missing:
+            plan = planned(function, "self", owner)
+        elif signature.missing:
+            plan, owner = _global_model(function)
+        roles = signature.roles | plan.roles
+        lacking = missing(roles) if signature.missing else ()
+        if lacking and not roles & {*FOUR, "model"}:
+            sizes, others = builder_roles(function, self.named, given, follow=True)
+            if owner is None and (sizes or not others):
+                return self._built(function)
+        if lacking:
+            raise Refusal("arguments", ", ".join(lacking), shown)
+        if needed:
+            raise Refusal("needed", ", ".join(needed), shown)
+        return Callee(loss, signature, self.name, self.scope, plan, owner)
+
+    def _built(self, build: Callable[..., Any]) -> Asked:
+        """Return the model that a function, or a class, builds, at any size that it takes."""
+        roles, needed = builder_roles(build, self.named, self.given, follow=True)
+        parameters = inspect.signature(build).parameters
+        if needed:
+            raise Refusal("needed", ", ".join(needed), ", ".join(parameters))
+        for parameter in self.given:
+            if parameter not in parameters:
+                raise Refusal("settings", parameter, ", ".join(parameters))
+
+        def built(**chosen: Any) -> Any:
+            try:
+                made = build(**chosen)
+            except Exception as error:
+                failure = failure_of(error, "build")
+                said = f"{failure.type}: {failure.message}"
+                raise Refusal("build", said, failure.line) from error
+            model = model_in(made)
+            if model is None:
+                raise Refusal("not a model", type(made).__name__)
+            return model
+
+        sizes = {role: parameter for parameter, role in roles.items()}
+        return ModelCallee(built, sizes, self.name, self.scope)
 
 
 def _entry_of(kind: type) -> Any:
@@ -125,102 +170,17 @@ def _methods(kind: type) -> str:
     return f" with {', '.join(f'{kind.__name__}.{n}' for n in losses)}" if losses else ""
 
 
-def _callee(
-    loss: Callable[..., Any] | Made,
-    function: Callable[..., Any],
-    owner: Any,
-    name: str,
-    named: Mapping[str, str],
-    given: Mapping[str, Setting],
-    scope: Mapping[str, Any],
-) -> Asked:
-    """Return what answers for a function; ``owner`` is the class or the object that it is of."""
-    first = 1 if isinstance(loss, Made) else 0
-    try:
-        signature = read_signature(function, named, given, first)
-    except (TypeError, ValueError) as error:
-        raise Refusal("arguments", f"no signature: {error}") from None
-    shown = ", ".join(signature.names)
-    own = tuple(loss.names) if isinstance(loss, Made) else ()
-    for role, parameter in named.items():
-        if parameter not in (*signature.names, *own):
-            raise Refusal("args", f"{role}={parameter}", shown)
-    plan, needed = Plan(), list(signature.needed)
-    model = next((n for n, role in signature.arguments.items() if role == "model"), "")
-    if model:
-        plan = planned(function, model)
-        needed += needed_of(plan, model, given)
-    elif owner is not None and signature.missing:
-        plan = planned(function, "self", owner)
-    elif signature.missing:
-        plan, model = _global_model(function)
-        owner = getattr(underlying(function), "__globals__", {}).get(model)
-    roles = {*signature.arguments.values(), *plan.roles}
-    roles = roles.union(*map(roles_in, signature.orders.values()), roles_in(signature.star or ""))
-    lacking = missing(roles) if signature.missing else ()
-    if lacking and not roles & {*FOUR, "fields", "model"}:
-        sizes, others = builder_roles(function, named, given, follow=True)
-        if owner is not None or (others and not sizes):
-            raise Refusal("arguments", ", ".join(lacking), shown)
-        return _built(function, name, named, given, scope)
-    if lacking:
-        raise Refusal("arguments", ", ".join(lacking), shown)
-    if needed:
-        raise Refusal("needed", ", ".join(needed), shown)
-    return Callee(loss, signature, name, scope, plan, owner)
-
-
-def _global_model(function: Callable[..., Any]) -> tuple[Plan, str]:
-    """Return what a function asks of a model that stands in its file, and under which name."""
-    inner = underlying(function)
-    if not inspect.isfunction(inner):
-        return Plan(), ""
-    for root in dict.fromkeys(called.path[0] for called in read(inner).called):
-        value = inner.__globals__.get(root)
-        if value is None or inspect.isroutine(value) or inspect.isclass(value):
+def _global_model(function: Callable[..., Any]) -> tuple[Plan, Any]:
+    """Return what a function asks of a model that stands in its file, and that model."""
+    known = getattr(underlying(function), "__globals__", {})
+    for root in dict.fromkeys(called.path[0] for called in read(function).called):
+        value = known.get(root)
+        if value is None or isinstance(value, type | ModuleType) or inspect.isroutine(value):
             continue
         plan = planned(function, root, value)
-        if not isinstance(value, ModuleType) and not {*missing(plan.roles)} - {"x"}:
-            return plan, root
-    return Plan(), ""
-
-
-def _as_it_is(model: Any, name: str, given: Mapping[str, Setting]) -> Asked:
-    """Return a model that stands in the file, which takes no settings."""
-    if given:
-        raise Refusal("settings", next(iter(given)))
-    return ModelCallee(lambda: model, {}, name, {})
-
-
-def _built(
-    build: Callable[..., Any],
-    name: str,
-    named: Mapping[str, str],
-    given: Mapping[str, Setting],
-    scope: Mapping[str, Any],
-) -> Asked:
-    """Return the model that a function, or a class, builds, at any size that it takes."""
-    roles, needed = builder_roles(build, named, given, follow=True)
-    shown = ", ".join(inspect.signature(build).parameters)
-    if needed:
-        raise Refusal("needed", ", ".join(needed), shown)
-    for parameter in given:
-        if parameter not in inspect.signature(build).parameters:
-            raise Refusal("settings", parameter, shown)
-    parameters = {role: parameter for parameter, role in roles.items()}
-
-    def built(**chosen: Any) -> Any:
-        try:
-            made = build(**chosen)
-        except Exception as error:
-            failure = failure_of(error, "build")
-            raise Refusal("build", f"{failure.type}: {failure.message}", failure.line) from error
-        model = model_in(made)
-        if model is None:
-            raise Refusal("not a model", type(made).__name__)
-        return model
-
-    return ModelCallee(built, parameters, name, scope)
+        if not {*missing(plan.roles)} - {"x"}:
+            return plan, value
+    return Plan(), None
 
 
 def _module(file: str) -> ModuleType:

@@ -132,7 +132,7 @@ def read_options(
         shape=_shape("--shape", shape, "d", d) or (d,),
         latent_shape=_shape("--latent-shape", latent_shape, "k", k),
         args=dict(_roles(args)),
-        settings=dict(_settings(settings, sizes)),
+        settings={name: _setting(text, sizes) for name, text in _pairs("--set", settings)},
         total=total,
         time_limit=time_limit,
     )
@@ -231,11 +231,6 @@ def _roles(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
                 remedy=nearest(role, ROLES) or "the role comes first: --args x_hat=decoded",
             )
         yield role, parameter
-
-
-def _settings(texts: Iterable[str], sizes: Sizes) -> Iterator[tuple[str, Setting]]:
-    for name, text in _pairs("--set", texts):
-        yield name, _setting(text, sizes)
 
 
 def _setting(text: str, sizes: Sizes) -> Setting:

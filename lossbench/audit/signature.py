@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from lossbench.audit.probe import Setting
@@ -79,17 +79,8 @@ DISTRIBUTIONS = {
     "prior": ("Independent", "MultivariateNormalDiag", "MultivariateNormal", "Normal"),
     "likelihood": ("Bernoulli", "Independent", "Normal"),
 }
-ROLES: tuple[str, ...] = (
-    *_TENSORS,
-    *SIZES,
-    "x_log_var",
-    "noise",
-    "prior_mean",
-    "prior_log_var",
-    "mask",
-    "lengths",
-)
-ROLES += (*DISTRIBUTIONS,)
+_FURTHER = ("x_log_var", "noise", "prior_mean", "prior_log_var", "mask", "lengths")
+ROLES: tuple[str, ...] = (*_TENSORS, *SIZES, *_FURTHER, *DISTRIBUTIONS)
 
 _FILLERS = ("batch", "tensor", "flat", "vec", "vector", "values", "arr")
 # A parameter beside one of these belongs to a schedule, so that k, n and b are no sizes.
@@ -102,18 +93,8 @@ _CONTAINERS = (
     "outputs output out outs batch data results result res modeloutput modeloutputs preds "
 )
 _CONTAINERS += "predictions vaeoutput forwardoutput outputdict ret returns state inputs input pred"
-_OF_TENSORS: tuple[str, ...] = (
-    "mean",
-    "std",
-    "var",
-    "data",
-    "real",
-    "scale",
-    "loc",
-    "variance",
-    "stddev",
-)
-_OF_TENSORS += ("shape", "dtype", "device", "ndim", "T")
+_OF_TENSORS = {"mean", "std", "var", "data", "real", "scale", "loc", "variance", "stddev"}
+_OF_TENSORS |= {"shape", "dtype", "device", "ndim", "T"}
 _MODELS = "model vae net network autoencoder ae module cvae"
 _MEANING = {
     "d": "the size of an image",
@@ -145,12 +126,12 @@ ORDERS: tuple[tuple[str, ...], ...] = (
 
 def is_of_schedule(name: str) -> bool:
     """Return whether a number of that name says how far training is, as ``step`` does."""
-    return _plain(name.rpartition(".")[2]) in _OF_SCHEDULE.split()
+    return plain(name.rpartition(".")[2]) in _OF_SCHEDULE.split()
 
 
 def says_when(name: str) -> bool:
     """Return whether a number of that name is the place in training itself, as ``epoch`` is."""
-    return _plain(name.rpartition(".")[2]) in _WHEN.split()
+    return plain(name.rpartition(".")[2]) in _WHEN.split()
 
 
 class Refusal(Exception):  # noqa: N818 - it is a value for the parent, not an error here
@@ -167,25 +148,31 @@ Want = str | tuple["Want", ...] | dict[str, "Want"]
 
 @dataclass(frozen=True)
 class Signature:
-    """The parameters of a loss: each one's role, the numbers that others have by default.
+    """The parameters of a loss, each with its role or with what a container of that name holds.
 
-    ``orders`` says what the parameters hold that are containers; ``star`` what ``*args`` gets,
-    where the source tells, and ``keywords`` whether there is ``**kwargs``. ``missing`` are roles
-    that no parameter has; ``needed`` are parameters without a role and without a value; ``names``
-    are all parameters, in order; ``forms`` are the classes of distributions.
+    ``model`` and ``config`` are roles too; a container that may be asked for anything holds
+    ``()``. ``defaults`` are numbers that others have; ``missing`` are roles that no parameter
+    has, ``needed`` parameters without a role and without a value. ``names`` are all parameters
+    in order, the first ``n_by_place`` of which have no name for the caller; ``star`` is what
+    ``*args`` gets, ``keywords`` whether there is ``**kwargs``; ``forms`` are the classes of
+    distributions.
     """
 
-    arguments: dict[str, str]
-    orders: dict[str, Want]
+    arguments: dict[str, Want]
     defaults: dict[str, float]
     missing: tuple[str, ...]
     needed: tuple[str, ...]
     names: tuple[str, ...]
-    positional: tuple[str, ...]
-    star: Want | None = None
-    keywords: bool = False
-    forms: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = field(default=())
+    n_by_place: int
+    star: Want | None
+    keywords: bool
+    forms: Mapping[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def roles(self) -> set[str]:
+        """Every role that is asked for, inside containers too."""
+        return roles_in(self.arguments) | roles_in(self.star or "")
 
 
 def usual_role(name: str) -> str:
@@ -202,18 +189,12 @@ def usual_role(name: str) -> str:
 def wanted(names: Names, reading: Reading | None = None) -> Want:
     """Return the roles of names that something is unpacked into, and what these are in turn."""
     if isinstance(names, str):
-        role = usual_role(names) or _weak(names)
+        weak = (role for role in ("z_mean", "z_spread", "x_hat") if plain(names) in _WEAKLY[role])
         inner = wanted(reading.unpacked.get(names, ())) if reading else ""
-        return inner if roles_in(inner) & {*_SPREADS, "z_mean"} else role
+        latents = roles_in(inner) & {*_SPREADS, "z_mean"}
+        return inner if latents else usual_role(names) or next(weak, "")
     found = [wanted(name, reading) for name in names]
-    if len(found) == 1 and not isinstance(found[0], str):
-        return found[0]
-    return tuple(found)
-
-
-def _weak(name: str) -> str:
-    plain = name.lower().replace("_", "")
-    return next((r for r in ("z_mean", "z_spread", "x_hat") if plain in _WEAKLY[r]), "")
+    return found[0] if len(found) == 1 and not isinstance(found[0], str) else tuple(found)
 
 
 def roles_in(want: Want) -> set[str]:
@@ -223,13 +204,18 @@ def roles_in(want: Want) -> set[str]:
     return set().union(*map(roles_in, want.values() if isinstance(want, dict) else want))
 
 
-def told(parameter: str, role: str, values: Callable[[str], Any]) -> str:
+def plain(name: str) -> str:
+    """Return a name as the tables have it."""
+    return name.lower().replace("_", "")
+
+
+def told(parameter: str, role: str, value: object) -> str:
     """Return in words how a parameter was filled, or an empty string for a tensor of the four."""
     if role in _TENSORS or role not in _MEANING:
         return ""
-    shown = f"{values(role)}, " if role in ("d", "k", "N", "shape", "channels") else ""
+    shown = f"{value}, " if role in (*SIZES, "shape", "channels") else ""
     if role in DISTRIBUTIONS:
-        shown = f"{type(values(role)).__name__}, "
+        shown = f"{type(value).__name__}, "
     return f"{parameter} := {shown}{_MEANING[role]}"
 
 
@@ -244,196 +230,157 @@ def read_signature(
     A size with a default keeps it, and so does a parameter that ``given`` sets. ``first`` skips
     parameters, such as ``self``.
     """
-    called = signature_of(loss)
-    parameters = list(called.parameters.values())[first:]
-    plain = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    reading = read(underlying(loss)) if inspect.isfunction(underlying(loss)) else Reading()
-    roles, notes, orders = _roles(plain, named, given, reading)
+    parameters = list(signature_of(loss).parameters.values())[first:]
+    own = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    reading = read(loss)
+    arguments, notes = _arguments(own, named, given, reading)
     defaults: dict[str, float] = {}
     needed: list[str] = []
-    for p in plain:
-        if p.name in roles or p.name in given:
-            continue
-        if p.default is p.empty:
-            asked = _configured(p.name, reading, given)
-            if asked is not None:
-                roles[p.name] = "config"
-            needed += [p.name] if asked is None else asked
-        elif isinstance(p.default, int | float) and not isinstance(p.default, bool):
-            defaults[p.name] = p.default
     star: Want | None = None
     for p in parameters:
+        usual = {p.name: p.default}
         if p.kind is p.VAR_POSITIONAL:
             star = wanted(reading.unpacked.get(p.name, ()), reading)
-        if p.kind is p.VAR_KEYWORD:
-            needed += [
-                key for key in dict.fromkeys(reading.needed.get(p.name, ())) if key not in given
-            ]
-            for key, default in reading.optional.get(p.name, {}).items():
-                if isinstance(default, int | float) and not isinstance(default, bool):
-                    defaults[key] = default
-    found = set(roles.values()).union(*map(roles_in, orders.values()), roles_in(star or ""))
+        elif p.kind is p.VAR_KEYWORD:
+            asked = dict.fromkeys(reading.needed.get(p.name, ()))
+            needed += [key for key in asked if key not in given]
+            usual = reading.optional.get(p.name, {})
+        elif p.name in arguments or p.name in given:
+            continue
+        elif p.default is p.empty:
+            needed += _needed(p.name, arguments, given, reading)
+        for name, value in usual.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                defaults[name] = value
+    handed = {name for name, *_ in reading.passed} - {*reading.unpacked}
+    containers = {n: want for n, want in arguments.items() if not isinstance(want, str)}
+    anything = any(not want or name in handed for name, want in containers.items())
+    found = roles_in(arguments) | roles_in(star or "")
     return Signature(
-        arguments=roles,
-        orders=orders,
+        arguments=arguments,
         defaults=defaults,
-        missing=() if star == () or _open(roles, orders, reading) else missing(found),
+        missing=() if star == () or anything else missing(found),
         needed=tuple(needed),
-        names=tuple(p.name for p in plain),
-        positional=tuple(p.name for p in plain if p.kind is p.POSITIONAL_ONLY),
+        names=tuple(p.name for p in own),
+        n_by_place=sum(p.kind is p.POSITIONAL_ONLY for p in own),
         star=star,
         keywords=any(p.kind is p.VAR_KEYWORD for p in parameters),
+        forms=_forms(loss, arguments, reading),
         notes=tuple(notes),
-        forms={
-            role: next((kind for kind in kinds if kind in _hints(loss, role, roles)), "Normal")
-            for role, kinds in DISTRIBUTIONS.items()
-        },
     )
 
 
-def _hints(loss: Any, role: str, roles: Mapping[str, str]) -> set[str]:
-    """Return the names that tell a distribution's class: its annotation, else the code's names."""
-    for name, own in roles.items():
-        if own == role:
-            if any(call.path[:2] == (name, "kl") for call in read(underlying(loss)).called):
-                return {"own"}
-            told_by = signature_of(loss).parameters[name].annotation
-            if told_by is not inspect.Parameter.empty:
-                return {getattr(told_by, "__name__", str(told_by)).rpartition(".")[2]}
-    function = underlying(loss)
-    return {*function.__code__.co_names} if inspect.isfunction(function) else set()
+def _forms(loss: Any, arguments: Mapping[str, Want], reading: Reading) -> dict[str, str]:
+    """Return the class of each distribution: by its annotation, else by the names in the code."""
+    forms = {}
+    for role, kinds in DISTRIBUTIONS.items():
+        hints = {*getattr(getattr(underlying(loss), "__code__", None), "co_names", ())}
+        for name in [n for n, own in arguments.items() if own == role]:
+            kind = signature_of(loss).parameters[name].annotation
+            if any(call.path[:2] == (name, "kl") for call in reading.called):
+                hints = {"own"}
+            elif kind is not inspect.Parameter.empty:
+                hints = {getattr(kind, "__name__", str(kind)).rpartition(".")[2]}
+        forms[role] = next((kind for kind in kinds if kind in hints), "Normal")
+    return forms
 
 
 def missing(found: Iterable[str]) -> tuple[str, ...]:
     """Return which of the four are not there; a spread of any kind or a posterior will do."""
     have = set(found)
-    if "posterior" in have:
+    if have & {"posterior", "latents"}:
         have |= {"z_mean", "z_log_var"}
     if "likelihood" in have:
         have.add("x_hat")
-    if "latents" in have:
-        have |= {"z_mean", "z_log_var"}
     if have & set(_SPREADS):
         have.add("z_log_var")
     return tuple(role for role in FOUR if role not in have)
 
 
-def _open(roles: Mapping[str, str], orders: Mapping[str, Want], reading: Reading) -> bool:
-    """Return whether a container answers for whatever it will be asked, here or elsewhere."""
-    passed = {name for name, *_ in reading.passed}
-    return any(
-        role == "fields" and (not orders.get(name) or name in passed - {*reading.unpacked})
-        for name, role in roles.items()
-    )
-
-
-def _roles(
-    plain: list[inspect.Parameter],
+def _arguments(
+    own: list[inspect.Parameter],
     named: Mapping[str, str],
     given: Mapping[str, Setting],
     reading: Reading,
-) -> tuple[dict[str, str], list[str], dict[str, Want]]:
-    """Return the role of each parameter that has one, notes in words, what containers hold."""
+) -> tuple[dict[str, Want], list[str]]:
+    """Return what each parameter gets that is known, and notes in words."""
     told_roles = {parameter: role for role, parameter in named.items()}
-    schedule = any(is_of_schedule(p.name) for p in plain)
-    roles: dict[str, str] = {}
-    orders: dict[str, Want] = {}
+    scheduled = any(is_of_schedule(p.name) for p in own)
+    found: dict[str, Want] = {}
     notes = []
-    for p in plain:
-        role = told_roles.get(p.name, "")
-        if not role and p.name not in given:
+    for p in own:
+        want: Want = told_roles.get(p.name, "")
+        if not want and p.name not in given:
             role = usual_role(p.name)
-            if role in named or (schedule and p.name.lower() in _LETTERS):
+            if role in named or (scheduled and p.name.lower() in _LETTERS):
                 role = ""
             if role in ("d", "k") and isinstance(p.default, int):
                 notes.append(
                     f"{p.name} = {p.default} by default: --args {role}={p.name} has it follow "
                     f"{role}"
                 )
-            role = _with_default(role, p.default)
-            kept = _contents(p.name, role, reading)
-            if kept is not None and (p.default is p.empty or kept[1]):
-                role, orders[p.name] = kept
-        if role and (role not in roles.values() or role == "fields"):
-            roles[p.name] = role
-    if "posterior" not in roles.values():
-        roles = {n: role for n, role in roles.items() if role != "prior" or n in told_roles}
-    _fill_weakly(plain, named, given, roles, notes)
-    have = set(roles.values()).union(*map(roles_in, orders.values()))
-    for p in plain:  # what is still unknown may be a container
-        unknown = p.name not in roles and p.default is p.empty and p.name not in given
-        if unknown and missing(have) and _plain(p.name) in _CONTAINERS.split():
-            roles[p.name], orders[p.name] = "fields", ()
-    handed = {name for name, path, _ in reading.passed if path[:1] not in (("F",), ("torch",))}
-    if missing(have) == ("z_mean", "z_log_var") and "model" not in have:
-        for name in [n for n, role in roles.items() if role == "x_hat"]:
-            if _plain(name) in _CONTAINERS.split() and name in handed:
-                roles[name], orders[name] = "fields", ()  # handed on to what will take it apart
-    return roles, notes, orders
+            if p.default is not p.empty and role != "training":  # only a tensor may be None
+                role = role if p.default is None and role in _TENSORS else ""
+            inside = _contents(p.name, role, reading)
+            want = inside if inside and (p.default is p.empty or inside != "model") else role
+        if want and (not isinstance(want, str) or want not in found.values()):
+            found[p.name] = want
+    if "posterior" not in found.values():
+        found = {n: want for n, want in found.items() if want != "prior" or n in told_roles}
+    free = [p.name for p in own if p.default is p.empty and p.name not in (*given, *told_roles)]
+    notes += _fill_weakly(free, found)
+    lacking = missing(roles_in(found))
+    for name in free:  # what is still unknown may be a container
+        if name not in found and lacking and plain(name) in _CONTAINERS.split():
+            found[name] = ()
+    if lacking == ("z_mean", "z_log_var") and "model" not in found.values():
+        for name, path, _ in reading.passed:  # or is one, and handed on to what takes it apart
+            container = found.get(name) == "x_hat" and plain(name) in _CONTAINERS.split()
+            if container and path[:1] not in (("F",), ("torch",)):
+                found[name] = ()
+    return found, notes
 
 
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "")
-
-
-def _with_default(role: str, default: object) -> str:
-    """Return the role that a parameter keeps beside its default: a tensor's, if that is None."""
-    if default is inspect.Parameter.empty or role == "training":
-        return role
-    return role if default is None and role in _TENSORS else ""
-
-
-def _contents(  # noqa: PLR0911 - a case for every way
-    name: str, role: str, reading: Reading
-) -> tuple[str, Want] | None:
-    """Return ``fields`` and an order, or ``model``, for a parameter that is taken apart."""
-    called = any(call.path[0] == name for call in reading.called)
-    if _plain(name) in _MODELS.split() and (called or name in {n for n, *_ in reading.passed}):
-        return "model", ()
+def _contents(name: str, role: str, reading: Reading) -> Want:  # noqa: PLR0911 - as they come
+    """Return what lies in a parameter that is taken apart, or ``model``; nothing for neither."""
+    used = [call.path[0] for call in reading.called] + [each for each, *_ in reading.passed]
+    if plain(name) in _MODELS.split() and name in used:
+        return "model"
     if role in DISTRIBUTIONS and name not in {*reading.unpacked, *reading.inside}:
-        return None
+        return ""
     order = wanted(reading.unpacked.get(name, ()), reading)
     n_tensors = len(roles_in(order) & {*_TENSORS, "label"})
     if order and (n_tensors > 1 or (n_tensors and role != "x") or not role):
-        return "fields", order
-    inside: Want = {key: wanted(names) for key, names in reading.inside.get(name, {}).items()}
+        return order
+    inside = reading.inside.get(name, {})
     if inside and role not in _TENSORS:
-        return "fields", inside
+        return {key: wanted(names) for key, names in inside.items()}
     if isinstance(order, tuple) and len(order) > 1 and name == "batch":
-        return "fields", ("x", *["label"] * (len(order) - 1))
+        return ("x", *["label"] * (len(order) - 1))
     keys = [*reading.needed.get(name, ()), *reading.optional.get(name, ())]
     keyed = [key for key in keys if usual_role(key)]
     dotted = [key for key in reading.fields.get(name, ()) if usual_role(key) in _TENSORS]
-    if keyed or not {*dotted} <= {*_OF_TENSORS}:
-        return "fields", tuple(wanted(key) for key in dict.fromkeys(keyed + dotted))
-    return None
+    if keyed or {*dotted} - _OF_TENSORS:
+        return tuple(wanted(key) for key in dict.fromkeys(keyed + dotted))
+    return ""
 
 
-def _fill_weakly(
-    plain: list[inspect.Parameter],
-    named: Mapping[str, str],
-    given: Mapping[str, Setting],
-    roles: dict[str, str],
-    notes: list[str],
-) -> None:
+def _fill_weakly(free: list[str], found: dict[str, Want]) -> list[str]:
     """Give roles that are still missing to parameters of names such as ``y`` and ``m``."""
-    known = set(roles.values())
+    known = {want for want in found.values() if isinstance(want, str)}
     if "model" in known:
-        for p in plain:
-            if p.name.lower() in ("y", "y_true", "target", "targets") and p.default is p.empty:
-                roles.setdefault(p.name, "x")
-    if len(known & {*_TENSORS}) < 2:
-        return
-    for lacking in missing(known):
+        for name in free:
+            if name.lower() in ("y", "y_true", "target", "targets"):
+                found.setdefault(name, "x")
+    notes = []
+    for lacking in missing(known) if len(known & {*_TENSORS}) > 1 else ():
         role = "z_spread" if lacking == "z_log_var" else lacking
-        for p in plain:
-            word = _plain(p.name)
-            free = p.name not in roles and p.name not in given and p.name not in named.values()
-            if free and p.default is p.empty and word in _WEAKLY.get(role, ()):
-                roles[p.name] = role
-                if role != "z_spread":
-                    notes.append(f"{p.name} := {role}, as it seems")
+        for name in free:
+            if name not in found and plain(name) in _WEAKLY.get(role, ()):
+                found[name] = role
+                notes += [f"{name} := {role}, as it seems"] if role != "z_spread" else []
                 break
+    return notes
 
 
 def builder_roles(
@@ -449,32 +396,39 @@ def builder_roles(
     is not left at it.
     """
     told_roles = {parameter: role for role, parameter in named.items()}
-    roles: dict[str, str] = {}
+    roles: dict[str, Want] = {}
     needed: list[str] = []
-    function = underlying(getattr(build, "__init__", None) if inspect.isclass(build) else build)
-    reading = read(function) if inspect.isfunction(function) else Reading()
+    reading = read(getattr(build, "__init__", None) if inspect.isclass(build) else build)
     for p in inspect.signature(build).parameters.values():
         if p.name in given or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             continue
-        role = told_roles.get(p.name) or _BUILT_AS.get(_plain(p.name)) or usual_role(p.name)
+        role = told_roles.get(p.name) or _BUILT_AS.get(plain(p.name)) or usual_role(p.name)
         if role == "d" and isinstance(p.default, tuple | list):
             role = "shape"
-        size = role in ("d", "k", "B", "N", "shape", "channels")
+        size = role in (*SIZES, "shape", "channels")
         varied = follow and role in ("d", "k", "shape") and p.default is not None
         if size and role not in roles.values() and (p.default is p.empty or varied):
             roles[p.name] = role
         elif p.default is p.empty:
-            asked = _configured(p.name, reading, given)
-            if asked is not None:
-                roles[p.name] = "config"
-            needed += [p.name] if asked is None else asked
-    return roles, tuple(needed)
+            needed += _needed(p.name, roles, given, reading)
+    return {name: str(role) for name, role in roles.items()}, tuple(needed)
 
 
-def _configured(name: str, reading: Reading, given: Mapping[str, Setting]) -> list[str] | None:
-    """Return what a configuration is asked for and nobody gave; ``None`` for what is none."""
+def _needed(
+    name: str, roles: dict[str, Want], given: Mapping[str, Setting], reading: Reading
+) -> list[str]:
+    """Return what is to be given for a parameter: it, or what it is asked as a configuration."""
     asked = [*reading.needed.get(name, ()), *reading.fields.get(name, ())]
-    if not asked or {*asked} & {*_OF_TENSORS}:
-        return None
-    paths = {f"{name}.{key}": usual_role(key) for key in asked}
-    return [path for path, role in paths.items() if path not in given and role not in SIZES]
+    if not asked or {*asked} & _OF_TENSORS:
+        return [name]
+    roles[name] = "config"
+    return fields_needed(name, asked, given)
+
+
+def fields_needed(name: str, asked: Iterable[str], given: Mapping[str, Setting]) -> list[str]:
+    """Return the paths of what ``name`` is asked for and nobody gave; a size is known."""
+    return [
+        f"{name}.{key}"
+        for key in dict.fromkeys(asked)
+        if not {key, f"{name}.{key}"} & {*given} and usual_role(key) not in SIZES
+    ]

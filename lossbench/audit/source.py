@@ -8,7 +8,6 @@ import ast
 import functools
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
@@ -48,34 +47,21 @@ class Reading:
 
     def keys(self, name: str) -> list[str]:
         """Return every key and attribute that a name is asked for, each once."""
-        found = [
-            *self.needed.get(name, ()),
-            *self.optional.get(name, ()),
-            *self.fields.get(name, ()),
-        ]
-        return list(dict.fromkeys(found))
+        kinds = (self.needed, self.optional, self.fields)
+        return list(dict.fromkeys(key for kind in kinds for key in kind.get(name, ())))
 
 
 def underlying(loss: Any) -> Any:
     """Return the plain function below a method, a partial, a decorator, a module or a callable."""
     for _ in range(8):
-        if isinstance(loss, FunctionType):
-            inner = getattr(loss, "__wrapped__", None)
-            if inner is None:
-                return loss
-            loss = inner
-        elif isinstance(loss, functools.partial):
-            loss = loss.func
-        elif hasattr(loss, "python_function"):  # of tf.function
-            loss = loss.python_function
-        elif hasattr(loss, "__func__"):
-            loss = loss.__func__
-        elif hasattr(loss, "__wrapped__"):
-            loss = loss.__wrapped__
-        elif callable(loss) and not inspect.isclass(loss):
-            loss = entry(loss)
-        else:
+        partial = isinstance(loss, functools.partial)
+        ways = ("func",) if partial else ("python_function", "__func__", "__wrapped__")
+        inner = next((getattr(loss, way) for way in ways if hasattr(loss, way)), None)
+        if inner is None and callable(loss) and not isinstance(loss, type | FunctionType):
+            inner = entry(loss)
+        if inner is None or inner is loss:
             return loss
+        loss = inner
     return loss
 
 
@@ -92,111 +78,113 @@ def entry(called: Any) -> Any:
 
 def signature_of(loss: Any) -> inspect.Signature:
     """Return the signature of what carries out a call, below TensorFlow's and JAX's wrappers."""
-    if isinstance(loss, functools.partial):
-        return inspect.signature(loss)
-    if hasattr(loss, "python_function") or hasattr(loss, "__wrapped__"):
-        return inspect.signature(underlying(loss))
-    return inspect.signature(entry(loss))
+    wrapped = hasattr(loss, "python_function") or hasattr(loss, "__wrapped__")
+    plain = wrapped and not isinstance(loss, functools.partial)
+    return inspect.signature(underlying(loss) if plain else entry(loss))
+
+
+def read(loss: Any) -> Reading:
+    """Return what the function below a loss does with names; nothing without its source."""
+    function = underlying(loss)
+    return _read(function) if isinstance(function, FunctionType) else Reading()
 
 
 @functools.lru_cache(maxsize=256)
-def read(function: Callable[..., object]) -> Reading:
-    """Return what a plain function does with names; nothing where its source cannot be had."""
+def _read(function: FunctionType) -> Reading:
     reading = Reading()
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError, ValueError):
         return reading
-    goes = dict(_assigned(tree, reading))
-    halved = {id(call) for call in _halved(tree)}
-    heads = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    goes: dict[int, Names] = {}
+    for node in nodes:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            _read_assignment(node, reading, goes)
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    halved = {
+        id(each)
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr in ("chunk", "split")
+        for each in (call.func.value, *call.args[:1])
+    }
+    for call in calls:
+        path = _path(call.func)
+        if path:
+            reading.called.append(Called(path, goes.get(id(call), ""), id(call) in halved))
+        _read_arguments(call, path, function, reading)
+    heads = {id(call.func) for call in calls}
+    for node in nodes:
         match node:
-            case ast.Call():
-                path = _path(node.func)
-                if path:
-                    called = Called(path, goes.get(id(node), ""), id(node) in halved)
-                    reading.called.append(called)
-                for at, given in enumerate(node.args):
-                    match given:
-                        case ast.Name(id=name):
-                            reading.passed.append((name, path, at))
-                        case ast.Starred(value=ast.Name(id=name)):
-                            by_name = {keyword.arg for keyword in node.keywords}
-                            names = _parameters(function, path)[at:]
-                            names = tuple(each for each in names if each not in by_name)
-                            reading.unpacked.setdefault(name, names)
-                _read_get(node, path, reading)
             case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(key))):
                 reading.needed.setdefault(name, []).append(key)
-            case ast.Attribute(attr=attribute) if id(node) not in heads:
-                path = _path(node)
-                if path:
-                    reading.fields.setdefault(".".join(path[:-1]), []).append(attribute)
+            case ast.Attribute(attr=attribute) if id(node) not in heads and _path(node):
+                reading.fields.setdefault(".".join(_path(node)[:-1]), []).append(attribute)
     return reading
 
 
-def _parameters(function: Any, path: tuple[str, ...]) -> tuple[str, ...]:
+def _read_arguments(
+    call: ast.Call, path: tuple[str, ...], function: FunctionType, reading: Reading
+) -> None:
+    """Note which names a call hands on, and which key ``get`` or ``pop`` is asked for."""
+    for at, given in enumerate(call.args):
+        match given:
+            case ast.Name(id=name):
+                reading.passed.append((name, path, at))
+            case ast.Starred(value=ast.Name(id=name)):
+                by_name = {keyword.arg for keyword in call.keywords}
+                names = (n for n in _parameters(function, path)[at:] if n not in by_name)
+                reading.unpacked.setdefault(name, tuple(names))
+    match path, call.args:
+        case (name, "pop"), [ast.Constant(value=str(key))]:
+            reading.needed.setdefault(name, []).append(key)
+        case (name, "get" | "pop"), [ast.Constant(value=str(key)), *default]:
+            value = default[0].value if default and isinstance(default[0], ast.Constant) else None
+            reading.optional.setdefault(name, {})[key] = value
+
+
+def _parameters(function: FunctionType, path: tuple[str, ...]) -> tuple[str, ...]:
     """Return the parameters of a function of the same file, or of a method of the same class."""
-    known = function.__globals__
-    if len(path) == 2 and path[0] == "self":
-        owner = known.get(function.__qualname__.partition(".")[0])
-        return _parameters_of(getattr(owner, path[1], None))[1:]
-    return _parameters_of(known.get(path[0])) if len(path) == 1 else ()
-
-
-def _parameters_of(function: Any) -> tuple[str, ...]:
-    inner = underlying(function)
+    match path:
+        case (name,):
+            inner = underlying(function.__globals__.get(name))
+        case ("self", name):
+            owner = function.__globals__.get(function.__qualname__.partition(".")[0])
+            inner = underlying(getattr(owner, name, None))
+        case _:
+            return ()
     if not isinstance(inner, FunctionType):
         return ()
-    return inner.__code__.co_varnames[: inner.__code__.co_argcount]
+    return inner.__code__.co_varnames[len(path) - 1 : inner.__code__.co_argcount]
 
 
-def _read_get(node: ast.Call, path: tuple[str, ...], reading: Reading) -> None:
-    if len(path) != 2 or path[1] not in ("get", "pop") or not node.args:
-        return
-    match node.args:
-        case [ast.Constant(value=str(key))]:
-            default: Any = None if path[1] == "get" else ...
-        case [ast.Constant(value=str(key)), given]:
-            default = given.value if isinstance(given, ast.Constant) else None
-        case _:
-            return
-    if default is ...:
-        reading.needed.setdefault(path[0], []).append(key)
-    else:
-        reading.optional.setdefault(path[0], {})[key] = default
-
-
-def _assigned(tree: ast.AST, reading: Reading) -> Iterator[tuple[int, Names]]:
-    """Yield the calls whose answers go into names; note what is unpacked on the way."""
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
-            continue
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        for target in targets:
-            pairs = [(target, node.value)]
-            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
-                pairs = list(zip(target.elts, node.value.elts, strict=False))
-            for left, right in pairs:
-                names = _names(left)
-                match right:
-                    case ast.Call() if names:
-                        yield id(right), names
-                    case ast.Name(id=name) if isinstance(names, tuple):
-                        reading.unpacked.setdefault(name, names)
-                    case ast.Subscript(
-                        value=ast.Name(id=name), slice=ast.Constant(value=str(key))
-                    ) if isinstance(names, tuple):
-                        reading.inside.setdefault(name, {})[key] = names
-                    case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=int(at))):
-                        _place(reading, name, at, names)
-                    case ast.Subscript(value=ast.Name(id=name), slice=ast.Slice(lower=lower)) if (
-                        lower is None or isinstance(lower, ast.Constant)
-                    ):
-                        first = int(str(lower.value)) if lower else 0
-                        for n, each in enumerate(names if isinstance(names, tuple) else ()):
-                            _place(reading, name, first + n, each)
+def _read_assignment(
+    node: ast.Assign | ast.AnnAssign, reading: Reading, goes: dict[int, Names]
+) -> None:
+    """Note what is unpacked into which names; ``goes`` maps calls to those of their answer."""
+    pairs: list[tuple[ast.expr, ast.expr | None]] = []
+    for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+        if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+            pairs += zip(target.elts, node.value.elts, strict=False)
+        else:
+            pairs.append((target, node.value))
+    for left, right in pairs:
+        names = _names(left)
+        match right:
+            case ast.Call():
+                goes[id(right)] = names
+            case ast.Name(id=name) if isinstance(names, tuple):
+                reading.unpacked.setdefault(name, names)
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(key))):
+                if isinstance(names, tuple):
+                    reading.inside.setdefault(name, {})[key] = names
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=int(at))):
+                _place(reading, name, at, names)
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Slice(lower=lower)):
+                first = lower.value if isinstance(lower, ast.Constant) else 0
+                if isinstance(names, tuple) and isinstance(first, int):
+                    for n, each in enumerate(names):
+                        _place(reading, name, first + n, each)
 
 
 def _place(reading: Reading, name: str, at: int, names: Names) -> None:
@@ -210,25 +198,11 @@ def _place(reading: Reading, name: str, at: int, names: Names) -> None:
 
 def _names(target: ast.AST) -> Names:
     match target:
-        case ast.Name(id=name):
-            return name
-        case ast.Attribute(attr=name):
+        case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
         case ast.Tuple(elts=parts) | ast.List(elts=parts):
             return tuple(_names(part) for part in parts)
     return ""
-
-
-def _halved(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield the calls whose answers are split in two at once, by ``split`` or ``chunk``."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Call(func=ast.Attribute(value=ast.Call() as inner, attr="chunk" | "split")):
-                yield inner
-            case ast.Call(
-                func=ast.Attribute(attr="chunk" | "split"), args=[ast.Call() as inner, *_]
-            ):
-                yield inner
 
 
 def _path(node: ast.AST) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ in the file, a buffer of a module, a random generator.
 import copy
 import random
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -22,6 +22,19 @@ _MOST_PLACES = 400
 _OWN = (int, float, complex, str, bytes, bool, type(None))
 _NO_STATE = (FunctionType, BuiltinFunctionType, MethodType, ModuleType, type)
 _NOTHING = object()
+_CONTAINERS = (list, dict, set)
+
+
+def _set_bits(generator: np.random.Generator, state: Any) -> None:
+    generator.bit_generator.state = state
+
+
+# How the state of a random generator is read, and put back.
+_GENERATORS: Mapping[type, tuple[Callable[[Any], Any], Callable[[Any, Any], None]]] = {
+    random.Random: (random.Random.getstate, random.Random.setstate),
+    np.random.Generator: (lambda own: copy.deepcopy(own.bit_generator.state), _set_bits),
+    np.random.RandomState: (np.random.RandomState.get_state, np.random.RandomState.set_state),
+}
 
 
 class State:
@@ -151,21 +164,17 @@ class State:
             if key != "__wrapped__":
                 self._place(f"{function.__name__}.{key}", function.__dict__, key)
         self._owners.append((function.__name__, function.__dict__, set(function.__dict__)))
+        known = function.__globals__
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=False)
-        inside = [(name, _Cell(cell)) for name, cell in cells]
-        named = [
-            (name, function.__globals__)
-            for name in _names_of(function.__code__)
-            if name in function.__globals__
-        ]
-        holders: list[tuple[str, Any]] = [*inside, *named]
-        for name, holder in holders:
-            value = holder.get(name, _NOTHING)
+        held: list[tuple[str, Any, str]] = [(n, _Attributes(c), "cell_contents") for n, c in cells]
+        held += [(name, known, name) for name in _names_of(function.__code__) if name in known]
+        for name, holder, key in held:
+            value = holder.get(key, _NOTHING)
             inner = underlying(value) if callable(value) else value
-            if isinstance(inner, FunctionType) and inner.__globals__ is function.__globals__:
+            if isinstance(inner, FunctionType) and inner.__globals__ is known:
                 self._function(inner)
             if name != "__class__" and not isinstance(value, _NO_STATE):
-                self._place(name, holder, name)
+                self._place(name, holder, key)
                 if _is_plain_object(value):
                     self._object(name, value, 1)
 
@@ -190,80 +199,50 @@ class _Place:
 
     def changed(self) -> bool:
         """Return whether the value is another one now."""
-        value = self.value
+        value, kept = self.value, self._kept
         if self.holder.get(self.key, _NOTHING) is not value:
             return True
-        kept = self._kept
         if kept is _NOTHING:
             return False
         if self._version is not None:  # PyTorch counts changes, but for those of its own layers
             return bool(value._version != self._version or not kept.equal(value))
-        if isinstance(value, random.Random | np.random.Generator | np.random.RandomState):
-            return True
-        if isinstance(value, list | dict | set):
+        if isinstance(value, _CONTAINERS):
             return not _same(value, kept)
-        return not np.array_equal(to_array(value), to_array(kept), equal_nan=False)
+        return type(value) in _GENERATORS or not np.array_equal(to_array(value), to_array(kept))
 
     def restore(self) -> None:
         """Put the value back, in place where it was changed in place."""
         value, kept = self.value, self._kept
         if value is _NOTHING:
             self.holder.pop(self.key, None)
-            return
-        if self.holder.get(self.key, _NOTHING) is not value:
+        elif self.holder.get(self.key, _NOTHING) is not value:
             self.holder[self.key] = value
         if kept is _NOTHING:
             return
-        match value:
-            case list():
-                value[:] = kept
-            case dict():
-                value.clear()
-                value.update(kept)
-            case set():
-                value.clear()
-                value.update(kept)
-            case random.Random():
-                value.setstate(kept)
-            case np.random.Generator():
-                value.bit_generator.state = copy.deepcopy(kept)
-            case np.random.RandomState():
-                value.set_state(kept)
-            case _:
-                _fill(value, kept)
-                self._version = getattr(value, "_version", None)
-
-
-class _Cell:
-    """A cell of a closure, as a holder of one value."""
-
-    def __init__(self, cell: Any) -> None:
-        self._cell = cell
-
-    def get(self, _key: str, default: Any = None) -> Any:
-        """Return what the cell holds."""
-        try:
-            return self._cell.cell_contents
-        except ValueError:
-            return default
-
-    def __setitem__(self, _key: str, value: Any) -> None:
-        self._cell.cell_contents = value
-
-    def pop(self, _key: str, _default: Any = None) -> None:
-        """Empty the cell."""
-        del self._cell.cell_contents
+        if type(value) in _GENERATORS:
+            _GENERATORS[type(value)][1](value, kept)
+        elif isinstance(value, list):
+            value[:] = kept
+        elif isinstance(value, dict | set):
+            value.clear()
+            value.update(kept)
+        else:
+            _fill(value, kept)
+            self._version = getattr(value, "_version", None)
 
 
 class _Attributes:
-    """The attributes of a class, as a holder."""
+    """The attributes of a class, or of a cell, as a holder."""
 
-    def __init__(self, owner: type) -> None:
+    def __init__(self, owner: Any) -> None:
         self._owner = owner
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return an attribute."""
-        return vars(self._owner).get(key, default)
+        """Return an attribute; the default for an empty cell, too."""
+        try:
+            return getattr(self._owner, key)
+        except (AttributeError, ValueError):
+            return default
 
     def __setitem__(self, key: str, value: Any) -> None:
         setattr(self._owner, key, value)
@@ -273,24 +252,17 @@ class _Attributes:
         delattr(self._owner, key)
 
 
-def _kept(value: Any) -> Any:  # noqa: PLR0911 - a case for every kind
+def _kept(value: Any) -> Any:
     """Return a copy of a value that may change in place; nothing for one that may not."""
-    if isinstance(value, _OWN) or value is _NOTHING:
-        return _NOTHING
-    if isinstance(value, list | dict | set):
+    if type(value) in _GENERATORS:
+        return _GENERATORS[type(value)][0](value)
+    if isinstance(value, _CONTAINERS):
         return copy.copy(value) if len(value) <= _MOST_VALUES else _NOTHING
-    if isinstance(value, random.Random):
-        return value.getstate()
-    if isinstance(value, np.random.Generator):
-        return copy.deepcopy(value.bit_generator.state)
-    if isinstance(value, np.random.RandomState):
-        return value.get_state()
-    if isinstance(value, np.ndarray):
-        return value.copy() if value.size <= _MOST_VALUES else _NOTHING
     if hasattr(value, "_version") and hasattr(value, "detach"):
         return value.detach().clone() if value.numel() <= _MOST_VALUES else _NOTHING
-    if _is_variable(value):
-        return to_array(value).copy() if np.prod(tuple(value.shape)) <= 64 else _NOTHING
+    if isinstance(value, np.ndarray) or _is_variable(value):
+        few = np.prod(tuple(value.shape)) <= (_MOST_VALUES if isinstance(value, np.ndarray) else 64)
+        return to_array(value).copy() if few else _NOTHING
     return _NOTHING
 
 
@@ -326,18 +298,13 @@ def _is_plain_object(value: Any) -> bool:
 
 def _same(one: Any, other: Any) -> bool:
     """Return whether two containers hold the same things; tensors count by identity."""
-    if len(one) != len(other):
-        return False
     if isinstance(one, dict):
-        return all(k in other and _alike(v, other[k]) for k, v in one.items())
+        return one.keys() == other.keys() and _same([*one.values()], [other[key] for key in one])
     if isinstance(one, set):
         return bool(one == other)
-    return all(map(_alike, one, other))
-
-
-def _alike(one: Any, other: Any) -> bool:
-    return one is other or (
-        isinstance(one, _OWN) and isinstance(other, _OWN) and bool(one == other)
+    return len(one) == len(other) and all(
+        a is b or (isinstance(a, _OWN) and isinstance(b, _OWN) and a == b)
+        for a, b in zip(one, other, strict=True)
     )
 
 

@@ -12,10 +12,12 @@ from types import FunctionType
 from typing import Any
 
 from lossbench.audit.signature import (
+    FOUR,
     SIZES,
     Refusal,
     Want,
     missing,
+    plain,
     roles_in,
     usual_role,
     wanted,
@@ -25,28 +27,24 @@ from lossbench.audit.tensors import Values
 
 Path = tuple[str, ...]
 
-_ENCODE = "encode encoder enc encodernet inferencenet inference qnet recognition recognitionmodel"
-_ENCODE += " inferencemodel encoding encodermodel getlatent q"
-_DECODE = "decode decoder dec decodernet generate generator generativenet pnet decodermodel"
-_SAMPLE = "reparameterize reparametrize reparam reparameterise sample sampling samplez sampler "
-_SAMPLE += "reparameterization reparametrization reparametrizationtrick samplelatent rsample"
-_FORWARD = ("", "forward", "call", "apply")
+_METHODS = {
+    "encode": "encode encoder enc encodernet inferencenet inference qnet recognition encoding q "
+    "recognitionmodel inferencemodel encodermodel getlatent",
+    "decode": "decode decoder dec decodernet generate generator generativenet pnet decodermodel",
+    "sample": "reparameterize reparametrize reparam reparameterise sample sampling samplez sampler "
+    "reparameterization reparametrization reparametrizationtrick samplelatent rsample",
+    "forward": "forward call apply",
+}
+_METHOD_OF = {name: method for method, names in _METHODS.items() for name in names.split()}
+_GIVEN: Mapping[str, Want] = {  # by a method as a rule
+    "encode": ("z_mean", "z_log_var", "z"),
+    "decode": "x_hat",
+    "sample": "z",
+    "forward": ("x_hat", "z_mean", "z_log_var", "z"),
+}
 _LATENT = {"z_mean", "z_log_var", "z_std", "z_var", "z_spread", "posterior"}
 _TOLD = {*_LATENT, "x_hat", "latents"}
-_VAGUE = (
-    "out",
-    "output",
-    "outputs",
-    "y",
-    "logits",
-    "p",
-    "o",
-    "pred",
-    "decoded",
-    "preds",
-    "rec",
-    "x1",
-)
+_VAGUE = "out output outputs y logits p o pred decoded preds rec x1"  # names of anything
 _ITSELF = ("train", "eval", "to", "cuda", "cpu", "zero_grad", "double", "float")
 _EMPTY = ("losses", "parameters", "trainable_variables", "trainable_weights", "variables")
 _SWALLOWED = ("log", "log_dict", "print")
@@ -62,19 +60,15 @@ class Fields(tuple[Any, ...]):
         """Return a place, or the role of that name; ``KeyError`` for a name that is none."""
         if not isinstance(key, str):
             return super().__getitem__(key)
-        if key in self._inside:
-            return self._inside[key]
-        role = wanted(key)
-        if role in ("", *SIZES):
+        if key not in self:
             raise KeyError(key)
-        return self._values[str(role)]
+        return self._inside[key] if key in self._inside else self._values[str(wanted(key))]
 
     def __getattr__(self, name: str) -> Any:
         """Return the role of that name."""
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
+        if name.startswith("_") or name not in self:
+            raise AttributeError(name)
+        return self[name]
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and (key in self._inside or wanted(key) not in ("", *SIZES))
@@ -88,6 +82,7 @@ def produced(values: Values, want: Want) -> Any:
     """Return what is wanted: a tensor, or several in an object that answers by any name."""
     if isinstance(want, str):
         return values[want or "z"]
+    want = want or FOUR
     unknown = "z" if roles_in(want) & {*_TOLD, "z"} else "label"
     inside = want if isinstance(want, dict) else {}
     found = Fields(produced(values, each or unknown) for each in inside.values() or want)
@@ -103,7 +98,6 @@ class Plan:
     root: str = ""
     calls: dict[Path, Want] = field(default_factory=dict)
     fields: list[str] = field(default_factory=list)
-    swallowed: list[str] = field(default_factory=list)
 
     @property
     def roles(self) -> set[str]:
@@ -112,10 +106,8 @@ class Plan:
 
     def add(self, other: "Plan") -> None:
         """Take over what another part of the same function asks for."""
-        for path, want in other.calls.items():
-            self.calls.setdefault(path, want)
+        self.calls = other.calls | self.calls
         self.fields += other.fields
-        self.swallowed += other.swallowed
 
 
 def planned(function: Any, root: str, owner: Any = None, seen: tuple[Any, ...] = ()) -> Plan:
@@ -138,8 +130,9 @@ def planned(function: Any, root: str, owner: Any = None, seen: tuple[Any, ...] =
             names = list(inspect.signature(inner).parameters)
             if at < len(names):
                 plan.add(planned(inner, names[at], owner, seen))
-    heads = {path[0] for path in plan.calls if path}
-    plan.fields += [name for name in reading.fields.get(root, ()) if name not in heads]
+    known = {*_ITSELF, *_EMPTY, *_SWALLOWED, "training", *(path[0] for path in plan.calls if path)}
+    asked = reading.fields.get(root, ())
+    plan.fields += [name for name in asked if name not in known and not _usual(name)]
     return plan
 
 
@@ -148,96 +141,82 @@ def _read_call(
 ) -> None:
     path = called.path[1:]
     method = path[-1] if path else ""
-    if method in _SWALLOWED or method in _ITSELF or method in _EMPTY:
-        plan.swallowed += [method] if method in _SWALLOWED else []
+    if method in (*_SWALLOWED, *_ITSELF, *_EMPTY):
         return
     want = _settled(reading, called, method)
     if owner is None:
-        plan.calls.setdefault(path, want or _usual(method, 0))
+        plan.calls.setdefault(path, want or _usual(method))
         return
     inner = _own(owner, path)
     deeper = planned(inner, "self", owner, seen) if inner is not None else Plan()
-    if method in _FORWARD:
-        if not set(missing(deeper.roles)) - {"x"} or (deeper.roles and not roles_in(want) & _TOLD):
-            plan.add(deeper)
-        elif roles_in(want) & _TOLD:
-            plan.calls.setdefault(path, want)
-    elif _is(method, _SAMPLE):
-        if inner is None and "z" in roles_in(want):
-            plan.calls.setdefault(path, "z")
-    elif want == "posterior" and deeper.roles & _TOLD:
+    tells = bool(roles_in(want) & _TOLD)
+    match _kind(method):
+        case "forward":
+            whole = not set(missing(deeper.roles)) - {"x"}
+            into = whole or bool(deeper.roles and not tells)
+        case "sample":
+            tells, into = inner is None and "z" in roles_in(want), False
+        case _:
+            into = not tells or (want == "posterior" and bool(deeper.roles & _TOLD))
+    if into:
         plan.add(deeper)
-    elif roles_in(want) & _TOLD:
+    elif tells:
         plan.calls.setdefault(path, want)
-    else:
-        plan.add(deeper)
 
 
 def _own(owner: Any, path: Path) -> Any:
     """Return the user's own method at a path of length 0 or 1, or nothing."""
-    if len(path) > 1:
-        return None
-    names = path or ("forward", "call", "__call__")
-    for name in names:
+    for name in (path or ("forward", "call", "__call__")) if len(path) < 2 else ():
         found = underlying(getattr(owner, name, None))
-        if isinstance(found, FunctionType) and not found.__module__.startswith(
-            ("torch.", "keras.")
-        ):
+        library = ("torch.", "keras.")
+        if isinstance(found, FunctionType) and not found.__module__.startswith(library):
             return found
     return None
 
 
-def _settled(reading: Reading, called: Called, method: str) -> Want:  # noqa: PLR0911 - as above
+def _settled(reading: Reading, called: Called, method: str) -> Want:
     """Return what a call has to give, by the names of its answer; nothing where these say none."""
-    names = called.names
+    names, kind = called.names, _kind(method)
     if isinstance(names, str):
+        keys = reading.keys(names)
         if names in reading.unpacked:
             names = reading.unpacked[names]
-        elif usual_role(names) != "posterior" and any(
-            usual_role(key) in _TOLD for key in reading.keys(names)
-        ):
-            names = tuple(key for key in reading.keys(names) if wanted(key))
+        elif usual_role(names) != "posterior" and {*map(usual_role, keys)} & _TOLD:
+            names = tuple(key for key in keys if wanted(key))
+    want = wanted(names) if names else ""
     if isinstance(names, tuple):
-        wants = wanted(names)
         usual = _usual(method, len(names))
-        if isinstance(wants, tuple) and isinstance(usual, tuple):
-            free = [role for role in usual if role not in roles_in(wants)]
-            wants = tuple(w or (free.pop(0) if free else "") for w in wants)
-        if _is(method, _DECODE) and isinstance(wants, tuple) and not wants[0]:
-            wants = ("x_hat", *wants[1:])
-        return wants
-    role = wanted(names) if names else ""
-    if _is(method, _ENCODE):
-        if called.halved or (names and role not in _LATENT):
+        if isinstance(want, tuple) and isinstance(usual, tuple):
+            free = [role for role in usual if role not in roles_in(want)]
+            want = tuple(w or (free.pop(0) if free else "") for w in want)
+        if kind == "decode" and isinstance(want, tuple) and not want[0]:
+            want = ("x_hat", *want[1:])
+        return want
+    match kind:
+        case "encode" if called.halved or (names and want not in _LATENT):
             return "latents"
-        return role or _usual(method, 0)
-    if _is(method, _DECODE):
-        return "x_hat"
-    if _is(method, _SAMPLE):
-        return "z"
-    if method in _FORWARD:
-        return role if role in _TOLD else ""
-    vague = isinstance(names, str) and names.lower() in _VAGUE
-    return role if role in {*_TOLD, "z"} and not vague else ""
+        case "encode":
+            return want or _usual(method)
+        case "decode" | "sample":
+            return _usual(method)
+        case "forward":
+            return want if want in _TOLD else ""
+    return want if want in {*_TOLD, "z"} and names.lower() not in _VAGUE.split() else ""
 
 
-def _usual(method: str, n: int) -> Want:
+def _kind(method: str) -> str:
+    """Return what a method of that name does as a rule; a model itself goes forward."""
+    return _METHOD_OF.get(plain(method), "") if method else "forward"
+
+
+def _usual(method: str, n: int = 0) -> Want:
     """Return what a method of that name gives as a rule, as ``n`` things where that is known."""
-    if _is(method, _ENCODE):
-        return ("z_mean", "z_log_var", "z")[: n or 2]
-    if _is(method, _DECODE):
-        return "x_hat"
-    if _is(method, _SAMPLE):
-        return "z"
-    return ("x_hat", "z_mean", "z_log_var", "z")[: n or 3] if method in _FORWARD else ""
-
-
-def _is(method: str, words: str) -> bool:
-    return method.lower().replace("_", "") in words.split() and bool(method)
+    given = _GIVEN.get(_kind(method), "")
+    return given[: n or len(given) - 1] if isinstance(given, tuple) else given
 
 
 class Stub:
-    """A model in name only: it gives what it is asked for, whatever it is given."""
+    """A model or a configuration in name only: it gives what it is asked for, or what was set."""
 
     def __init__(
         self, values: Values, plan: Plan, given: Mapping[str, Any], name: str, path: Path = ()
@@ -246,16 +225,17 @@ class Stub:
 
     def __call__(self, *_: Any, **__: Any) -> Any:
         """Return what is wanted of this path."""
-        want = self._plan.calls.get(self._path) or _usual(self._path[-1] if self._path else "", 0)
+        want = self._plan.calls.get(self._path) or _usual(self._path[-1] if self._path else "")
         if not want:
             raise Refusal("model", ".".join((self._name, *self._path)))
         return produced(self._values, want)
 
     def __getattr__(self, name: str) -> Any:  # noqa: PLR0911 - a case for every kind
-        """Return a part of the model, or a number that was set; ``Refusal`` for anything else."""
+        """Return what was set, a size, or a part of the model; ``Refusal`` for anything else."""
         if name.startswith("__"):
             raise AttributeError(name)
-        full = ".".join((self._name, *self._path, name))
+        path = (*self._path, name)
+        full = ".".join((self._name, *path))
         for known in (full, name):
             if known in self._given:
                 return self._given[known]
@@ -267,56 +247,22 @@ class Stub:
             return [] if name != "parameters" else (lambda: iter(()))
         if name in _SWALLOWED:
             return lambda *_, **__: None
-        path = (*self._path, name)
-        within = any(known[: len(path)] == path for known in self._plan.calls)
-        if within or _usual(name, 0):
+        if any(known[: len(path)] == path for known in self._plan.calls) or _usual(name):
             return Stub(self._values, self._plan, self._given, self._name, path)
         if usual_role(name) in SIZES:
             return self._values[usual_role(name)]
         raise Refusal("needed", full)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"{self._name}.{name} cannot be set: {self._name} is a stand-in")
-
-
-class Config:
-    """A configuration: it answers by key and by attribute what was set as ``name.key``."""
-
-    def __init__(self, values: Values, given: Mapping[str, Any], name: str) -> None:
-        self._values, self._given, self._name = values, given, name
-
     def __getitem__(self, key: str) -> Any:
-        """Return what was set, or a size; ``Refusal`` for anything else."""
-        path = f"{self._name}.{key}"
-        if path in self._given:
-            return self._given[path]
-        if usual_role(key) in SIZES:
-            return self._values[usual_role(key)]
-        raise Refusal("needed", path)
-
-    def __getattr__(self, key: str) -> Any:
-        """Return what was set, or a size; ``Refusal`` for anything else."""
-        if key.startswith("_"):
-            raise AttributeError(key)
-        return self[key]
+        """Return what was set, or a size."""
+        return getattr(self, key)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return what was set, or the default."""
         return self._given.get(f"{self._name}.{key}", default)
 
-
-def needed_of(plan: Plan, name: str, given: Mapping[str, Any]) -> list[str]:
-    """Return the numbers that a stub is asked for and does not have."""
-    known = (*_ITSELF, *_EMPTY, *_SWALLOWED, "training")
-    return [
-        f"{name}.{each}"
-        for each in dict.fromkeys(plan.fields)
-        if each not in known
-        and each not in given
-        and f"{name}.{each}" not in given
-        and usual_role(each) not in SIZES
-        and not _usual(each, 0)
-    ]
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{self._name}.{name} cannot be set: {self._name} is a stand-in")
 
 
 @contextmanager
@@ -338,7 +284,7 @@ def attached(owner: Any, plan: Plan, values: Values) -> Iterator[None]:
             for part in path[:-1]:
                 holder = getattr(holder, part)
             put(holder, path[-1], answer)
-        for name in plan.swallowed:
+        for name in _SWALLOWED:
             put(owner, name, lambda *_, **__: None)
         yield
     finally:

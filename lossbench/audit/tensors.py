@@ -7,8 +7,8 @@ import functools
 import inspect
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from types import FunctionType, ModuleType
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lossbench.audit.probe import Floats, Probe, arrays
+from lossbench.audit.probe import Probe, arrays
 from lossbench.audit.source import underlying
 
 _KNOWN = ("torch", "tensorflow", "keras", "jax")
@@ -103,53 +103,56 @@ class Values:
             self.made[role] = self._make(role)
         return self.made[role]
 
-    def array(self, role: str) -> np.ndarray[Any, Any]:
-        """Return the array that a role of a tensor stands for."""
-        return _array(self.probe, role)
-
     def mutated(self) -> Iterator[str]:
         """Yield the roles whose tensors are no longer what they were."""
+        arrays_ = _arrays(self.probe)
         for role, made in self.made.items():
-            if role in _ARRAYS and getattr(made, "_version", True):  # PyTorch counts its changes
-                before, now = self.array(role), to_array(made)
+            if role in arrays_ and getattr(made, "_version", True):  # PyTorch counts its changes
+                before, now = arrays_[role], to_array(made)
                 if now.dtype.kind == "f" and now.dtype != np.float64:
                     before = before.astype(now.dtype)
                 if not np.array_equal(now, before, equal_nan=True):
                     yield role
 
     def _make(self, role: str) -> Any:  # noqa: PLR0911 - a case for every role
+        probe, arrays_ = self.probe, _arrays(self.probe)
         if role in _SIZES:
-            return getattr(self.probe, _SIZES[role])
-        if role in _ARRAYS:
-            return self.maker.tensor(self.array(role), learned=role in _LEARNED)
+            return getattr(probe, _SIZES[role])
+        if role in arrays_:
+            return self.maker.tensor(arrays_[role], learned=role in _LEARNED)
         match role:
             case "posterior" if self._alias.get("posterior as") == "own":
                 return self._own_posterior()(self["latents"])
             case "posterior":
                 return self._distribution(role, self["z_mean"], self["z_std"])
             case "prior":
-                zero = np.zeros_like(self.array("z_mean"))
-                one = self.maker.tensor(zero + 1)
-                return self._distribution(role, self.maker.tensor(zero), one)
+                zero = arrays_["prior_mean"]
+                tensor = self.maker.tensor
+                return self._distribution(role, tensor(zero), tensor(zero + 1))
             case "likelihood":
-                one = self.maker.tensor(np.ones_like(self.array("x")))
+                one = self.maker.tensor(arrays_["x_log_var"] + 1)
                 return self._distribution(role, self["x_hat"], one)
             case "rng":
-                return self.maker.generator(self.probe.seed)
+                return self.maker.generator(probe.seed)
             case "training":
-                return self.probe.training
+                return probe.training
             case "index":
                 return 0
             case "shape":
-                return self.probe.shape
+                return probe.shape
             case "channels":
-                shape = self.probe.shape
-                return (shape[0] if shape[0] in (1, 3) else shape[-1]) if len(shape) == 3 else 1
+                first, last = probe.shape[0], probe.shape[-1]
+                return (first if first in (1, 3) else last) if len(probe.shape) == 3 else 1
         raise KeyError(role)
 
     def _own_posterior(self) -> Any:
         for kind in filter(inspect.isclass, self._scope.values()):
-            if _parameters(kind) in (["parameters"], ["moments"], ["params"]):
+            try:
+                parameters = inspect.signature(kind).parameters.values()
+            except (TypeError, ValueError):
+                continue
+            needed = [p.name for p in parameters if p.default is p.empty]
+            if needed in (["parameters"], ["moments"], ["params"]):
                 return kind
         raise TypeError("the file has no class of a posterior that is made of one tensor of both")
 
@@ -157,55 +160,23 @@ class Values:
         return self.maker.distribution(self._alias.get(f"{role} as", "Normal"), mean, std)
 
 
-def _parameters(kind: type) -> list[str]:
-    """Return the parameters without a default of a class; nothing where they cannot be read."""
-    try:
-        parameters = inspect.signature(kind).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    return [p.name for p in parameters if p.default is p.empty]
-
-
-def _labels(drawn: Mapping[str, Floats]) -> np.ndarray[Any, Any]:
-    return np.zeros(len(drawn["x"]), np.int64)
-
-
-def _lengths(drawn: Mapping[str, Floats]) -> np.ndarray[Any, Any]:
-    return np.full(len(drawn["x"]), drawn["x"].shape[1], np.int64)
-
-
-def _mask(drawn: Mapping[str, Floats]) -> np.ndarray[Any, Any]:
-    x = drawn["x"]
-    return np.ones(x.shape[:2] if x.ndim == 3 else x.shape)
-
-
-_ARRAYS: Mapping[str, Callable[[Mapping[str, Floats]], np.ndarray[Any, Any]]] = {
-    "x": lambda drawn: drawn["x"],
-    "x_hat": lambda drawn: drawn["x_hat"],
-    "z_mean": lambda drawn: drawn["z_mean"],
-    "z_log_var": lambda drawn: drawn["z_log_var"],
-    "z_std": lambda drawn: drawn["z_std"],
-    "z_var": lambda drawn: drawn["z_var"],
-    "z": lambda drawn: drawn["z_mean"] + drawn["z_std"] * drawn["noise"],
-    "noise": lambda drawn: drawn["noise"],
-    "latents": lambda drawn: np.concatenate([drawn["z_mean"], drawn["z_log_var"]], 1),
-    "x_log_var": lambda drawn: np.zeros_like(drawn["x"]),
-    "prior_mean": lambda drawn: np.zeros_like(drawn["z_mean"]),
-    "prior_log_var": lambda drawn: np.zeros_like(drawn["z_mean"]),
-    "mask": _mask,
-    "lengths": _lengths,
-    "label": _labels,
-}
-
-
-@functools.lru_cache(maxsize=16)
-def _array(probe: Probe, role: str) -> np.ndarray[Any, Any]:
-    return _ARRAYS[role](_drawn(probe))
-
-
 @functools.lru_cache(maxsize=4)
-def _drawn(probe: Probe) -> dict[str, Floats]:
-    return arrays(probe)
+def _arrays(probe: Probe) -> Mapping[str, np.ndarray[Any, Any]]:
+    """Return the array of every role that is one."""
+    drawn = arrays(probe)
+    x, z_mean = drawn["x"], drawn["z_mean"]
+    with np.errstate(all="ignore"):
+        z = z_mean + drawn["z_std"] * drawn["noise"]
+    return drawn | {
+        "z": z,
+        "latents": np.concatenate([z_mean, drawn["z_log_var"]], 1),
+        "x_log_var": np.zeros_like(x),
+        "prior_mean": np.zeros_like(z_mean),
+        "prior_log_var": np.zeros_like(z_mean),
+        "mask": np.ones(x.shape[:2] if x.ndim == 3 else x.shape),
+        "lengths": np.full(len(x), x.shape[1], np.int64),
+        "label": np.zeros(len(x), np.int64),
+    }
 
 
 def makers(loss: object, owner: type) -> Iterator[Maker]:
@@ -233,18 +204,15 @@ def seed_everything(seed: int, framework: str) -> None:
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Swallow what is printed, and put the common random generators back afterwards."""
-    torch: Any = _loaded("torch", "__version__")
-    own, arrays_, tensors = random.getstate(), np.random.get_state(), None
-    if torch is not None:
-        tensors = torch.get_rng_state()
-    with ExitStack() as stack:
-        stack.enter_context(redirect_stdout(StringIO()))
-        stack.enter_context(redirect_stderr(StringIO()))
+    torch: Any = _loaded("torch")
+    own, numbers = random.getstate(), np.random.get_state()
+    tensors = torch.get_rng_state() if torch is not None else None
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         try:
             yield
         finally:
             random.setstate(own)
-            np.random.set_state(arrays_)
+            np.random.set_state(numbers)
             if torch is not None:
                 torch.set_rng_state(tensors)
 
@@ -258,17 +226,17 @@ def to_array(value: Any) -> np.ndarray[Any, Any]:
     return np.asarray(value)
 
 
-def _loaded(name: str, part: str) -> Any:
+def _loaded(name: str) -> Any:
     """Return a library that is loaded to its end."""
     module = sys.modules.get(name)
-    return module if module is not None and hasattr(module, part) else None
+    return module if hasattr(module, "__version__") else None
 
 
 def _named_in(loss: object, owner: type) -> list[str]:
     """Return the loaded libraries and NumPy, those that the loss itself names before the others."""
     own = _used_by(underlying(loss), set())
     own |= {_root(kind) for kind in owner.__mro__}
-    loaded = [name for name in _KNOWN if _loaded(name, "__version__")]
+    loaded = [name for name in _KNOWN if _loaded(name) is not None]
     if own & {"numpy", "scipy"} and not own & {*_KNOWN}:
         return ["numpy", *loaded]
     return [*sorted(loaded, key=lambda name: name not in own), "numpy"]
