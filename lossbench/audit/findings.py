@@ -57,6 +57,7 @@ def findings(seen: Evidence) -> tuple[Finding, ...]:
         *_sizes(seen),
         *_batch(seen),
         *_weights(seen),
+        *_reshaped(seen),
         *_finite(seen),
         *_form(seen),
     ]
@@ -78,9 +79,13 @@ def _reconstruction(seen: Evidence) -> Iterator[Finding]:
             f"The reconstruction is several terms: {mixed}, each summed over the inputs.",
         )
     elif term.kind is None:
+        inside = ""
+        if seen.found.model:
+            inside = ", or the loss takes it where it was not exchanged in the model"
         yield Finding(
             "reconstruction_unknown",
-            "The reconstruction is none of the known kinds, so a and beta_eff cannot be told.",
+            f"The reconstruction is none of the known kinds{inside}, so a and beta_eff cannot be "
+            "told.",
         )
     if term.present and seen.survey.asked.a < 0 and not seen.maximised:
         yield Finding(
@@ -365,10 +370,12 @@ def _state(seen: Evidence) -> Iterator[Finding]:
             break
     else:
         if seen.survey.unlike:
+            known = all(_has_weight(seen, part) for part in ("a", "b"))
+            what = "a floor, a clamp or a constant" if known else "a weight, a floor or a constant"
             yield Finding(
                 "mode",
-                "In evaluation mode the loss is another one, though a and b are the same: a floor, "
-                "a clamp or a constant differs. This is the one of training.",
+                f"In evaluation mode the loss gives other numbers: {what} differs. This is the one "
+                "of training.",
             )
     for name, value in seen.found.trained.items():
         if name in seen.survey.weights and name not in seen.survey.idle:
@@ -495,7 +502,11 @@ def _weights(seen: Evidence) -> Iterator[Finding]:
     for symbol, points in survey.weights.items():
         name = symbol.removeprefix("arg_")
         for part in ("a", "b"):
-            if name in seen.found.trained or not _has_weight(seen, part):
+            if (
+                symbol in survey.reshaped
+                or name in seen.found.trained
+                or not _has_weight(seen, part)
+            ):
                 continue
             power = weight_power(survey, symbol, part)
             if power is not None and not (power and is_of_schedule(symbol)):
@@ -511,6 +522,18 @@ def _weights(seen: Evidence) -> Iterator[Finding]:
                 certain=False,
                 changes=name not in seen.settings,
             )
+
+
+def _reshaped(seen: Evidence) -> Iterator[Finding]:
+    """Yield the numbers that change the form of the KL, not its weight."""
+    for symbol in seen.survey.reshaped:
+        value = seen.survey.reference.symbols.get(symbol, math.nan)
+        yield Finding(
+            "schedule",
+            f"{symbol.removeprefix('arg_')} changes the form of the KL, as a capacity or a floor "
+            f"that grows does: this is the loss at {value:g}.",
+            certain=False,
+        )
 
 
 def _has_weight(seen: Evidence, part: str) -> bool:
@@ -579,7 +602,7 @@ def _form(seen: Evidence) -> Iterator[Finding]:
         yield Finding(
             "total",
             f"Which output is the total? {seen.probing.total.doubt}: "
-            f"{seen.probing.total.expression} was audited. --total 'out[0]' says otherwise.",
+            f"{seen.probing.total.expression} was audited; --total EXPR says otherwise.",
             certain=False,
         )
     if seen.maximised:

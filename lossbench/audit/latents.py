@@ -469,7 +469,8 @@ def _fitted_frames(
                     break
                 kl, scale = fitted
                 soft = None
-                if n and (scan.places[0] < low or scan.places[-1] > high) and not frame.positive:
+                short = scan.places[0] < low or scan.places[-1] > high
+                if n and short and not frame.positive and not probing.single:
                     soft = Clamp("u", low, high, soft=True)
                 wrong = sum(abs(w - 1) > 0.01 for w in kl.weights) + (power != 1)
                 yield _FrameFit(kl, scale, base.k, (wrong, n, rank), soft)

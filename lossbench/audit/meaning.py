@@ -153,7 +153,7 @@ def _change(audit: Audit, eff: Law | None, weighs_batch: bool) -> str:
     )
     if not math.isfinite(value) or value <= 0 or spoiled or audit.reconstruction in _BLENDS:
         return ""
-    codes = [f.code for f in audit.findings if f.changes]
+    codes = [f.code for f in audit.findings if f.changes or f.certain]
     if math.isclose(value, 1, rel_tol=_ONE):
         at = " at these sizes and weights" if eff is not None and eff.powers else ""
         return f"{'no weight' if codes else 'nothing'}: beta_eff is 1{at}."
@@ -180,12 +180,14 @@ def _change(audit: Audit, eff: Law | None, weighs_batch: bool) -> str:
         if not named or math.isclose(worth(eff, symbols), value, rel_tol=_ONE):
             factor = formula(inverse(eff))
     text = f"for beta_eff = 1 multiply the KL by {factor}"
-    if audit.over_inputs == audit.over_latents == "mean":
-        text += ", or sum both terms instead of averaging them"
-    elif audit.over_inputs == "mean" and audit.over_latents == "sum":
-        text += ", or sum the reconstruction over the inputs too"
-    elif audit.over_inputs == "sum" and audit.over_latents == "mean":
-        text += ", or sum the KL over the latents too"
+    sums = {
+        ("mean", "mean"): (audit.k / audit.d, "sum both terms instead of averaging them"),
+        ("mean", "sum"): (1 / audit.d, "sum the reconstruction over the inputs too"),
+        ("sum", "mean"): (float(audit.k), "sum the KL over the latents too"),
+    }
+    times, advice = sums.get((audit.over_inputs or "", audit.over_latents or ""), (0.0, ""))
+    if math.isclose(value * times, 1, rel_tol=_ONE):  # else summing leaves another weight
+        text += f", or {advice}"
     if weighs_batch:
         text += "; reduce both terms over the batch in the same way"
     return text + "."

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from lossbench.audit.latents import Kl, KlForm
 from lossbench.audit.probe import Floats, Probe, Setting
 from lossbench.audit.probing import Probing
@@ -107,7 +109,8 @@ class Survey:
     ``around`` has the points for each size that was changed, ``weights`` those for each further
     number; ``fixed`` names the sizes that cannot be changed, with what the loss said; ``idle`` the
     numbers that change nothing; ``evaluating`` is the point of the evaluation mode, and ``unlike``
-    whether that mode answers otherwise anywhere.
+    whether that mode answers otherwise anywhere; ``reshaped`` names the numbers at whose other
+    values the KL has another form.
     """
 
     asked: Point
@@ -120,6 +123,7 @@ class Survey:
     partial: Point | None
     evaluating: Point
     unlike: bool
+    reshaped: tuple[str, ...] = ()
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -155,11 +159,13 @@ def survey(
                 raise
             fixed[size] = stop.failure.message
     weighed: dict[str, tuple[Point, ...]] = {}
-    idle = []
+    idle, reshaped = [], []
     for name, value in weights.items():
         others = reweighted(base, name, value)
         try:
             weighed[symbol_of(name)] = tuple(measure(probing, p, *terms) for p in others)
+            if any(_has_other_form(probing, p, terms[1]) for p in others):
+                reshaped.append(symbol_of(name))
             if _idle(probing, base, others, terms[1]):
                 idle.append(symbol_of(name))
         except Stopped as stop:
@@ -177,7 +183,17 @@ def survey(
         _alike(probing, place, replace(place, training=False)) for place in _places(base, terms[1])
     )
     return Survey(
-        asked, reference, around, weighed, fixed, tuple(idle), joint, partial, evaluating, unlike
+        asked,
+        reference,
+        around,
+        weighed,
+        fixed,
+        tuple(idle),
+        joint,
+        partial,
+        evaluating,
+        unlike,
+        tuple(reshaped),
     )
 
 
@@ -197,6 +213,25 @@ def _places(base: Probe, kl: Kl) -> tuple[Probe, ...]:
             {"mean": 0.0, "low": rest - 30.0, "high": rest - 6.0},
         )
     )
+
+
+def _has_other_form(probing: Probing, probe: Probe, kl: Kl) -> bool:
+    """Return whether a loss that is ``b*K`` goes with K no longer: small means, then large ones."""
+    if kl.form is not KlForm.CLOSED or probing.stochastic or kl.further or not kl.weights[0]:
+        return False
+    rest = kl.at_rest()
+    means = (0.0, 0.05, 0.3, 2.0)
+    probes = [
+        replace(probe, mean=m, low=rest, high=rest, latent_draw=3, x_hat="equal", x="grey")
+        for m in means
+    ]
+    values = probing.values(probes, finite=False).mean(axis=1)
+    worth = np.array([kl.worth(p) for p in probes])
+    if not np.isfinite(values).all():
+        return False
+    slopes = np.diff(values) / np.diff(worth)
+    noise = 2 * probing.rounding(values) / np.diff(worth).min()
+    return bool(np.ptp(slopes) > 0.01 * np.abs(slopes).max() + noise)
 
 
 def _idle(probing: Probing, base: Probe, others: tuple[Probe, ...], kl: Kl) -> bool:
