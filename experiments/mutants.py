@@ -26,15 +26,17 @@ from typing import NamedTuple
 from mutations import changes
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-TESTS = {  # of each room, by the beginnings of their files' names
+TESTS = {  # of each room, by the beginnings of their files' names; the quick ones first
     "theory": ("theory",),
     "conventions": ("conventions", "catalogue"),
     "compare": ("compare",),
-    "audit": ("audit",),
+    "audit": ("audit_sentences", "audit_kinds", "audit_callee", "audit.", "audit"),
     "store": ("store",),
     "report": ("report",),
 }
 NOT_OF_A_ROOM = ("test_report_browser.py",)  # opens a browser, which takes seconds
+SEEN = ("results", "experiments", "README.md", "Makefile", "pyproject.toml")  # by some test
+SEEN += (".pre-commit-hooks.yaml",)
 WHOLE = "whole"  # the copy that stays as it is
 COLUMNS = ("room", "file", "line", "kind", "mutation", "outcome", "seconds")
 WARM = ("hypothesis", "jinja2", "matplotlib.figure", "pandas", "pydantic", "pytest", "rich.console")
@@ -58,14 +60,14 @@ def _files(room: str) -> list[Path]:
 
 
 def _tests(copy: Path, room: str) -> list[str]:
-    found = {
+    found = [
         str(path.relative_to(copy))
         for start in TESTS[room]
-        for path in (copy / "tests").glob(f"test_{start}*.py")
+        for path in sorted((copy / "tests").glob(f"test_{start}*py"))
         if path.name not in NOT_OF_A_ROOM
-    }
+    ]
     doctests = [str(path.relative_to(REPOSITORY)) for path in _files(room)]
-    return [*sorted(found), *doctests]
+    return [*dict.fromkeys(found), *doctests]
 
 
 def drawn(rooms: list[str], n_mutants: int, seed: int) -> list[Mutant]:
@@ -103,7 +105,7 @@ def _copied(place: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", ".hypothesis")
     for name in ("lossbench", "tests"):
         shutil.copytree(REPOSITORY / name, place / name, ignore=ignored)
-    for name in ("results", "experiments", "README.md", "Makefile", "pyproject.toml"):
+    for name in SEEN:
         (place / name).symlink_to(REPOSITORY / name)
     return place
 
