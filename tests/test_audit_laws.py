@@ -133,15 +133,21 @@ def test_noise_loosens_a_law_as_far_as_it_reaches() -> None:
 
 
 def test_a_noisy_constant_has_as_few_digits_as_its_error_allows() -> None:
-    """The plainest number within three standard errors."""
+    """The plainest number within three standard errors, those of the constant itself."""
     for value, error, expected in (
         (3.0021, 0.001, "3"),
         (3.0021, 0.0005, "3.002"),
         (3.0021, 0.0, "3.0021"),
     ):
-        found = law(surveyed(lambda _, v=value: v, error=error), "b")
-        assert found is not None
-        assert formula(found) == expected
+        for times, text in (((), ""), (("k",), "*k"), (("beta", "k"), "*beta*k")):
+
+            def scaling(s: dict[str, float], v: float = value, t: tuple[str, ...] = times) -> float:
+                return v * math.prod(s[name] for name in t)
+
+            of_all = error * math.prod(AT[name] for name in times)
+            found = law(surveyed(scaling, error=of_all), "b")
+            assert found is not None
+            assert formula(found) == expected + text
 
 
 def test_the_power_of_a_weight_is_found_where_the_weight_is_nothing() -> None:
