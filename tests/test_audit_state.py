@@ -1,5 +1,8 @@
 """What a call changes is put back, and told in words that are short."""
 
+import copy
+import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -78,3 +81,74 @@ def test_a_whole_number_of_the_loss_stays_whole() -> None:
     defaults = asked.found().defaults  # type: ignore[attr-defined]
     assert defaults == {"times": 2, "Counting.count": 3}
     assert {type(value) for value in defaults.values()} == {int}
+
+
+class Changing:
+    """A loss that changes what it keeps in place, and is worth what it keeps."""
+
+    def __init__(self, kept: Any, change: Callable[[Any], object]) -> None:
+        self.kept, self._change = kept, change
+
+    def __call__(self, x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
+        """Return R + K."""
+        self._change(self.kept)
+        return mse(x, x_hat) + K(z_mean, z_log_var).sum(1).mean()
+
+
+def state(kept: Any) -> Any:
+    """Return the state of a generator, or the thing itself."""
+    if isinstance(kept, random.Random):
+        return kept.getstate()
+    if isinstance(kept, np.random.Generator):
+        return repr(kept.bit_generator.state)
+    return kept.tolist() if isinstance(kept, np.ndarray) else kept
+
+
+@pytest.mark.parametrize(
+    ("kept", "change"),
+    [
+        ([1, 2], lambda kept: kept.append(3)),
+        ([1, 2], lambda kept: kept.__setitem__(0, 5)),
+        ({"a": 1}, lambda kept: kept.update(a=2)),
+        ({"a": 1}, lambda kept: kept.update(b=1)),
+        ({1, 2}, lambda kept: kept.add(3)),
+        ({1, 2}, lambda kept: kept.symmetric_difference_update({2, 3})),
+        (np.zeros(4), lambda kept: kept.__iadd__(1)),
+        (random.Random(3), lambda kept: kept.random()),  # noqa: S311
+        (np.random.default_rng(3), lambda kept: kept.random()),
+    ],
+)
+def test_what_is_changed_in_place_is_put_back(kept: Any, change: Callable[[Any], object]) -> None:
+    """The same thing, with what it held; a generator draws the same numbers again."""
+    loss, before = Changing(kept, change), copy.deepcopy(state(kept))
+    asked = from_function(loss, "changing", {}, {})
+    for _ in range(2):
+        assert asked(PROBE).failure is None
+        assert loss.kept is kept
+        assert state(kept) == before
+
+
+def test_a_cell_and_an_attribute_of_the_class_are_put_back() -> None:
+    """And an attribute that was not there is gone again; each is told."""
+    count = 3
+
+    class Growing:
+        n = 5
+
+        def loss(self, x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
+            nonlocal count
+            count += 1
+            Growing.n += 2
+            self.found = 7
+            return mse(x, x_hat) + K(z_mean, z_log_var).sum(1).mean() + count + self.n
+
+    grown = Growing()
+    asked = from_function(grown.loss, "growing", {}, {})
+    first = asked(PROBE)
+    assert first.outputs == asked(PROBE).outputs
+    assert {(moved.name, moved.before, moved.after) for moved in first.moved} >= {
+        ("count", "3", "4"),
+        ("Growing.n", "5", "7"),
+        ("self.found", "nothing", "7"),
+    }
+    assert (count, Growing.n, vars(grown)) == (3, 5, {})
