@@ -174,15 +174,6 @@ def fit(probing: Probing, features: NDArray[np.float64], values: Floats) -> Fit:
     )
 
 
-def agrees(probing: Probing, expected: Floats, values: Floats) -> bool:
-    """Return whether values ``(n_probes, n_seeds)`` are the expected ones, each of them."""
-    rest = np.abs((values - expected).mean(axis=1))
-    n_seeds = values.shape[1]
-    chance = 4 * (values - expected).std(axis=1) / np.sqrt(n_seeds) if n_seeds > 1 else 0.0
-    size = np.abs(expected.mean(axis=1)) + np.ptp(expected.mean(axis=1))
-    return bool((rest <= _MISFIT * size + probing.rounding(values) + chance).all())
-
-
 def _form(answer: Answer, first: Output, base: Probe) -> str:
     """Return what the loss returns, in words; ``Stopped`` for a shape that is no loss's."""
     n_values = int(np.prod(first.shape)) if first.shape else 1
