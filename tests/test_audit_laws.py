@@ -100,10 +100,11 @@ def test_powers_and_shifts_are_read_as_they_were_made(scaling: Scaling, expected
         lambda s: s["k"] ** 2 + 3 * s["k"] + 40,
         lambda s: (s["k"] + 1) * (s["B"] + 1),
         lambda s: -1.0 if s["k"] > 10 else 1.0,
+        lambda s: abs(s["k"] - 7),
     ],
 )
 def test_what_is_no_power_has_no_formula(scaling: Scaling) -> None:
-    """A quarter of a power, a wave, a parabola, two shifted sizes, a change of sign."""
+    """A quarter of a power, a wave, a parabola, two shifted sizes, a change of sign, a zero."""
     assert law(surveyed(scaling), "b") is None
 
 
@@ -138,6 +139,7 @@ def test_a_noisy_constant_has_as_few_digits_as_its_error_allows() -> None:
         (3.0021, 0.001, "3"),
         (3.0021, 0.0005, "3.002"),
         (3.0021, 0.0, "3.0021"),
+        (3.02, 0.0005, "3.02"),
     ):
         for times, text in (((), ""), (("k",), "*k"), (("beta", "k"), "*beta*k")):
 

@@ -215,6 +215,12 @@ FINDINGS: dict[str, dict[str, str]] = {
             "standard deviation, and so the sampler has to take it."
         ),
     },
+    "softplus_and_a_little": {
+        "softplus": (
+            "rho goes through softplus: it is what softplus makes the standard "
+            "deviation, and so the sampler has to take it."
+        ),
+    },
     "only_the_mean_is_wrong": {
         "kl_parts": (
             "The KL is not whole: mean^2 has the wrong sign; b is the weight of the rest."
@@ -240,9 +246,9 @@ FINDINGS: dict[str, dict[str, str]] = {
     },
     "floor_of_latents": {
         "kl_floor": (
-            "The KL has a floor (free bits) of 0.25 nats (free_bits) on every "
-            "latent, its mean over the batch: below it the KL has no gradient, "
-            "and b is 0."
+            "The KL has a floor (free bits) of 0.25 nats (free_bits) on each "
+            "latent's mean over the batch: below it the KL has no gradient, and"
+            " b is 0."
         ),
     },
     "bounded_by": {
@@ -281,6 +287,11 @@ FINDINGS: dict[str, dict[str, str]] = {
             "The reconstruction is several terms: 1*mse + 1/2*l1, each summed over the inputs."
         ),
     },
+    "student": {
+        "reconstruction_unknown": (
+            "The reconstruction is none of the known kinds, so a and beta_eff cannot be told."
+        ),
+    },
     "dice": {
         "no_likelihood": (
             "The reconstruction is the dice loss, one minus twice the overlap: "
@@ -289,9 +300,6 @@ FINDINGS: dict[str, dict[str, str]] = {
         ),
     },
     "weighed_by_the_error": {
-        "reconstruction_unknown": (
-            "The reconstruction is none of the known kinds, so a and beta_eff cannot be told."
-        ),
         "coupled": (
             "The two terms are not added: what the latents add depends on the "
             "reconstruction, as with a weight that is computed from both. There"
@@ -311,6 +319,12 @@ FINDINGS: dict[str, dict[str, str]] = {
     "of_the_deviation": {
         "std_for_log_var": (
             "z_var is taken for the standard deviation, and so the sampler has to take it."
+        ),
+    },
+    "in_half_precision": {
+        "kl_unknown": (
+            "What the latents add is computed in half precision, too coarse to "
+            "tell its form, b and beta_eff: audit it in float32."
         ),
     },
     "of_an_attribute": {
@@ -553,11 +567,11 @@ MEANINGS: dict[str, tuple[list[str], str]] = {
     "clipped": (
         [
             (
-                "Within what is clamped your loss is docs (as in keras-blog-"
+                "Where nothing is clamped your loss is docs (as in keras-blog-"
                 "revised, keras-2016-07-24, keras-2016-08-03)."
             ),
             (
-                "At d = 196 and k = 4 within what is clamped it is the "
+                "At d = 196 and k = 4 where nothing is clamped it is the "
                 "documentation's loss with beta 1."
             ),
         ],
@@ -599,11 +613,11 @@ MEANINGS: dict[str, tuple[list[str], str]] = {
     "clamped_from_below": (
         [
             (
-                "Within what is clamped your loss is docs (as in keras-docs-mse, "
+                "Where nothing is clamped your loss is docs (as in keras-docs-mse, "
                 "tfjs-examples, pythae-2021)."
             ),
             (
-                "At d = 12 and k = 3 within what is clamped it is the "
+                "At d = 12 and k = 3 where nothing is clamped it is the "
                 "documentation's loss with beta 1."
             ),
         ],
