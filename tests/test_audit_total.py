@@ -149,7 +149,20 @@ def test_a_total_that_is_asked_for_is_arithmetic(asked: str, worth: float) -> No
 
 
 @pytest.mark.parametrize(
-    "asked", ["", "out[0] +", "f(out)", "out[0] ** 2", "+out[0]", "other[0]", "'a'", "not out"]
+    "asked",
+    [
+        "",
+        "out[0] +",
+        "f(out)",
+        "-f(out)",
+        "f(out) + 1",
+        "1 - f(out)",
+        "out[0] ** 2",
+        "+out[0]",
+        "other[0]",
+        "'a'",
+        "not out",
+    ],
 )
 def test_what_is_no_arithmetic_is_refused(asked: str) -> None:
     """With an example of what is."""
