@@ -150,6 +150,8 @@ def _of_call(node: ast.AST) -> Iterator[tuple[str, Change]]:
 
 def _of_statement(node: ast.AST) -> Iterator[tuple[str, Change]]:
     match node:
+        case ast.Return(value=ast.Constant(value=None)):
+            return
         case ast.Return(value=ast.expr() as value):
             yield "return", lambda: _become(node, value=ast.Constant(None))
             if isinstance(value, ast.Compare | ast.BoolOp | ast.UnaryOp):

@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from lossbench.audit import Target, inspection, read_options
 from lossbench.audit.child import Child, child
 from lossbench.audit.probe import Probe
 from lossbench.audit.records import Stopped
@@ -128,3 +129,15 @@ def test_the_callers_script_is_not_run_again(tmp_path: Path) -> None:
         [sys.executable, script], capture_output=True, text=True, check=False, env=os.environ
     )
     assert (run.stdout, run.stderr) == ("once\nNone\n", "")
+
+
+def test_an_import_that_takes_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name of the file, while it goes on."""
+    monkeypatch.setattr(inspection, "_PATIENCE_SECONDS", 0.0)
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(0.1)\n", encoding="utf-8")
+    heard: list[str] = []
+    where = Target(tmp_path / "slow.py", "f")
+    options = read_options(where, 12, 3, 8, 100, None, None, (), (), None, 20.0)
+    told = inspection.attempt(where, options, heard.append)
+    assert str(told) == "there is no f"
+    assert heard == ["importing slow.py"]

@@ -115,8 +115,8 @@ FINDINGS: dict[str, dict[str, str]] = {
     },
     "wrong_axis_of_images": {
         "batch_dependence": (
-            "beta_eff goes against the batch size: another batch size, or a "
-            "partial last batch, trains another objective."
+            "beta_eff goes as one over the batch size: another batch size, or a"
+            " partial last batch, trains another objective."
         ),
         "wrong_axis": (
             "The reconstruction is summed over the wrong axis: over the batch, "
@@ -309,11 +309,9 @@ FINDINGS: dict[str, dict[str, str]] = {
     "correlation": {
         "kl_unknown": (
             "What the latents add to the loss is no KL of a Gaussian to N(0, I)"
-            " in any form that is known, so b and beta_eff cannot be told."
-        ),
-        "not_finite": (
-            "The loss is not finite at log_var of -20, among others: clip the "
-            "argument of a logarithm, or compute bce from logits."
+            " in any form that is known, so b and beta_eff cannot be told; "
+            "there is a term that depends on how the latents of a batch's "
+            "images differ, such as a penalty on their covariance."
         ),
     },
     "of_the_deviation": {
@@ -419,8 +417,8 @@ FINDINGS: dict[str, dict[str, str]] = {
     },
     "of_all_pairs": {
         "batch_dependence": (
-            "beta_eff goes with the batch size: another batch size, or a "
-            "partial last batch, trains another objective."
+            "beta_eff goes with the power 2 of the batch size: another batch "
+            "size, or a partial last batch, trains another objective."
         ),
     },
     "without_the_log": {
@@ -520,7 +518,7 @@ MEANINGS: dict[str, tuple[list[str], str]] = {
         [
             "At d = 196 and k = 4 it is the documentation's loss with beta 1.",
         ],
-        "nothing: beta_eff is 1.",
+        "nothing: beta_eff is 1 at these sizes and weights.",
     ),
     "wrong_axis": (
         [

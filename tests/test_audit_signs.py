@@ -37,12 +37,14 @@ def returning(value: str, arguments: str = "x, x_hat, mu, log_var", name: str = 
         *("-.5 * tf.reduce_sum(1 + v - tf.square(m) - tf.exp(v))", "kl_divergence(q, p)"),
         *("0.5 * (m**2 + np.exp(v) - v - 1)", "0.5 * (mu * mu + sigma**2 - torch.log(sigma**2))"),
         *("0.5 * ((mu)**2 + torch.exp(2 * logsigma))", "kld(mu, log_var)", "self.KL(mu, log_var)"),
-        *("latent_loss(mu, log_var)", "log_q_z(z)", "kl_loss.mean()", "compute_kl_div(mu)"),
+        "0.5 * (m**2 + torch.exp(scale * self.logvar))",
+        *("latent_loss(mu, log_var)", "log_q_z(z)", "kl_loss(mu).mean()", "compute_kl_div(mu)"),
     ],
 )
 def test_a_kl_is_told_by_its_formula_or_its_name(kl: str) -> None:
     """With a reconstruction beside it, and images and latents as arguments."""
-    assert returning(f"{ERROR} + {kl}", "x, y_pred, mu, log_var") == ["f"]
+    assert returning(f"{ERROR} + {kl}", "y_pred, mu, log_var") == ["f"]
+    assert returning(f"{ERROR} + mu.sum()", "y_pred, mu, log_var") == []
 
 
 @pytest.mark.parametrize(
