@@ -388,9 +388,8 @@ FINDINGS: dict[str, dict[str, str]] = {
             "below it the KL has no gradient, and b is 0."
         ),
         "mode": (
-            "In evaluation mode the loss is another one, though a and b are the"
-            " same: a floor, a clamp or a constant differs. This is the one of "
-            "training."
+            "In evaluation mode the loss gives other numbers: a floor, a clamp "
+            "or a constant differs. This is the one of training."
         ),
     },
     "weighed_in_evaluation": {
@@ -458,16 +457,13 @@ MEANINGS: dict[str, tuple[list[str], str]] = {
         [
             ("At d = 196 and k = 4 it is the documentation's loss with beta 0.25, times 4."),
         ],
-        (
-            "for beta_eff = 1 multiply the KL by 784/d, or sum the "
-            "reconstruction over the inputs too."
-        ),
+        ("for beta_eff = 1 multiply the KL by 784/d."),
     ),
     "hard_coded_divisor": (
         [
             ("At d = 196 and k = 4 it is the documentation's loss with beta 196, divided by 784."),
         ],
-        ("for beta_eff = 1 multiply the KL by k/784, or sum the KL over the latents too."),
+        "for beta_eff = 1 multiply the KL by k/784.",
     ),
     "kl_sign": ([], ""),
     "kl_without_half": (
@@ -496,7 +492,7 @@ MEANINGS: dict[str, tuple[list[str], str]] = {
             ("Your loss is docs (as in keras-blog-revised, keras-2016-07-24, keras-2016-08-03)."),
             "At d = 196 and k = 4 it is the documentation's loss with beta 1.",
         ],
-        "nothing: beta_eff is 1.",
+        "no weight: beta_eff is 1.",
     ),
     "batch_summed_kl": (
         [
@@ -518,15 +514,15 @@ MEANINGS: dict[str, tuple[list[str], str]] = {
         [
             "At d = 196 and k = 4 it is the documentation's loss with beta 1.",
         ],
-        "nothing: beta_eff is 1 at these sizes and weights.",
+        "no weight: beta_eff is 1 at these sizes and weights.",
     ),
     "wrong_axis": (
         [
             "At d = 196 and k = 4 it is the documentation's loss with beta 32.",
         ],
         (
-            "for beta_eff = 1 multiply the KL by k/B, or sum the KL over the "
-            "latents too; reduce both terms over the batch in the same way."
+            "for beta_eff = 1 multiply the KL by k/B; reduce both terms over the"
+            " batch in the same way."
         ),
     ),
     "wrong_axis_of_images": (
@@ -537,9 +533,8 @@ MEANINGS: dict[str, tuple[list[str], str]] = {
             ),
         ],
         (
-            "for beta_eff = 1 multiply the KL by B/d, or sum the reconstruction"
-            " over the inputs too; reduce both terms over the batch in the same"
-            " way."
+            "for beta_eff = 1 multiply the KL by B/d; reduce both terms over the"
+            " batch in the same way."
         ),
     ),
     "free_bits": (
