@@ -602,6 +602,10 @@ def _foretold(base: Probe, model: Kl) -> Iterator[Probe]:
     if model.bound:
         total = model.bound * (base.k if model.over in (Over.LATENT, Over.LATENT_OF_IMAGE) else 1)
         size = math.sqrt(2 * total / base.k)
+        for patch in ((EVERY, 0), (0, EVERY)):  # one latent alone, one image alone
+            for times in (1.2, 2.5):
+                alone = replace(base, still=rest, latent_patch=patch, latent_draw=7)
+                yield replace(alone, mean=times * size, low=rest, high=rest)
         for draw, times in enumerate((0.3, 0.7, 1.0, 1.4, 3.0, 8.0)):
             yield replace(base, mean=times * size, low=rest, high=rest, latent_draw=20 + draw)
             yield replace(

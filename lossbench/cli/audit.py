@@ -110,7 +110,7 @@ def audit(
     calls are the loss, a function of a model and images, or what builds a Keras model. A file or
     a folder is read for everything that looks like the loss of a VAE. Nothing is trained.
 
-    For example `lossbench audit my_vae.py:vae_loss --d 784 --k 2`;
+    Examples: `lossbench audit my_vae.py:vae_loss --d 784 --k 2`;
 
     of a method, `lossbench audit my_vae.py:VAE.loss_function --d 784 --k 20 --set kld_weight=B/N`;
 
