@@ -167,11 +167,6 @@ class Kl:
     rest: float | None = None
     far: float = field(default=3.0, repr=False)
 
-    @property
-    def linear(self) -> bool:
-        """Whether the loss is ``b*K`` plus what does not depend on the latents."""
-        return self.form in (KlForm.CLOSED, KlForm.ABSENT)
-
     def variance(self, drawn: Floats) -> Floats:
         """Return the variance that the loss gives what a probe draws as u."""
         for clamp in self.clamps:

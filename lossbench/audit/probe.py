@@ -40,7 +40,7 @@ class Probe:
     ``even`` (exactly ``mean`` and ``low``) or ``uneven`` (as drawn, but some images and some
     latents have means of a tenth and ten times the size). ``alike`` gives every image the latents
     of the first; outside ``latent_patch``, where there is one, they are 0 and ``still``. Signs of
-    the means are drawn by number ``flip``, or all plus for ``even``. ``image_draw`` and
+    the means are drawn, or all plus for ``even``. ``image_draw`` and
     ``latent_draw`` number the draws; ``seed`` is for the loss's own randomness; ``settings`` are
     further arguments.
     """
@@ -68,7 +68,6 @@ class Probe:
     high: float = 0.0
     still: float = 0.0
     latent_patch: Patch | None = None
-    flip: int = 0
     image_draw: int = 0
     latent_draw: int = 0
     seed: int = 0
@@ -132,7 +131,7 @@ def latents(probe: Probe) -> tuple[Floats, Floats]:
         z_mean, u = np.full(size, probe.mean), np.full(size, probe.low)
     else:
         signs = np.where(
-            np.random.default_rng([_SEED, 4, probe.latent_draw, probe.flip]).random(size) < 0.5,
+            np.random.default_rng([_SEED, 4, probe.latent_draw]).random(size) < 0.5,
             -1.0,
             1.0,
         )
