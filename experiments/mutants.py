@@ -28,9 +28,9 @@ from mutations import changes
 REPOSITORY = Path(__file__).resolve().parent.parent
 TESTS = {  # of each room, by the beginnings of their files' names; the quick ones first
     "theory": ("theory",),
-    "conventions": ("conventions", "catalogue"),
-    "compare": ("compare",),
-    "audit": ("audit_sentences", "audit_kinds", "audit_callee", "audit.", "audit"),
+    "loss": ("conventions", "catalogue"),
+    "comparison": ("compare",),
+    "auditing": ("audit_sentences", "audit_kinds", "audit_callee", "audit.", "audit"),
     "store": ("store",),
     "report": ("report",),
 }

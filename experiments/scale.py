@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lossbench import experiment, sweep
+from lossbench import experiment, sweeping
 from lossbench.experiment import RunSettings
 from lossbench.schema import HISTORY_COLUMNS, METRICS, TIMINGS
 from lossbench.store.records import encoded
@@ -76,12 +76,12 @@ def _row(n_runs: int, name: str, command: tuple[str, ...], folder: Path) -> dict
 
 def _make(asked: Path, made: Path) -> None:
     """Write the records of every run, without the care that a real sweep takes."""
-    plan = sweep.plan(experiment.read(asked), made)
+    plan = sweeping.plan(experiment.read(asked), made)
     (made / "runs").mkdir(parents=True)
     plan.store.freeze(plan.experiment)
     data = plan.images.of(plan.runs[0])
     for number, run in enumerate(plan.runs):
-        record = sweep.record_of(_outcome(run, number), data, None)
+        record = sweeping.record_of(_outcome(run, number), data, None)
         (made / "runs" / f"{run.run_id}.json").write_bytes(encoded(record))
 
 

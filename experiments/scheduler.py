@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lossbench import engine, experiment, sweep
+from lossbench import engine, experiment, sweeping
 from lossbench.engine import cluster, dispatch
 from lossbench.experiment import Stack
 from lossbench.worker import Outcome
@@ -62,13 +62,13 @@ def _stacks_a_second() -> float:
     axes = {"loss": "docs", "reconstruction_loss": "bce", "beta": "1", "k": "2", "d": "64"}
     asked = experiment.read(None, axes | {"seeds": str(8 * _N_STACKS)})
     with tempfile.TemporaryDirectory() as folder:
-        plan = sweep.plan(asked, Path(folder) / "results")
+        plan = sweeping.plan(asked, Path(folder) / "results")
         with (
             plan.store.locked(print),
             engine.workers(engine.n_cores(), Path(folder) / "logs") as crew,
         ):
             started = time.perf_counter()
-            n_runs = sum(1 for _ in sweep.carry_out(plan, crew, plan.runs))
+            n_runs = sum(1 for _ in sweeping.carry_out(plan, crew, plan.runs))
             return n_runs / 8 / (time.perf_counter() - started)
 
 

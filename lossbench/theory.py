@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from lossbench.conventions import ReconstructionLoss
 from lossbench.errors import DataError
+from lossbench.loss import ReconstructionLoss
 
 _SIGNIFICANT_DIGITS = 6  # the last digits depend on the processor
 _IMAGES_A_PRODUCT = 4096

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from lossbench.compare import Comparison, MetricDifference, compare
+from lossbench.comparison import Comparison, MetricDifference, compare
 from lossbench.console.comparison import comparison_table
-from lossbench.conventions import Sizes, bits_per_dim, convention, elbo, elbo_best_sigma
+from lossbench.loss import Sizes, bits_per_dim, convention, elbo, elbo_best_sigma
 from lossbench.schema import METRICS, RUNS
 from lossbench.store import tables
 

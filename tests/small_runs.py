@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lossbench.conventions import Sizes, convention
 from lossbench.experiment import RunSettings
+from lossbench.loss import Sizes, convention
 from lossbench.nn.model import StackedVAE
 from lossbench.nn.program import Program, Shape
 from lossbench.nn.train import _program as compiled

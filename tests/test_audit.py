@@ -12,9 +12,9 @@ from audited.bugs import BUGS, right
 from audited.literal import LITERAL, numpy_loss, tensorflow_loss, torch_loss
 from conftest import Note, trials
 
-from lossbench.audit import Audit, examine
-from lossbench.audit.loading import from_function
-from lossbench.conventions import Sizes, catalogue, convention
+from lossbench.auditing import Audit, examine
+from lossbench.auditing.loading import from_function
+from lossbench.loss import Sizes, catalogue, convention
 
 Loss = Callable[..., Any]
 SIZES = Sizes(d=48, k=5, batch_size=7, n_images=1000)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from audited import callees
 
-from lossbench.audit.child import child
-from lossbench.audit.loading import Asked, from_function, load
-from lossbench.audit.probe import Probe, arrays
-from lossbench.audit.records import Answer, Found
-from lossbench.audit.signature import Refusal
-from lossbench.audit.tensors import undisturbed
+from lossbench.auditing.child import child
+from lossbench.auditing.loading import Asked, from_function, load
+from lossbench.auditing.probe import Probe, arrays
+from lossbench.auditing.records import Answer, Found
+from lossbench.auditing.signature import Refusal
+from lossbench.auditing.tensors import undisturbed
 
 AUDITED = Path(__file__).parent / "audited"
 PROBE = Probe(12, 3, 5, 5, 1000, (12,), mean=1.0, low=-1.0, high=0.5)
@@ -453,7 +453,7 @@ def test_latents_that_pass_through_a_layer_of_the_kl_are_exchanged_before_it() -
 def test_the_room_imports_no_library_of_tensors() -> None:
     """An audit of NumPy pays for none."""
     code = (
-        "import sys; from lossbench.audit.loading import load; "
+        "import sys; from lossbench.auditing.loading import load; "
         "print([n for n in ('torch', 'tensorflow', 'keras', 'jax') if n in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,10 +13,10 @@ import numpy as np
 import psutil
 import pytest
 
-from lossbench.audit import Target, inspection, read_options
-from lossbench.audit.child import Child, child
-from lossbench.audit.probe import Probe
-from lossbench.audit.records import Stopped
+from lossbench.auditing import Target, inspection, read_options
+from lossbench.auditing.child import Child, child
+from lossbench.auditing.probe import Probe
+from lossbench.auditing.records import Stopped
 
 AUDITED = Path(__file__).parent / "audited"
 PROBE = Probe(12, 3, 5, 5, 1000, (12,), mean=1.0, low=-1.0, high=0.5)
@@ -117,8 +117,8 @@ def test_the_callers_script_is_not_run_again(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "from pathlib import Path\n"
-        "from lossbench.audit.child import child\n"
-        "from lossbench.audit.probe import Probe\n"
+        "from lossbench.auditing.child import child\n"
+        "from lossbench.auditing.probe import Probe\n"
         "print('once')\n"
         "with child(30) as asked:\n"
         f"    asked.load(Path({str(AUDITED / 'bugs.py')!r}), 'right', {{}}, {{}}, 30)\n"

@@ -13,8 +13,8 @@ from conftest import lossbench
 from test_cli import run as cli
 from test_terminal import on_terminal
 
-from lossbench.audit import Coefficient, Target, audit, check, read_options
-from lossbench.audit.signature import ROLES
+from lossbench.auditing import Coefficient, Target, audit, check, read_options
+from lossbench.auditing.signature import ROLES
 from lossbench.errors import GateTrippedError
 
 AUDITED = Path(__file__).parent / "audited"

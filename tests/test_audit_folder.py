@@ -12,7 +12,7 @@ import yaml
 from test_audit_command import plain, run
 from test_terminal import on_terminal
 
-from lossbench.audit.folder import candidates
+from lossbench.auditing.folder import candidates
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

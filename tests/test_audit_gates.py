@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import test_audit_kinds
 
-from lossbench.audit import (
+from lossbench.auditing import (
     Audit,
     Coefficient,
     Finding,

@@ -8,8 +8,8 @@ import pytest
 from audited import kinds
 from test_audit import audited, codes
 
-from lossbench.audit import Audit
-from lossbench.conventions import Sizes
+from lossbench.auditing import Audit
+from lossbench.loss import Sizes
 
 SIZES = Sizes(d=12, k=3, batch_size=128, n_images=60_000)
 SOME_NUMBER = object()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lossbench.audit.laws import (
+from lossbench.auditing.laws import (
     Law,
     constant_text,
     formula,
@@ -17,7 +17,7 @@ from lossbench.audit.laws import (
     weight_power,
     worth,
 )
-from lossbench.audit.scaling import Point, Survey
+from lossbench.auditing.scaling import Point, Survey
 
 Scaling = Callable[[dict[str, float]], float]
 AT = {"d": 784.0, "k": 6.0, "B": 5.0, "N": 60_000.0, "beta": 2.0, "step": 100.0}

@@ -13,11 +13,11 @@ from test_audit_kinds import found
 from test_theory import _REAL_MNIST
 
 from lossbench import theory
-from lossbench.audit import Audit, Coefficient, predicted
-from lossbench.audit.meaning import collapse, is_noisy, kind_of
-from lossbench.conventions import ReconstructionLoss, Sizes
+from lossbench.auditing import Audit, Coefficient, predicted
+from lossbench.auditing.meaning import collapse, is_noisy, kind_of
 from lossbench.data import load
 from lossbench.errors import AuditError
+from lossbench.loss import ReconstructionLoss, Sizes
 
 # t_1 of MNIST's training images, as measured when the models were trained.
 MNIST: list[tuple[int, ReconstructionLoss, float]] = [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lossbench.audit import Options, Target, read_options, read_target
+from lossbench.auditing import Options, Target, read_options, read_target
 from lossbench.errors import AuditError
 
 LOSS = Target(Path("vae.py"), "f")

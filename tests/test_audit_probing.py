@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lossbench.audit.matching import nearest
-from lossbench.audit.probe import Probe, arrays
-from lossbench.audit.probing import Probing, fit, share
-from lossbench.audit.records import Answer, Failure, Output, Stopped
-from lossbench.audit.scaling import Point, reweighted, symbol_of
-from lossbench.conventions import Sizes, convention
+from lossbench.auditing.matching import nearest
+from lossbench.auditing.probe import Probe, arrays
+from lossbench.auditing.probing import Probing, fit, share
+from lossbench.auditing.records import Answer, Failure, Output, Stopped
+from lossbench.auditing.scaling import Point, reweighted, symbol_of
+from lossbench.loss import Sizes, convention
 
 BASE = Probe(12, 3, 5, 5, 1000, (12,))
 

@@ -8,8 +8,8 @@ from audited import further, kinds
 from audited.bugs import BUGS
 from test_audit import audited, of_bugs
 
-from lossbench.audit import Audit
-from lossbench.conventions import Sizes
+from lossbench.auditing import Audit
+from lossbench.loss import Sizes
 
 # What a finding is: surely a mistake, and so that a gate does not pass with it, unless it says so.
 UNSURE = {

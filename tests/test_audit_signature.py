@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from lossbench.audit.loading import from_function
-from lossbench.audit.probe import Probe
-from lossbench.audit.records import Found
-from lossbench.audit.signature import builder_roles, is_of_schedule, missing, usual_role
+from lossbench.auditing.loading import from_function
+from lossbench.auditing.probe import Probe
+from lossbench.auditing.records import Found
+from lossbench.auditing.signature import builder_roles, is_of_schedule, missing, usual_role
 
 NAMES = {
     "x": "x inputs input images target y_true x_true batch data original",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lossbench.audit.folder import candidates
+from lossbench.auditing.folder import candidates
 
 ERROR = "F.mse_loss(x_hat, x)"
 KL = "-0.5 * (1 + log_var - mu.pow(2) - log_var.exp()).sum(1)"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from audited.kinds import K, mse
 
-from lossbench.audit.loading import from_function
-from lossbench.audit.probe import Probe
-from lossbench.audit.records import Moved
+from lossbench.auditing.loading import from_function
+from lossbench.auditing.probe import Probe
+from lossbench.auditing.records import Moved
 
 PROBE = Probe(12, 3, 5, 5, 1000, (12,), mean=1.0, high=0.5)
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from lossbench.audit.probe import Probe, arrays
-from lossbench.audit.records import Answer, Failure, Output, Stopped
-from lossbench.audit.total import Total, find_total, read_total
+from lossbench.auditing.probe import Probe, arrays
+from lossbench.auditing.records import Answer, Failure, Output, Stopped
+from lossbench.auditing.total import Total, find_total, read_total
 from lossbench.errors import AuditError
 
 BASE = Probe(12, 3, 5, 5, 1000, (12,))

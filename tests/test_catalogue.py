@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossbench.conventions import Entry, Sizes, catalogue, convention, entry
-from lossbench.conventions.formula import evaluate
 from lossbench.errors import ExperimentError, UsageError
 from lossbench.experiment import Experiment, extended, read, stacks, text_of
+from lossbench.loss import Entry, Sizes, catalogue, convention, entry
+from lossbench.loss.formula import evaluate
 
 ROWS = [pytest.param(row, id=row.name) for row in catalogue().values()]
 SMALL = Sizes(d=48, k=5, batch_size=7, n_images=1000)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from lossbench.compare import MetricDifference, compare, parse_gate
+from lossbench.comparison import MetricDifference, compare, parse_gate
 from lossbench.console.comparison import comparison_table
 from lossbench.errors import UsageError
 from lossbench.store import Store

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from made_runs import compared, made_run, printed, seeds_of
 
-from lossbench.compare import Comparison
+from lossbench.comparison import Comparison
 
 
 def _examples() -> list[Comparison]:
@@ -71,8 +71,8 @@ def _loaded(code: str) -> Sequence[str]:
 
 def test_comparing_loads_neither_tensorflow_nor_scipy_stats() -> None:
     """The command answers at once: nothing heavy is imported."""
-    loaded = _loaded("import lossbench.compare, lossbench.console.comparison")
-    assert "lossbench.compare" in loaded
+    loaded = _loaded("import lossbench.comparison, lossbench.console.comparison")
+    assert "lossbench.comparison" in loaded
     assert not {"tensorflow", "keras", "scipy.stats", "distributed"} & set(loaded)
 
 

@@ -8,7 +8,7 @@ import pytest
 from made_runs import compared, made_run, seeds_of, write_runs
 from syrupy.assertion import SnapshotAssertion
 
-from lossbench.compare import parse_gate, select
+from lossbench.comparison import parse_gate, select
 from lossbench.errors import ResultsError, UsageError
 
 FAILED = {"status": "nan"}

@@ -3,7 +3,7 @@
 import pytest
 from made_runs import compared, ends_of, made_run, seeds_of
 
-from lossbench.compare import parse_gate
+from lossbench.comparison import parse_gate
 from lossbench.errors import ResultsError, UsageError
 
 

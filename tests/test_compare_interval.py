@@ -8,8 +8,8 @@ from conftest import Note
 from made_runs import ELBO, ends_of
 from scipy import stats
 
-from lossbench.compare import MetricDifference
-from lossbench.compare.interval import holm, paired
+from lossbench.comparison import MetricDifference
+from lossbench.comparison.interval import holm, paired
 from lossbench.schema import METRICS
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from made_runs import made_run, write_runs
 
-from lossbench.compare import compare, select
+from lossbench.comparison import compare, select
 from lossbench.errors import ResultsError, UsageError
 
 

@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 import pytest
 
-from lossbench.compare.interval import MetricDifference
-from lossbench.compare.verdict import Outcome, outcome, verdict
-from lossbench.compare.wording import amount, counted, listed, number, probability, setting
+from lossbench.comparison.interval import MetricDifference
+from lossbench.comparison.verdict import Outcome, outcome, verdict
+from lossbench.comparison.wording import amount, counted, listed, number, probability, setting
 
 SIGMA_HALF, BEST_SIGMA = "Under a Gaussian decoder with sigma^2 = 1/2", "With each run's best sigma"
 

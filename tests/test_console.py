@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lossbench.compare import compare, elbo_curves, select
+from lossbench.comparison import compare, elbo_curves, select
 from lossbench.console.comparison import comparison_table
 from lossbench.console.progress import Standing
 from lossbench.console.sparkline import settled_range, sparkline

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 
-from lossbench.conventions import (
+from lossbench.errors import UsageError
+from lossbench.loss import (
     Convention,
     ReconstructionLoss,
     Sizes,
@@ -24,8 +25,7 @@ from lossbench.conventions import (
     elbo_best_sigma,
     implied_sigma,
 )
-from lossbench.conventions.formula import evaluate, exact
-from lossbench.errors import UsageError
+from lossbench.loss.formula import evaluate, exact
 
 _SIZES = st.builds(Sizes, d=st.integers(1, 10**6), k=st.integers(1, 10**4))
 _WEIGHTS = st.fractions(0, 10**6, max_denominator=10**6)

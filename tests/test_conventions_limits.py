@@ -7,7 +7,8 @@ from fractions import Fraction
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from lossbench.conventions import (
+from lossbench.errors import UsageError
+from lossbench.loss import (
     Convention,
     Sizes,
     bits_per_dim,
@@ -18,8 +19,7 @@ from lossbench.conventions import (
     entry,
     implied_sigma,
 )
-from lossbench.conventions.formula import evaluate, exact
-from lossbench.errors import UsageError
+from lossbench.loss.formula import evaluate, exact
 
 SIZES = {"d": 784, "k": 2}
 

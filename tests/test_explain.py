@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from lossbench import explain
+from lossbench import explanation as explain
 from lossbench.cli.app import app
 from lossbench.console import screen
-from lossbench.conventions import Sizes, catalogue, convention, entry
-from lossbench.conventions.formula import evaluate
-from lossbench.explain.symbols import weighted
+from lossbench.explanation.symbols import weighted
+from lossbench.loss import Sizes, catalogue, convention, entry
+from lossbench.loss.formula import evaluate
 from lossbench.theory import predicted_active_units
 
 ONE = Fraction(1)

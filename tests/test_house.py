@@ -17,13 +17,13 @@ from lossbench.cli.app import app
 HOUSE = Path(lossbench.__file__).parent
 FLOORS = (
     ("errors", "commits"),
-    ("conventions", "schema"),
+    ("loss", "schema"),
     ("experiment",),
     ("data", "store", "theory"),
-    ("nn", "compare", "explain", "predict", "audit"),
+    ("nn", "comparison", "explanation", "prediction", "auditing"),
     ("worker",),
     ("engine",),
-    ("sweep",),
+    ("sweeping",),
     ("console", "report"),
     ("cli",),
 )
@@ -33,19 +33,19 @@ DOORS = ("__init__", "__main__")
 # Imports past a room's door: the module that imports and what it reaches. The list only shrinks:
 # what a room needs from another one is offered at the other one's door.
 PAST_THE_DOOR = {
-    ("console/comparison.py", "compare.verdict"),
-    ("console/comparison.py", "compare.wording"),
-    ("report/answer.py", "compare.verdict"),
-    ("report/answer.py", "compare.wording"),
-    ("report/cases.py", "compare.wording"),
-    ("report/collapse.py", "compare.wording"),
-    ("report/learning.py", "compare.curves"),
-    ("report/learning.py", "compare.wording"),
-    ("report/page.py", "compare.wording"),
-    ("report/pictures.py", "compare.wording"),
-    ("report/planes.py", "compare.verdict"),
-    ("report/planes.py", "compare.wording"),
-    ("report/sides.py", "compare.wording"),
+    ("console/comparison.py", "comparison.verdict"),
+    ("console/comparison.py", "comparison.wording"),
+    ("report/answer.py", "comparison.verdict"),
+    ("report/answer.py", "comparison.wording"),
+    ("report/cases.py", "comparison.wording"),
+    ("report/collapse.py", "comparison.wording"),
+    ("report/learning.py", "comparison.curves"),
+    ("report/learning.py", "comparison.wording"),
+    ("report/page.py", "comparison.wording"),
+    ("report/pictures.py", "comparison.wording"),
+    ("report/planes.py", "comparison.verdict"),
+    ("report/planes.py", "comparison.wording"),
+    ("report/sides.py", "comparison.wording"),
 }
 
 
@@ -141,10 +141,10 @@ def test_rooms_are_entered_by_their_doors_but_for_those_that_are_known() -> None
 
 def test_the_check_of_doors_can_fail() -> None:
     """Neither form of import is missed; a door and a room without one are free to enter."""
-    past = {"compare.pairing"}
-    assert entered("from lossbench.compare.pairing import pair", "report") == past
-    assert entered("import lossbench.compare.pairing", "report") == past
-    free = "from lossbench.compare import select\nfrom lossbench.console.screen import out"
+    past = {"comparison.pairing"}
+    assert entered("from lossbench.comparison.pairing import pair", "report") == past
+    assert entered("import lossbench.comparison.pairing", "report") == past
+    free = "from lossbench.comparison import select\nfrom lossbench.console.screen import out"
     assert entered(free, "report") == set()
 
 

@@ -7,11 +7,11 @@ import pytest
 import typer.main
 
 from lossbench.cli.app import app
-from lossbench.conventions import catalogue
 from lossbench.data import BUILT_IN, load
 from lossbench.errors import DataError, ExperimentError, near, nearest
 from lossbench.experiment import read
 from lossbench.experiment.keys import KEYS, SECTIONS
+from lossbench.loss import catalogue
 from lossbench.schema import METRIC_COLUMNS, RUNS
 
 COMMANDS = tuple(typer.main.get_group(app).commands)

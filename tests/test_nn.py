@@ -20,8 +20,8 @@ from small_runs import (
     trained_weights,
 )
 
-from lossbench.conventions import ReconstructionLoss, Sizes, convention
 from lossbench.experiment import RunSettings
+from lossbench.loss import ReconstructionLoss, Sizes, convention
 from lossbench.nn.layers import initial_weights
 from lossbench.nn.program import Program
 from lossbench.nn.train import batches_and_noise

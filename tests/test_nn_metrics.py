@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from small_runs import program_of, refill, sigmoid, small_run, train_epoch, trained_weights
 
-from lossbench.conventions import ReconstructionLoss, elbo, elbo_best_sigma
 from lossbench.experiment import RunSettings
+from lossbench.loss import ReconstructionLoss, elbo, elbo_best_sigma
 from lossbench.nn.train import train_stack
 
 

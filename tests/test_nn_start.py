@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from small_runs import N_TRAIN, D, layer_shapes, program_of, refill, small_run, train_epoch
 
-from lossbench.conventions import ReconstructionLoss
 from lossbench.experiment import n_parameters
+from lossbench.loss import ReconstructionLoss
 from lossbench.nn.layers import initial_weights
 from lossbench.nn.train import batches_and_noise
 

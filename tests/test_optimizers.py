@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
-from lossbench.compare.algebra import Objective, ObjectivePair, algebra
+from lossbench.comparison.algebra import Objective, ObjectivePair, algebra
 from lossbench.experiment.keys import KEYS
 from lossbench.nn import program as programs
 from lossbench.nn.layers import initial_weights

@@ -9,8 +9,8 @@ from test_cli import run as cli
 
 from lossbench.errors import DataError
 from lossbench.experiment import read
-from lossbench.predict import predict
-from lossbench.sweep import plan
+from lossbench.prediction import predict
+from lossbench.sweeping import plan
 
 Sizes = Callable[..., set[tuple[str, int]]]
 

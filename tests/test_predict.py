@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from lossbench import data, theory
 from lossbench.cli import main
-from lossbench.conventions import catalogue
 from lossbench.experiment import read
-from lossbench.predict import Prediction, agreement, predict
+from lossbench.loss import catalogue
+from lossbench.prediction import Prediction, agreement, predict
 
 TRAINABLE = sorted(
     name

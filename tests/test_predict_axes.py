@@ -13,7 +13,7 @@ from test_cli import run as cli
 
 from lossbench.console.prediction import prediction_tables
 from lossbench.experiment import read
-from lossbench.predict import Prediction, Setting, predict
+from lossbench.prediction import Prediction, Setting, predict
 from lossbench.schema import SETTING_COLUMNS
 
 PLAIN = {"dataset": "digits", "d": "16", "k": "2", "beta": "1", "loss": "docs"}

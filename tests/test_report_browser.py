@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 from test_report import tables_of
 
-from lossbench.compare import compare, elbo_curves, select
+from lossbench.comparison import compare, elbo_curves, select
 from lossbench.report import write_comparison, write_report
 
 QUIET = (

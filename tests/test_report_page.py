@@ -14,7 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 from test_report import RESULTS
 
 import lossbench
-from lossbench.compare import elbo_curves, select
+from lossbench.comparison import elbo_curves, select
 from lossbench.errors import ResultsError, UsageError
 from lossbench.experiment import read
 from lossbench.report import write_comparison, write_report

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from lossbench.conventions import ReconstructionLoss
 from lossbench.data import load
 from lossbench.errors import DataError
+from lossbench.loss import ReconstructionLoss
 from lossbench.theory import (
     collapse_threshold,
     linear_optimum,

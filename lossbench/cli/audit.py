@@ -8,7 +8,7 @@ import typer
 from lossbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from lossbench.audit import Audit, Baseline, Options, Target
+    from lossbench.auditing import Audit, Baseline, Options, Target
 
 _SIZES = "Sizes"
 _CALLED = "How it is called"
@@ -118,7 +118,7 @@ def audit(
 
     of a folder, `lossbench audit src --baseline lossbench-audit.json`.
     """
-    from lossbench import audit as audits  # noqa: PLC0415
+    from lossbench import auditing as audits  # noqa: PLC0415
 
     where = audits.read_target(target)
     options = audits.read_options(
@@ -160,7 +160,7 @@ def _one(
     json: bool,
 ) -> None:
     """Audit one loss, print what was found, then hold it against what is expected."""
-    from lossbench import audit as audits  # noqa: PLC0415
+    from lossbench import auditing as audits  # noqa: PLC0415
     from lossbench.console import screen  # noqa: PLC0415
     from lossbench.console.audit import audit_report  # noqa: PLC0415
 
@@ -178,7 +178,7 @@ def _every(
     where: "Target", options: "Options", gate: "tuple[Baseline | None, bool]", json: bool
 ) -> None:
     """Audit every loss in a file or a folder, print a table, then hold it against a baseline."""
-    from lossbench import audit as audits  # noqa: PLC0415
+    from lossbench import auditing as audits  # noqa: PLC0415
     from lossbench.console import screen  # noqa: PLC0415
     from lossbench.console.audit import listing_facts, listing_report  # noqa: PLC0415
 
@@ -199,7 +199,7 @@ def _hold(
     gate: "tuple[Baseline | None, bool]",
 ) -> None:
     """Hold what was found against the baseline, if one is asked for, and tell what is new."""
-    from lossbench import audit as audits  # noqa: PLC0415
+    from lossbench import auditing as audits  # noqa: PLC0415
     from lossbench.console import screen  # noqa: PLC0415
 
     before, update = gate

@@ -25,7 +25,7 @@ def compare(
 
     Example: `lossbench compare loss=docs,beta=1,d=64,k=2 loss=blog,beta=1,d=64,k=2`
     """
-    from lossbench import compare as comparisons  # noqa: PLC0415
+    from lossbench import comparison as comparisons  # noqa: PLC0415
     from lossbench.console import screen  # noqa: PLC0415
     from lossbench.console.comparison import comparison_table  # noqa: PLC0415
 

@@ -10,7 +10,7 @@ import typer
 from lossbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from lossbench.conventions import Sizes
+    from lossbench.loss import Sizes
 
 _SIZES = "Sizes"
 _LARGEST_BETA = 1e12
@@ -62,9 +62,9 @@ def explain(
     Examples: `lossbench explain blog --d 784 --k 2`, `lossbench explain blog --to docs`,
     `lossbench explain --lineage keras`
     """
-    from lossbench import explain as algebra  # noqa: PLC0415
+    from lossbench import explanation as algebra  # noqa: PLC0415
     from lossbench.console import catalogue, explanation, plain, screen  # noqa: PLC0415
-    from lossbench.conventions import Sizes  # noqa: PLC0415
+    from lossbench.loss import Sizes  # noqa: PLC0415
 
     _check_together(loss, to, lineage, reconstruction_loss)
     weight = _weight(beta)

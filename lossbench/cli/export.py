@@ -22,12 +22,12 @@ def export(
 
     Example: `lossbench export docs-bce-beta1-d64-k2-seed0 model.keras`
     """
-    from lossbench import compare, worker  # noqa: PLC0415
+    from lossbench import comparison, worker  # noqa: PLC0415
     from lossbench.console.screen import show_path  # noqa: PLC0415
     from lossbench.store import Store  # noqa: PLC0415
 
     _check_path(path)
-    found = compare.select(run)
+    found = comparison.select(run)
     ids = [str(run_id) for run_id in found["run_id"]]
     if len(ids) > 1:
         raise UsageError(

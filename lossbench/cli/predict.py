@@ -28,7 +28,7 @@ def predict(
     experiments/mnist.toml`
     """
     from lossbench import experiment as experiments  # noqa: PLC0415
-    from lossbench import predict as predictions  # noqa: PLC0415
+    from lossbench import prediction as predictions  # noqa: PLC0415
     from lossbench.console import screen  # noqa: PLC0415
     from lossbench.console.prediction import prediction_tables  # noqa: PLC0415
 

@@ -11,7 +11,7 @@ from lossbench.errors import RunsFailedError, UsageError
 
 if TYPE_CHECKING:
     from lossbench.experiment import RunSettings
-    from lossbench.sweep import Plan
+    from lossbench.sweeping import Plan
 
 _GRID = "Grid (lists take commas)"
 _MODEL = "Model and training"
@@ -136,7 +136,7 @@ def sweep(
     experiments/mnist.toml`, `lossbench sweep --loss docs --beta 0.1,1,4 --seeds 5`
     """
     from lossbench import experiment as experiments  # noqa: PLC0415
-    from lossbench import sweep as sweeps  # noqa: PLC0415
+    from lossbench import sweeping as sweeps  # noqa: PLC0415
     from lossbench.console import progress, screen  # noqa: PLC0415
 
     options = {
@@ -225,7 +225,7 @@ def _train(
     from lossbench import engine  # noqa: PLC0415 - Dask only if there is something to train
     from lossbench.console import progress  # noqa: PLC0415
     from lossbench.experiment import stacks  # noqa: PLC0415
-    from lossbench.sweep import carry_out  # noqa: PLC0415
+    from lossbench.sweeping import carry_out  # noqa: PLC0415
 
     n_busy = min(n_workers or engine.n_cores(), len(stacks(missing)))
     failed = None

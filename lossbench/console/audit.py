@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.audit import Audit, Coefficient, Listed, Options, Unread
+from lossbench.auditing import Audit, Coefficient, Listed, Options, Unread
 from lossbench.console.explanation import Indented
 from lossbench.console.screen import joined
 

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from lossbench.console.explanation import Indented, at, number
-from lossbench.explain import Listed
+from lossbench.explanation import Listed
 
 _GAP = "  "
 _NARROWEST_AXIS = 12

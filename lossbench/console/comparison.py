@@ -7,9 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.compare import Cell, Comparison, MetricDifference
-from lossbench.compare.verdict import ELBOS, outcome
-from lossbench.compare.wording import counted, factor, setting
+from lossbench.comparison import Cell, Comparison, MetricDifference
+from lossbench.comparison.verdict import ELBOS, outcome
+from lossbench.comparison.wording import counted, factor, setting
 from lossbench.console.screen import joined
 from lossbench.console.sparkline import settled_range, sparkline
 

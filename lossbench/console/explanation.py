@@ -9,8 +9,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.conventions import Sizes
-from lossbench.explain import Derivation, Equivalent, Step
+from lossbench.explanation import Derivation, Equivalent, Step
+from lossbench.loss import Sizes
 
 INDENT = 3
 

@@ -2,8 +2,8 @@
 
 from fractions import Fraction
 
-from lossbench.conventions import Coefficients, Sizes
-from lossbench.explain import Derivation, Equivalent, Listed
+from lossbench.explanation import Derivation, Equivalent, Listed
+from lossbench.loss import Coefficients, Sizes
 
 Facts = dict[str, object]
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from lossbench.console.screen import joined
 from lossbench.experiment import layers_text
-from lossbench.predict import CriticalLatents, Prediction, Setting, Thresholds
+from lossbench.prediction import CriticalLatents, Prediction, Setting, Thresholds
 from lossbench.schema import SETTING_COLUMNS
 
 _DECIDING = ("noise_std", "batch_size")  # what beta_eff at beta 1 and t_1 depend on besides d and k

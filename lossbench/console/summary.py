@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lossbench.console.sparkline import settled_range, sparkline
-from lossbench.predict import agreement
+from lossbench.prediction import agreement
 from lossbench.schema import SETTING_COLUMNS
 from lossbench.store import SUMMARY_TABLE, Store
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import cast
 
-from lossbench.conventions import Convention, Reduction, Sizes, catalogue, convention
 from lossbench.errors import ExperimentError, UsageError, nearest
+from lossbench.loss import Convention, Reduction, Sizes, catalogue, convention
 
 SECTION = "convention"
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lossbench.conventions import Convention, Sizes
 from lossbench.errors import ExperimentError
 from lossbench.experiment.definitions import identity_of, known
 from lossbench.experiment.keys import AXES, FIXED, Value
 from lossbench.experiment.settings import RunSettings, canonical, place
+from lossbench.loss import Convention, Sizes
 
 Grid = dict[str, tuple[Value, ...]]
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
-from lossbench.conventions import ReconstructionLoss
+from lossbench.loss import ReconstructionLoss
 from lossbench.schema import FORMAT_VERSION
 
 _CANONICAL_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lossbench.conventions import bits_per_dim, elbo, elbo_best_sigma
 from lossbench.experiment import RunSettings
+from lossbench.loss import bits_per_dim, elbo, elbo_best_sigma
 from lossbench.nn.importance import ImportanceWeighting
 from lossbench.nn.program import EVALUATION_SAMPLES, Chunk, Program, Sums
 

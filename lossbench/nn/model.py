@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from lossbench.conventions import ReconstructionLoss
+from lossbench.loss import ReconstructionLoss
 from lossbench.nn.gradients import cross_entropy, products, relu
 from lossbench.nn.layers import StackedDense
 

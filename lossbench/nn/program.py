@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lossbench.conventions import ReconstructionLoss
+from lossbench.loss import ReconstructionLoss
 from lossbench.nn.layers import initial_weights
 from lossbench.nn.model import StackedVAE, kl, sample
 

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from lossbench.compare.verdict import EQUAL_WITHIN_NATS
-from lossbench.compare.wording import amount, factor, setting
+from lossbench.comparison.verdict import EQUAL_WITHIN_NATS
+from lossbench.comparison.wording import amount, factor, setting
 from lossbench.report.cases import Case, cases, losses_of, measured, shared_beta
 from lossbench.report.planes import furthest
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lossbench.compare.wording import setting
+from lossbench.comparison.wording import setting
 from lossbench.schema import SETTING_COLUMNS
 
 _LEADING = ("docs", "blog")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from lossbench.compare.wording import amount, factor, setting
+from lossbench.comparison.wording import amount, factor, setting
 from lossbench.report.cases import (
     Case,
     by_data,

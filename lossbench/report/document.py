@@ -18,7 +18,7 @@ from lossbench.report.tables import runs_view, settled, summary_view, thresholds
 from lossbench.store import Store, measured_thresholds, refusals_told, write_whole
 
 if TYPE_CHECKING:
-    from lossbench.compare import Comparison
+    from lossbench.comparison import Comparison
 
 PAGE = "report.html"
 FIGURES = "figures"

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from lossbench.compare.curves import over_seeds
-from lossbench.compare.wording import factor
+from lossbench.comparison.curves import over_seeds
+from lossbench.comparison.wording import factor
 from lossbench.report.cases import Case, losses_of, runs_of, shared_beta
 from lossbench.report.style import Drawing, Series, figure, legend
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import jinja2
 
 import lossbench
-from lossbench.compare.wording import setting
-from lossbench.conventions import Sizes, catalogue, convention
+from lossbench.comparison.wording import setting
 from lossbench.experiment import Experiment
+from lossbench.loss import Sizes, catalogue, convention
 from lossbench.report.tables import View
 from lossbench.store import Record
 
 if TYPE_CHECKING:
-    from lossbench.compare import Comparison
+    from lossbench.comparison import Comparison
 
 _ROOM = Path(__file__).parent
 _EXAMPLES = ((784, 2), (784, 20), (784, 128), (3072, 128), (12288, 256))

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lossbench.compare.wording import factor, setting
+from lossbench.comparison.wording import factor, setting
 from lossbench.report.cases import Case, losses_of, runs_of, shared_beta
 from lossbench.report.style import MUTED, WIDTH, Drawing, Series, figure
 

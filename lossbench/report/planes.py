@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from lossbench.compare.verdict import EQUAL_WITHIN_NATS
-from lossbench.compare.wording import amount, factor, setting
+from lossbench.comparison.verdict import EQUAL_WITHIN_NATS
+from lossbench.comparison.wording import amount, factor, setting
 from lossbench.report.cases import Case, losses_of
 from lossbench.report.style import Drawing, Series, figure, legend, log_axis
 

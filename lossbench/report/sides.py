@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from lossbench.compare import Cell, Comparison, MetricDifference
-from lossbench.compare.wording import factor, probability, setting
+from lossbench.comparison import Cell, Comparison, MetricDifference
+from lossbench.comparison.wording import factor, probability, setting
 from lossbench.report.style import Drawing, figure, legend, series_of
 from lossbench.report.tables import Cell as Shown
 from lossbench.report.tables import Heading, View

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from lossbench.conventions import FEELS_NO_FACTOR
+from lossbench.loss import FEELS_NO_FACTOR
 from lossbench.schema import SETTING_COLUMNS
 
 _SIZES = ("dataset", "d", "reconstruction_loss", "k")

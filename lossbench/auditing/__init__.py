@@ -1,0 +1,33 @@
+"""A user's own loss in; what it trains, found by probing, out."""
+
+from lossbench.auditing.examination import examine
+from lossbench.auditing.folder import Listed, Unread, listing
+from lossbench.auditing.gates import Baseline, Held, check, hold, read_baseline
+from lossbench.auditing.inspection import audit
+from lossbench.auditing.matching import Match
+from lossbench.auditing.meaning import predicted
+from lossbench.auditing.options import Options, Target, read_options, read_target
+from lossbench.auditing.result import Audit, Coefficient, Collapse, Finding
+
+__all__ = [
+    "Audit",
+    "Baseline",
+    "Coefficient",
+    "Collapse",
+    "Finding",
+    "Held",
+    "Listed",
+    "Match",
+    "Options",
+    "Target",
+    "Unread",
+    "audit",
+    "check",
+    "examine",
+    "hold",
+    "listing",
+    "predicted",
+    "read_baseline",
+    "read_options",
+    "read_target",
+]

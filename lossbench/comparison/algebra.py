@@ -1,0 +1,190 @@
+"""What the algebra says of two trained objectives, before any metric is looked at.
+
+Every loss is ``a*R + b*K``; ``beta_eff = b/a`` decides the optimum and ``a`` sets the scale.
+Two objectives with the same beta_eff are the same one up to a factor.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lossbench.comparison.wording import Row, factor, number, setting, spread
+from lossbench.loss import FEELS_NO_FACTOR
+
+# What R and K are made of: objectives that differ in one of these differ, whatever a and b.
+OBJECTIVE_SETTINGS = ("dataset", "reconstruction_loss", "d", "k", "noise_std")
+
+Relation = Literal["identical", "scaled", "different", "unknown"]
+_RELATIVE = 1e-9
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The objective that one side trains; a number that is not known is NaN."""
+
+    loss: str
+    beta: float
+    a: float
+    b: float
+    beta_eff: float
+    threshold: float
+    optimizer: str
+
+    @property
+    def written(self) -> str:
+        """The loss as its user writes it."""
+        return f"{self.loss} at beta {setting(self.beta)}"
+
+    @property
+    def collapses(self) -> bool | None:
+        """Whether theory has it collapse; ``None`` where the threshold is not known."""
+        if math.isnan(self.beta_eff) or math.isnan(self.threshold):
+            return None
+        return self.beta_eff >= self.threshold
+
+
+def objective(row: Row) -> Objective:
+    """Return the objective of one row of ``runs.csv``."""
+    return Objective(
+        loss=str(row["loss"]),
+        beta=number(row["beta"]),
+        a=number(row["a"]),
+        b=number(row["b"]),
+        beta_eff=number(row["beta_eff"]),
+        threshold=number(row["threshold"]),
+        optimizer=str(row["optimizer"]),
+    )
+
+
+@dataclass(frozen=True)
+class ObjectivePair:
+    """The objectives of A and B in one cell.
+
+    ``changed`` are the settings in ``OBJECTIVE_SETTINGS`` in which A and B differ.
+    """
+
+    a: Objective
+    b: Objective
+    changed: tuple[str, ...] = ()
+
+    @property
+    def relation(self) -> Relation:
+        """How the two are related."""
+        numbers = (self.a.a, self.a.beta_eff, self.b.a, self.b.beta_eff)
+        if any(math.isnan(number) for number in numbers):
+            return "unknown"
+        if self.changed or not _close(self.a.beta_eff, self.b.beta_eff):
+            return "different"
+        return "identical" if _close(self.a.a, self.b.a) else "scaled"
+
+
+def _close(x: float, y: float) -> bool:
+    return math.isclose(x, y, rel_tol=_RELATIVE)
+
+
+def algebra(cells: Sequence[ObjectivePair]) -> str:
+    """Return the algebra of a comparison in words: one sentence, and what follows from it."""
+    relations = {cell.relation for cell in cells}
+    if relations == {"identical"}:
+        sentence = _identical(cells)
+    elif relations == {"scaled"}:
+        sentence = _scaled(cells)
+    elif relations == {"different"}:
+        sentence = _different(cells)
+    elif "unknown" in relations:
+        sentence = "The coefficients a and b are not known, so the objectives cannot be related."
+    else:
+        n_same = sum(cell.relation != "different" for cell in cells)
+        sentence = (
+            f"The same objective up to a factor in {n_same} of {len(cells)} cells, "
+            f"different objectives in {len(cells) - n_same}."
+        )
+    collapse = _collapse(cells[0]) if len(cells) == 1 else _collapses(cells)
+    return f"{sentence} {collapse}".strip()
+
+
+def _identical(cells: Sequence[ObjectivePair]) -> str:
+    if len(cells) > 1:
+        return f"Exactly the same objective in each of the {len(cells)} cells."
+    a, b = cells[0].a, cells[0].b
+    same = a.written if a.written == b.written else f"{a.written} is {b.written}"
+    return f"Exactly the same objective: {same}."
+
+
+def _scaled(cells: Sequence[ObjectivePair]) -> str:
+    ratios = [cell.a.a / cell.b.a for cell in cells]
+    factors = spread(max(ratio, 1 / ratio) for ratio in ratios)
+    first = cells[0]
+    smaller, larger = (first.a, first.b) if ratios[0] < 1 else (first.b, first.a)
+    if len(cells) == 1:
+        how = f"{smaller.written} is {larger.written}, divided by {factors}"
+    else:
+        how = f"{smaller.loss} is {larger.loss}, divided by it, in each of the {len(cells)} cells"
+    optimizers = {side.optimizer for cell in cells for side in (cell.a, cell.b)}
+    if optimizers <= set(FEELS_NO_FACTOR):
+        names = " and ".join(FEELS_NO_FACTOR[name] for name in sorted(optimizers))
+        feels = f"{names} {'does' if len(optimizers) == 1 else 'do'} not feel the factor"
+        decay = "a weight penalty" if "adamw" in optimizers else "weight decay"
+        feels += f" (but for epsilon); SGD, {decay} and gradient clipping do."
+    else:
+        feels = "SGD feels the factor as it would a factor on the learning rate; Adam would not."
+    return f"The same objective up to a factor of {factors}: {how}. {feels}"
+
+
+def _different(cells: Sequence[ObjectivePair]) -> str:
+    changed = cells[0].changed
+    why = f"A and B differ in {' and '.join(changed)}, " if changed else ""
+    effective = [(cell.a.beta_eff, cell.b.beta_eff) for cell in cells]
+    if len(cells) == 1:
+        first, second = (factor(beta_eff) for beta_eff in effective[0])
+        same = f"with beta_eff {first} in both"
+        weights = same if first == second else f"beta_eff {first} against {second}"
+        return f"Different objectives: {why}{weights}."
+    if any(beta_eff <= 0 for pair in effective for beta_eff in pair):
+        return f"Different objectives: {why}the table has each cell's beta_eff."
+    ratios = [first / second for first, second in effective]
+    if all(_close(ratio, 1) for ratio in ratios):
+        return f"Different objectives: {why}with the same beta_eff in each cell."
+    side, other = "AB" if max(ratios) * min(ratios) >= 1 else "BA"
+    times = spread(ratios if side == "A" else (1 / ratio for ratio in ratios))
+    return f"Different objectives: {why}the beta_eff of {side} is {times} times that of {other}."
+
+
+def _collapse(cell: ObjectivePair) -> str:
+    """Return on which side of its threshold each objective is; empty if that is not known."""
+    if cell.a.collapses is None or cell.b.collapses is None:
+        return ""
+    place_a, threshold_a = _against_threshold(cell.a)
+    place_b, threshold_b = _against_threshold(cell.b)
+    head = f"{place_a} the threshold {threshold_a}"
+    if (place_a, threshold_a) == (place_b, threshold_b):
+        return f"{head}: {'both collapse' if cell.a.collapses else 'neither collapses'}."
+    says_a = f"{head}: A {'collapses' if cell.a.collapses else 'does not collapse'}"
+    other = "it" if _close(cell.a.threshold, cell.b.threshold) else f"the threshold {threshold_b}"
+    if cell.a.collapses == cell.b.collapses:
+        says_b = "so does B" if cell.b.collapses else "nor does B"
+    else:
+        says_b = "B does" if cell.b.collapses else "B does not"
+    return f"{says_a}; {place_b} {other}: {says_b}."
+
+
+def _against_threshold(side: Objective) -> tuple[str, str]:
+    """Return ``32 is above`` and ``3.32``, with digits enough to tell the two numbers apart."""
+    for digits in range(3, 17):
+        texts = f"{side.beta_eff:.{digits}g}", f"{side.threshold:.{digits}g}"
+        if texts[0] != texts[1]:
+            return f"{texts[0]} is {'above' if side.collapses else 'below'}", texts[1]
+    return f"{side.beta_eff:.6g} is at", f"{side.threshold:.6g}"
+
+
+def _collapses(cells: Sequence[ObjectivePair]) -> str:
+    """Return in how many cells theory has each side collapse."""
+    if any(side.collapses is None for cell in cells for side in (cell.a, cell.b)):
+        return ""
+    n_a = sum(bool(cell.a.collapses) for cell in cells)
+    n_b = sum(bool(cell.b.collapses) for cell in cells)
+    return (
+        f"beta_eff reaches its threshold, where the model collapses, in {n_a} of {len(cells)} "
+        f"cells for A and in {n_b} for B."
+    )

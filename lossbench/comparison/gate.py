@@ -1,0 +1,111 @@
+"""``--fail-if``: a condition on one metric's difference that makes ``compare`` exit with 4."""
+
+import math
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lossbench.comparison.interval import MetricDifference
+from lossbench.comparison.records import Cell, Comparison
+from lossbench.comparison.wording import setting
+from lossbench.errors import ResultsError, UsageError, nearest
+from lossbench.schema import METRIC_COLUMNS
+
+_EXPRESSION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(\S+)\s*")
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A condition on the difference B minus A of one metric.
+
+    It trips if the whole 95% interval fulfils it, so that noise alone cannot trip it: the end
+    that counts is the one near the bound, the upper for ``<`` and the lower for ``>``. Where
+    there is no interval (one pair, ``collapsed``), the difference itself counts. Of several
+    cells one is enough.
+    """
+
+    metric: str
+    comparison: str
+    bound: float
+
+    def tripped(self, comparison: Comparison) -> str | None:
+        """Return why the gate trips, one line a cell that trips it, or ``None``.
+
+        ``UsageError`` if the metric is not comparable between A and B, ``ResultsError`` if it
+        is not known.
+        """
+        reasons = [
+            reason for cell in comparison.cells if (reason := self._reason(cell)) is not None
+        ]
+        return "\n".join(reasons) or None
+
+    def _reason(self, cell: Cell) -> str | None:
+        difference = cell.metrics[self.metric]
+        end = self._near_end(difference)
+        if not _OPERATORS[self.comparison](end, self.bound):
+            return None
+        where = ", ".join(f"{name} {setting(cell.settings[name])}" for name in cell.settings)
+        interval = (
+            "no interval"
+            if difference.low is None or difference.high is None
+            else f"95% interval {difference.low:.6g} to {difference.high:.6g}"
+        )
+        return (
+            f"{self.metric} {self.comparison} {self.bound:g} holds{where and f' at {where}'}: "
+            f"B minus A is {difference.difference:.6g} ({interval})"
+        )
+
+    def _near_end(self, difference: MetricDifference) -> float:
+        if not difference.comparable:
+            raise UsageError(
+                f"`{self.metric}` is not comparable between A and B, so no gate can rest on it",
+                where="--fail-if",
+                remedy="a metric that is, such as kl or active_units",
+            )
+        if difference.difference is None:
+            raise ResultsError(
+                f"`{self.metric}` is not known, so the gate cannot be judged",
+                where="--fail-if",
+            )
+        end = difference.high if self.comparison in ("<", "<=") else difference.low
+        return difference.difference if end is None else end
+
+
+def parse_gate(expression: str) -> Gate:
+    """Return the gate that an expression such as ``elbo < -0.5`` spells.
+
+    >>> parse_gate("elbo < -0.5")
+    Gate(metric='elbo', comparison='<', bound=-0.5)
+    """
+    match = _EXPRESSION.fullmatch(expression)
+    bound = _number(match[3]) if match else math.nan
+    if match is None or not math.isfinite(bound):
+        raise UsageError(
+            "the gate is not a condition on a metric",
+            where="--fail-if",
+            expected="a metric, one of < <= > >= and a number, as in 'elbo < -0.5'",
+            received=repr(expression),
+        )
+    if match[1] not in METRIC_COLUMNS:
+        raise UsageError(
+            f"no metric is called {match[1]!r}",
+            where="--fail-if",
+            expected=f"one of {', '.join(METRIC_COLUMNS)}",
+            received=repr(expression),
+            remedy=nearest(match[1], METRIC_COLUMNS),
+        )
+    return Gate(match[1], match[2], bound)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

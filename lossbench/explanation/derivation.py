@@ -1,0 +1,185 @@
+"""From the loss as it is written to beta_eff, step by step, in the seed question's symbols."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from lossbench.explanation.answers import answers
+from lossbench.explanation.listing import Listed, listed
+from lossbench.explanation.optimum import EITHER, Optimum, optimum
+from lossbench.explanation.step import Step
+from lossbench.explanation.symbols import equation, number, shown, unweighted, weighted
+from lossbench.loss import Coefficients, Entry, Sizes, entry
+
+_TERMS = {
+    EITHER: EITHER,
+    "bce": "bce",
+    "mse": "(x - x_hat)^2",
+    "l1": "|x - x_hat|",
+    "gaussian_fixed_sigma": "(x - x_hat)^2",
+    "learned_sigma": "(x - x_hat)^2",
+    "nb": "-log p(counts)",
+    "categorical": "-log p(tokens)",
+}
+_SQUARED = ("mse", "gaussian_fixed_sigma", "learned_sigma")
+_ANSWERED = ("seed", "keras")
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How a loss turns into ``a*R + b*K`` at given sizes, and what it is after.
+
+    ``optimum`` and ``coefficients`` are ``None`` where beta_eff hangs on a learned variance;
+    ``surprises`` are sentences; ``answers`` go through the answers that the question got.
+    """
+
+    listed: Listed
+    steps: tuple[Step, ...]
+    optimum: Optimum | None
+    surprises: tuple[str, ...]
+    answers: tuple[Step, ...]
+
+    @property
+    def coefficients(self) -> Coefficients | None:
+        """The trained objective, if it is known."""
+        return self.listed.coefficients
+
+
+def derivation(
+    loss: str, sizes: Sizes, beta: Fraction, reconstruction_loss: str | None = None
+) -> Derivation:
+    """Return the derivation of a loss; by default with the reconstruction term of its own code.
+
+    ``blog`` and ``docs`` have either, bce or mse.
+
+    ``UsageError`` names the nearest losses, or says which size a formula lacks.
+    """
+    row = listed(entry(loss), sizes, beta)
+    own = EITHER if row.entry.lineage == "seed" else row.entry.reconstruction
+    kind = reconstruction_loss or own
+    kind = "mse" if kind in _SQUARED else kind
+    d, k = sizes.d, sizes.k
+    found = None
+    if row.beta_eff is not None and d is not None and k is not None:
+        found = optimum(row.beta_eff, d, k, kind)
+    return Derivation(
+        listed=row,
+        steps=_steps(row, _TERMS[kind], found),
+        optimum=found,
+        surprises=tuple(_surprises(row, kind)),
+        answers=answers(sizes) if row.entry.lineage in _ANSWERED else (),
+    )
+
+
+def _steps(row: Listed, term: str, found: Optimum | None) -> tuple[Step, ...]:
+    steps = [_written(row.entry, term), _sums(row, term), _collected(row)]
+    if row.beta_eff is not None:
+        formula = weighted(row.entry.beta_eff, row.entry)
+        steps.append(
+            Step(
+                "Dividing by a moves no optimum: R + beta_eff*K",
+                (equation("beta_eff = b/a", formula, _symbols(row), row.beta_eff),),
+            )
+        )
+    if found is not None and found.implied_sigma is not None:
+        half = f"sqrt({number(found.beta_eff)}/2)"
+        steps.append(
+            Step(
+                "For squared errors: a Gaussian decoder of variance sigma^2",
+                (
+                    "-ln p(x|z) = R/(2*sigma^2) + (d/2)*ln(2*pi*sigma^2)",
+                    "2*sigma^2 * (-ELBO) = R + 2*sigma^2*K + constant",
+                    f"sigma = sqrt(beta_eff/2) = {half} = {number(found.implied_sigma)}",
+                ),
+            )
+        )
+    return tuple(steps)
+
+
+def _written(row: Entry, term: str) -> Step:
+    loss = row.convention
+    kl = shown(weighted(loss.kl_factor, row))
+    factor = shown(unweighted(loss.reconstruction_factor, row))
+    before = "" if factor == "1" else f"{factor} * "
+    batch = "averaged over" if loss.over_batch == "mean" else "summed over"
+    legend = " (d is Keras' original_dim)" if loss.reconstruction_factor == "d" else ""
+    return Step(
+        f"As it is written, {batch} the batch{legend}",
+        (
+            f"loss = {before}{loss.over_inputs}_d({term})",
+            f"     + {kl} * -0.5 * {loss.over_latents}_k(1 + log_var - mean^2 - exp(log_var))",
+        ),
+    )
+
+
+def _sums(row: Listed, term: str) -> Step:
+    loss = row.entry.convention
+    inputs = "R/d" if loss.over_inputs == "mean" else "R"
+    latents = "K/k" if loss.over_latents == "mean" else "K"
+    lines = [
+        f"{loss.over_inputs}_d({term}) = {inputs:<5} R: summed over the d = {row.sizes.d} inputs",
+        f"-0.5 * {loss.over_latents}_k(...) = {latents:<5} "
+        f"K: KL, summed over the k = {row.sizes.k} latents",
+    ]
+    left, right = zip(*(line.split(" = ", 1) for line in lines), strict=True)
+    width = max(map(len, left))
+    lines = [f"{text:<{width}} = {rest}" for text, rest in zip(left, right, strict=True)]
+    if loss.over_batch == "sum":
+        lines.append(f"a sum over the batch is B = {row.sizes.batch_size} times its mean")
+    return Step("A mean is a sum divided by its size; R and K are sums", tuple(lines))
+
+
+def _collected(row: Listed) -> Step:
+    loss = row.entry.convention
+    over_batch = "B" if loss.over_batch == "sum" else ""
+    factor = shown(unweighted(loss.reconstruction_factor, row.entry))
+    weight = shown(weighted(loss.kl_factor, row.entry))
+    a = shown(unweighted(row.entry.a, row.entry))
+    b = shown(weighted(row.entry.b, row.entry))
+    left_a = _product("a", a, factor, "1/d" if loss.over_inputs == "mean" else "", over_batch)
+    left_b = _product("b", b, weight, "1/k" if loss.over_latents == "mean" else "", over_batch)
+    formulas = (f"{left_a} = {a}", f"{left_b} = {b}")
+    if row.coefficients is not None:
+        symbols = _symbols(row)
+        formulas = (
+            equation(left_a, a, symbols, row.coefficients.a),
+            equation(left_b, b, symbols, row.coefficients.b),
+        )
+    return Step("Together: a*R + b*K", formulas)
+
+
+def _product(name: str, simplified: str, *factors: str) -> str:
+    """Return ``name = x * y``, the factors that make up a coefficient, if that says more."""
+    told = [factor for factor in factors if factor not in ("", "1")]
+    product = " * ".join(told)
+    repeats = len(told) < 2 or product.replace(" ", "") == simplified
+    return name if repeats else f"{name} = {product}"
+
+
+def _symbols(row: Listed) -> dict[str, Fraction | int]:
+    return {**row.sizes.symbols(), "beta": row.beta, "epoch": row.entry.epoch}
+
+
+def _surprises(row: Listed, kind: str) -> Iterator[str]:
+    """Yield a sentence for everything that a user of this loss may not expect."""
+    found = row.entry
+    if not found.trainable:
+        yield f"Not of the form a*R + b*K, so no sweep trains it: {found.reason}."
+    if row.depends_on_batch or row.depends_on_data:
+        what = {"batch": row.depends_on_batch, "data set": row.depends_on_data}
+        sizes = " and of the ".join(name for name, holds in what.items() if holds)
+        yield f"beta_eff depends on the size of the {sizes}: another size is another objective."
+    elif row.scale_depends_on_batch:
+        yield "The scale a depends on the batch size: SGD feels that, Adam only in its epsilon."
+    if found.noise_std != 1:
+        factor = number(Fraction(str(found.noise_std)) ** -2)
+        yield (
+            f"Its code multiplies the sampling noise by {found.noise_std:g}, so that it collapses "
+            f"only at {factor} times the threshold; a sweep takes the scaling alone, with unit "
+            "noise."
+        )
+    if found.convention.default_beta != 1 and found.reconstruction != "learned_sigma":
+        published = number(Fraction(found.convention.default_beta))
+        yield f"beta multiplies the weight that the code has by default, {published}."
+    if _TERMS[kind] != _TERMS[found.reconstruction] and found.lineage != "seed":
+        yield f"Its own code has {found.reconstruction} for the reconstruction; this is {kind}."

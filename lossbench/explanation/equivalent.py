@@ -1,0 +1,101 @@
+"""The equal setting in another convention: the same optimum, and the same run on the way to it."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from lossbench.explanation.symbols import number
+from lossbench.loss import Coefficients, Sizes, convention, entry
+
+KERAS_ADAM_EPSILON = Fraction(1, 10**7)
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """``other`` at ``other_beta`` trains ``scale`` times the objective of ``loss`` at ``beta``.
+
+    A loss times c has gradients times c. SGD (with momentum, too) makes the same steps with
+    its learning rate divided by c. Adam divides its mean gradient by the root of the mean
+    square plus epsilon, so it makes the same steps with epsilon times c and its learning rate
+    as it was; where epsilon stands under the root, as in Keras' RMSprop, it takes c^2.
+    """
+
+    loss: str
+    beta: Fraction
+    other: str
+    other_beta: Fraction
+    sizes: Sizes
+    coefficients: Coefficients
+    other_coefficients: Coefficients
+
+    @property
+    def beta_eff(self) -> Fraction:
+        """The effective weight that both have."""
+        return self.coefficients.beta_eff
+
+    @property
+    def scale(self) -> Fraction:
+        """The factor c between the objectives, ``a`` of the other over ``a`` of this one."""
+        return self.other_coefficients.a / self.coefficients.a
+
+    @property
+    def sgd_learning_rate_factor(self) -> Fraction:
+        """What to multiply SGD's learning rate by: 1/c."""
+        return 1 / self.scale
+
+    @property
+    def adam_epsilon_factor(self) -> Fraction:
+        """What to multiply Adam's epsilon by: c."""
+        return self.scale
+
+    @property
+    def adam_epsilon(self) -> Fraction:
+        """The epsilon for Adam that equals Keras' default of 1e-7 in this convention."""
+        return KERAS_ADAM_EPSILON * self.scale
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What the two published codes do besides, a sentence each."""
+        here, there = entry(self.loss), entry(self.other)
+        found = []
+        if (published := Fraction(there.convention.default_beta)) != 1:
+            found.append(
+                f"beta multiplies the weight that {self.other} has by default: in its own code "
+                f"this is a weight of {number(self.other_beta * published)} in place of "
+                f"{number(published)}."
+            )
+        if here.noise_std != there.noise_std:
+            found.append(
+                f"This is about the scaling. The codes also differ in their sampling noise: "
+                f"times {here.noise_std:g} in {self.loss}, times {there.noise_std:g} in "
+                f"{self.other}; a sweep trains both with the same noise."
+            )
+        return tuple(found)
+
+    @property
+    def rmsprop_epsilon_factor(self) -> Fraction:
+        """What to multiply the epsilon of Keras' RMSprop by, which is under the root: c^2."""
+        return self.scale**2
+
+
+def equivalent(loss: str, beta: Fraction, other: str, sizes: Sizes) -> Equivalent:
+    """Return the setting of ``other`` that equals ``loss`` at ``beta``.
+
+    ``UsageError`` if a name is not known or cannot be trained, if a size is missing, or if the
+    other has no KL term to weigh.
+
+    >>> same = equivalent("blog", Fraction(1), "docs", Sizes(d=784, k=2))
+    >>> int(same.other_beta), int(same.scale)
+    (392, 784)
+    """
+    here, there = convention(loss), convention(other)
+    coefficients = here.coefficients(sizes, beta)
+    other_beta = there.beta(coefficients.beta_eff, sizes)
+    return Equivalent(
+        loss=loss,
+        beta=beta,
+        other=other,
+        other_beta=other_beta,
+        sizes=sizes,
+        coefficients=coefficients,
+        other_coefficients=there.coefficients(sizes, other_beta),
+    )

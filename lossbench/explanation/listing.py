@@ -1,0 +1,122 @@
+"""The catalogue at given sizes: beta_eff of every row, and what surprises in it."""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from lossbench.errors import UsageError, nearest
+from lossbench.explanation.symbols import shown, weighted
+from lossbench.loss import Coefficients, Entry, Sizes, catalogue
+
+DEFAULT_SIZES = Sizes(d=784, k=2, batch_size=128, n_images=60_000)
+
+_PROBES = (97, 1009)  # sizes at which a formula that depends on them shows it
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One row of the catalogue at given sizes, with the user's ``beta`` on its KL term.
+
+    ``formula`` is beta_eff in d, k, B, N and beta; ``beta_eff`` is ``None`` where it hangs on
+    a learned variance. ``depends_on_batch`` and ``depends_on_data`` say whether beta_eff
+    does; ``scale_depends_on_batch`` whether only the scale ``a`` does.
+    """
+
+    entry: Entry
+    sizes: Sizes
+    beta: Fraction
+    formula: str
+    coefficients: Coefficients | None
+    depends_on_batch: bool
+    depends_on_data: bool
+    scale_depends_on_batch: bool
+
+    @property
+    def beta_eff(self) -> Fraction | None:
+        """The effective weight, if it is known."""
+        return self.coefficients.beta_eff if self.coefficients else None
+
+    @property
+    def averaged(self) -> tuple[str, ...]:
+        """The sizes that the loss averages over, of d, k and B; it sums over the others."""
+        loss = self.entry.convention
+        reductions = {"d": loss.over_inputs, "k": loss.over_latents, "B": loss.over_batch}
+        return tuple(size for size, reduction in reductions.items() if reduction == "mean")
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What surprises, a word or two each."""
+        found = {
+            "B": self.depends_on_batch,
+            "N": self.depends_on_data,
+            "scale B": self.scale_depends_on_batch and not self.depends_on_batch,
+            f"noise {self.entry.noise_std:g}": self.entry.noise_std != 1,
+        }
+        return tuple(flag for flag, holds in found.items() if holds)
+
+
+def listed(entry: Entry, sizes: Sizes, beta: Fraction) -> Listed:
+    """Return one row at these sizes; ``UsageError`` says which size it lacks."""
+
+    def depends(change: Callable[[int], Sizes], part: Callable[[Coefficients], Fraction]) -> bool:
+        found = {part(entry.convention.coefficients(change(probe), 1)) for probe in _PROBES}
+        return len(found) > 1
+
+    probed = Sizes(d=31, k=7, batch_size=_PROBES[0], n_images=_PROBES[0])
+    known = entry.reconstruction != "learned_sigma"
+    return Listed(
+        entry=entry,
+        sizes=sizes,
+        beta=beta,
+        formula=shown(weighted(entry.beta_eff, entry)),
+        coefficients=entry.convention.coefficients(sizes, beta) if known else None,
+        depends_on_batch=depends(lambda n: replace(probed, batch_size=n), lambda c: c.beta_eff),
+        depends_on_data=depends(lambda n: replace(probed, n_images=n), lambda c: c.beta_eff),
+        scale_depends_on_batch=depends(lambda n: replace(probed, batch_size=n), lambda c: c.a),
+    )
+
+
+def listing(sizes: Sizes, beta: Fraction) -> tuple[Listed, ...]:
+    """Return the whole catalogue at the same sizes, in its own order."""
+    return tuple(listed(entry, sizes, beta) for entry in catalogue().values())
+
+
+def lineage(name: str, asked: Sizes, beta: Fraction) -> tuple[Listed, ...]:
+    """Return the rows of one code base by date, each at the sizes that it was published with.
+
+    A size that is asked for, or that was not published, is taken instead. ``UsageError``
+    names the nearest lineages.
+    """
+    entries = [entry for entry in catalogue().values() if entry.lineage == name]
+    if not entries:
+        known = Counter(entry.lineage for entry in catalogue().values())
+        histories = [lineage for lineage, n_rows in known.items() if n_rows > 1]
+        raise UsageError(
+            f"no lineage is called {name!r}",
+            where="--lineage",
+            expected=f"{', '.join(histories)}; or one of those with a single row",
+            received=repr(name),
+            remedy=nearest(name, known),
+        )
+    return tuple(
+        listed(entry, completed(asked, entry.sizes, DEFAULT_SIZES), beta)
+        for entry in sorted(entries, key=lambda entry: _when(entry.date))
+    )
+
+
+def completed(*choices: Sizes) -> Sizes:
+    """Return each size from the first of the choices that knows it."""
+
+    def first(field: str) -> int | None:
+        values = (getattr(sizes, field) for sizes in choices)
+        return next((value for value in values if value is not None), None)
+
+    return Sizes(first("d"), first("k"), first("batch_size"), first("n_images"))
+
+
+def _when(date: str) -> tuple[str, bool]:
+    """Return where a date sorts; ``after`` a day is later than that day."""
+    found = re.search(r"\d{4}(-\d\d-\d\d)?", date)
+    return (found[0] if found else "9999", date.startswith("after"))

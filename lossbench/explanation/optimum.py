@@ -1,0 +1,69 @@
+"""What an objective is after: it depends on beta_eff and the sizes, on no convention."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from lossbench.explanation.symbols import number
+from lossbench.loss import implied_sigma
+
+EITHER = "bce or mse"  # a loss that its users take with either, as the seed question writes it
+_SQUARED = ("mse", EITHER)
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """What ``R + beta_eff*K`` is after.
+
+    ``beta_norm`` is Higgins' normalised beta, ``beta_eff*k/d``; ``implied_sigma`` is the
+    standard deviation of the pixel noise that a squared error implies, ``None`` for another
+    reconstruction term; ``meaning`` is one sentence.
+    """
+
+    reconstruction_loss: str
+    beta_eff: Fraction
+    beta_norm: Fraction
+    implied_sigma: float | None
+    meaning: str
+
+
+def optimum(beta_eff: Fraction, d: int, k: int, reconstruction_loss: str) -> Optimum:
+    """Return what an objective with this ``beta_eff`` is after.
+
+    >>> optimum(Fraction(392), 784, 2, "mse").implied_sigma
+    14.0
+    """
+    beta_norm = beta_eff * k / d
+    sigma = implied_sigma(float(beta_eff)) if reconstruction_loss in _SQUARED else None
+    return Optimum(
+        reconstruction_loss=reconstruction_loss,
+        beta_eff=beta_eff,
+        beta_norm=beta_norm,
+        implied_sigma=sigma,
+        meaning=_meaning(beta_eff, beta_norm, sigma, likelihood=reconstruction_loss != "mse"),
+    )
+
+
+def _meaning(
+    beta_eff: Fraction, beta_norm: Fraction, sigma: float | None, *, likelihood: bool
+) -> str:
+    if beta_eff == 0:
+        return (
+            "The KL has no weight: it trains an autoencoder whose noise costs nothing to shrink, "
+            "and nothing draws the codes to the prior."
+        )
+    norm = f"Higgins' beta_norm = beta_eff*k/d = {number(beta_norm)}"
+    if beta_eff == 1:
+        sentence = f"It trains the ELBO itself, a VAE with beta 1 ({norm})"
+    else:
+        sentence = f"It trains a beta-VAE with beta {number(beta_eff)} ({norm})"
+    if likelihood and beta_eff != 1:
+        weight = number(beta_eff)
+        sentence += f": a nat of KL has to save more than {weight} nats of reconstruction"
+    if sigma is not None:
+        decoder = ", and for mse that of" if likelihood and beta_eff == 1 else ":"
+        decoder = "; for mse this is" if likelihood and beta_eff != 1 else decoder
+        sentence += (
+            f"{decoder} a decoder that believes in pixel noise of sigma {number(sigma)} on a "
+            "scale of 0 to 1"
+        )
+    return f"{sentence}."

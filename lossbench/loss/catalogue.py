@@ -1,0 +1,134 @@
+"""The catalogue: loss conventions found in public code, each with its source.
+
+``catalogue.tsv`` stands beside this file: tab separated, one header row, no quoting. A row
+states its reductions and factors, and also a, b and beta_eff as formulas to show; tests hold
+the two together. ``blog`` and ``docs`` are the seed question's two.
+"""
+
+import csv
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from types import MappingProxyType
+from typing import cast
+
+from lossbench.errors import UsageError, nearest
+from lossbench.loss.convention import Convention, Reduction, Sizes
+from lossbench.loss.formula import evaluate
+
+_SIZES = {"d": "d", "k": "k", "B": "batch_size", "N": "n_images"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the catalogue: a convention, where it is from and what is known of it.
+
+    ``lineage`` groups the rows of one code base; ``origin`` is short for ``source``;
+    ``citation`` tells whether the cited version was ``read``, or rests on an ``excerpt`` or a
+    ``thread``; ``date`` is an ISO date, a year or ``after`` a date. ``noise_std`` multiplies
+    the published code's sampling noise. ``a``, ``b`` and ``beta_eff`` are formulas in which
+    beta is the weight as published (for a learned variance: that variance). ``sizes`` are the
+    published ones, and ``epoch`` is that of a schedule; ``beta_at_defaults`` is beta_eff there,
+    ``None`` if it is not known.
+    ``reason`` says why a row is not of the form ``a*R + b*K``; it is empty if the row is.
+    """
+
+    convention: Convention
+    lineage: str
+    origin: str
+    source: str
+    citation: str
+    date: str
+    reconstruction: str
+    noise_std: float
+    a: str
+    b: str
+    beta_eff: str
+    sizes: Sizes
+    epoch: int
+    beta_at_defaults: float | None
+    reason: str
+    note: str
+
+    @property
+    def name(self) -> str:
+        """The name of the convention."""
+        return self.convention.name
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the loss is ``a*R + b*K``, so that a sweep can train its scaling."""
+        return not self.reason
+
+
+@functools.cache
+def catalogue() -> Mapping[str, Entry]:
+    """Return every row of the catalogue under its name, in the order of the file."""
+    file = resources.files("lossbench.loss").joinpath("catalogue.tsv")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    return MappingProxyType({row["name"]: _entry(row) for row in rows})
+
+
+def _entry(row: Mapping[str, str]) -> Entry:
+    published = dict(pair.split("=") for pair in row["defaults"].split())
+    epoch = published.get("epoch", "0")  # a schedule stands at the epoch that defaults name
+    return Entry(
+        convention=Convention(
+            name=row["name"],
+            title=row["title"],
+            over_inputs=cast(Reduction, row["over_inputs"]),
+            over_latents=cast(Reduction, row["over_latents"]),
+            over_batch=cast(Reduction, row["over_batch"]),
+            reconstruction_factor=row["reconstruction_factor"].replace("epoch", epoch),
+            kl_factor=row["kl_factor"].replace("epoch", epoch),
+            default_beta=evaluate(published.get("beta", "1"), {}),
+        ),
+        lineage=row["lineage"],
+        origin=row["origin"],
+        source=row["source"],
+        citation=row["citation"],
+        date=row["date"],
+        reconstruction=row["reconstruction"],
+        noise_std=float(row["noise_std"]),
+        a=row["a"],
+        b=row["b"],
+        beta_eff=row["beta_eff"],
+        epoch=int(epoch),
+        sizes=Sizes(
+            **{field: int(published[name]) for name, field in _SIZES.items() if name in published}
+        ),
+        beta_at_defaults=float(row["beta_at_defaults"]) if row["beta_at_defaults"] else None,
+        reason=row["reason"],
+        note=row["note"],
+    )
+
+
+def entry(name: str) -> Entry:
+    """Return the row of that name; ``UsageError`` names the nearest ones."""
+    try:
+        return catalogue()[name]
+    except KeyError:
+        raise UsageError(
+            f"no loss is called {name!r}",
+            expected="blog, docs or another name that `lossbench explain` lists",
+            received=repr(name),
+            remedy=nearest(name, catalogue()),
+        ) from None
+
+
+def convention(name: str) -> Convention:
+    """Return the convention of that name, to be trained.
+
+    ``UsageError`` names the nearest ones, or says why a row cannot be trained.
+    """
+    found = entry(name)
+    if not found.trainable:
+        raise UsageError(
+            f"{name!r} is not of the form a*R + b*K: {found.reason}",
+            expected="a loss whose a and b are formulas in d, k, B, N and beta",
+            received=repr(name),
+            remedy=f"`lossbench explain {name}` tells what is known of it",
+        )
+    return found.convention

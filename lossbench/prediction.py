@@ -1,0 +1,207 @@
+"""What theory says of every setting of a grid, from its data alone, before any training."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossbench import data, theory
+from lossbench.experiment import Experiment, RunSettings
+from lossbench.loss import Convention, ReconstructionLoss, Sizes, elbo
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN_THRESHOLDS = 8
+_HALF = 0.5  # of a unit: the mean over seeds rounds to the prediction
+_Key = tuple[str, int, ReconstructionLoss]
+
+
+@dataclass(frozen=True)
+class CriticalLatents:
+    """The latent sizes at which a convention at weight 1 collapses: every k up to ``k``.
+
+    ``k`` is 0 if it collapses at none, and None if it collapses at all of them. It holds for one
+    factor on the noise and one batch size, which thresholds and weights depend on.
+    """
+
+    loss: str
+    k: int | None
+    noise_std: float
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The thresholds of one dataset at one d: the largest few, and what follows from t_1.
+
+    ``largest`` are those at noise_std 1.
+    """
+
+    dataset: str
+    d: int
+    reconstruction_loss: ReconstructionLoss
+    largest: tuple[float, ...]
+    critical: tuple[CriticalLatents, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """The prediction for one setting of the grid: everything but the seed.
+
+    ``kl``, ``reconstruction`` and ``elbo`` (nats per image of the training split) are known for a
+    linear model with ``mse`` and unit noise, and None otherwise.
+    """
+
+    dataset: str
+    reconstruction_loss: ReconstructionLoss
+    loss: str
+    d: int
+    k: int
+    beta: float
+    beta_eff: float
+    threshold: float
+    predicted_active_units: int
+    kl: float | None = None
+    reconstruction: float | None = None
+    elbo: float | None = None
+    hidden: tuple[int, ...]
+    noise_std: float
+    epochs: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    learning_rate_decay: float
+    epsilon: float
+    eval_every: int
+    iwae_samples: int
+
+    @property
+    def collapses(self) -> bool:
+        """Whether no latent is predicted to be active."""
+        return self.predicted_active_units == 0
+
+
+_OF_A_RUN = {field.name for field in fields(Setting)} & {
+    field.name for field in fields(RunSettings)
+}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The thresholds of an experiment's data and the prediction for every setting."""
+
+    thresholds: tuple[Thresholds, ...]
+    settings: tuple[Setting, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the prediction as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Predicted against measured active units, over the settings with 0 < predicted < k."""
+
+    n_settings: int
+    n_within_one: int
+    n_equal: int
+
+
+def agreement(summary: "pd.DataFrame") -> Agreement:
+    """Return how often the prediction held in a summary; measured is the mean over seeds."""
+    predicted = summary["predicted_active_units"].astype("float64")
+    measured = summary["active_units"].astype("float64")
+    counted = (predicted > 0) & (predicted < summary["k"].astype("float64")) & measured.notna()
+    error = (measured - predicted)[counted].abs()
+    return Agreement(
+        n_settings=int(counted.sum()),
+        n_within_one=int((error <= 1).sum()),
+        n_equal=int((error < _HALF).sum()),
+    )
+
+
+def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
+    """Return what theory says of every setting of an experiment.
+
+    ``DataError`` if the data is missing or unfit. Seeds make no settings of their own; training
+    makes no difference.
+    """
+    resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
+    runs = resolved.runs()
+    moments = {
+        (name, d): theory.moments(data.load(name, d, data_dir).train)
+        for name, d in dict.fromkeys((run.dataset, run.d) for run in runs)
+    }
+    users: dict[_Key, list[RunSettings]] = {}
+    for run in runs:
+        users.setdefault((run.dataset, run.d, run.reconstruction_loss), []).append(run)
+    known = {(name, d, kind): theory.thresholds(moments[name, d], kind) for name, d, kind in users}
+    settings = dict.fromkeys(
+        _setting(run, known[run.dataset, run.d, run.reconstruction_loss]) for run in runs
+    )
+    return Prediction(
+        thresholds=tuple(
+            _thresholds(key, values, resolved, users[key]) for key, values in known.items()
+        ),
+        settings=tuple(settings),
+    )
+
+
+def _thresholds(
+    key: _Key, thresholds: NDArray[np.float64], experiment: Experiment, runs: list[RunSettings]
+) -> Thresholds:
+    """Return what follows from the thresholds of the data that ``runs`` train on."""
+    dataset, d, reconstruction_loss = key
+    cases = dict.fromkeys((run.loss, run.noise_std, run.batch_size) for run in runs)
+    n_images = experiment.n_images[dataset]
+    return Thresholds(
+        dataset=dataset,
+        d=d,
+        reconstruction_loss=reconstruction_loss,
+        largest=tuple(float(t) for t in thresholds[:_SHOWN_THRESHOLDS]),
+        critical=tuple(
+            CriticalLatents(
+                loss,
+                _critical_k(
+                    experiment.convention(loss),
+                    Sizes(d=d, k=1, batch_size=batch_size, n_images=n_images),
+                    theory.collapse_threshold(thresholds, noise_std),
+                ),
+                noise_std,
+                batch_size,
+            )
+            for loss, noise_std, batch_size in cases
+        ),
+    )
+
+
+def _critical_k(loss: Convention, sizes: Sizes, threshold: float) -> int | None:
+    """Return the largest k up to which the convention at weight 1 collapses at every k."""
+    for k in range(1, (sizes.d or 0) + 1):
+        beta_eff = loss.coefficients(replace(sizes, k=k), 1).beta_eff
+        if float(beta_eff) < threshold:
+            return k - 1
+    return None
+
+
+def _setting(run: RunSettings, thresholds: NDArray[np.float64]) -> Setting:
+    known = Setting(
+        **{name: getattr(run, name) for name in _OF_A_RUN},
+        threshold=theory.collapse_threshold(thresholds, run.noise_std),
+        predicted_active_units=theory.predicted_active_units(
+            thresholds, run.beta_eff, run.k, run.noise_std
+        ),
+    )
+    linear = run.reconstruction_loss == "mse" and not run.hidden
+    if not linear or run.noise_std != 1 or run.beta_eff == 0:
+        return known
+    optimum = theory.linear_optimum(thresholds, run.beta_eff, run.k)
+    return replace(
+        known,
+        kl=optimum.kl,
+        reconstruction=optimum.reconstruction,
+        elbo=elbo(optimum.reconstruction, optimum.kl, run.d, "mse"),
+    )
