@@ -195,7 +195,7 @@ def _setting(run: RunSettings, thresholds: NDArray[np.float64]) -> Setting:
             thresholds, run.beta_eff, run.k, run.noise_std
         ),
     )
-    linear = run.reconstruction_loss == "mse" and not run.hidden
+    linear = run.reconstruction_loss == "mse" and run.network.is_linear
     if not linear or run.noise_std != 1 or run.beta_eff == 0:
         return known
     optimum = theory.linear_optimum(thresholds, run.beta_eff, run.k)
