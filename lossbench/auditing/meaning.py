@@ -10,7 +10,6 @@ from lossbench.auditing.latents import KlForm
 from lossbench.auditing.laws import Law, formula, inverse, worth
 from lossbench.auditing.result import Audit, Coefficient, Collapse
 from lossbench.errors import AuditError
-from lossbench.loss import ReconstructionLoss
 
 # t_1 of MNIST's training images, as `lossbench predict --dataset mnist` computes it.
 _MNIST: Mapping[tuple[int, str], float] = {
@@ -81,7 +80,7 @@ def predicted(
             received=audit.reconstruction or "a reconstruction of no known kind",
             remedy="leave --dataset out, or give the threshold that you measured as --threshold",
         )
-    known: ReconstructionLoss = "bce" if kind == "bce" else "mse"
+    known = "bce" if kind == "bce" else "mse"
     thresholds = theory.thresholds(
         theory.moments(data.load(dataset, audit.d, data_dir).train), known
     )

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
-from lossbench.loss import ReconstructionLoss
 from lossbench.schema import FORMAT_VERSION
 
 _CANONICAL_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
@@ -48,7 +47,7 @@ class RunSettings:
 
     dataset: str
     loss: str
-    reconstruction_loss: ReconstructionLoss
+    reconstruction_loss: str
     beta: float
     d: int
     k: int

@@ -10,7 +10,6 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from lossbench.loss import ReconstructionLoss
 from lossbench.nn.gradients import cross_entropy, products, relu
 from lossbench.nn.layers import StackedDense
 
@@ -27,7 +26,7 @@ class StackedVAE(keras.layers.Layer):
         d: int,
         k: int,
         hidden: tuple[int, ...],
-        reconstruction_loss: ReconstructionLoss,
+        reconstruction_loss: str,
         dtype: str = "float32",
     ) -> None:
         super().__init__(dtype=dtype)

@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lossbench.loss import ReconstructionLoss
 from lossbench.nn.layers import initial_weights
 from lossbench.nn.model import StackedVAE, kl, sample
 
@@ -43,7 +42,7 @@ class Shape:
     d: int
     k: int
     hidden: tuple[int, ...]
-    reconstruction_loss: ReconstructionLoss
+    reconstruction_loss: str
     noise_std: float
     batch_size: int
     optimizer: str
