@@ -196,7 +196,7 @@ def _setting(run: RunSettings, thresholds: NDArray[np.float64]) -> Setting:
         ),
     )
     trained = likelihood(run.reconstruction_loss)
-    solved = trained.has_linear_optimum and not run.hidden
+    solved = trained.has_linear_optimum and run.network.is_linear
     if not solved or run.noise_std != 1 or run.beta_eff == 0:
         return known
     optimum = theory.linear_optimum(thresholds, run.beta_eff, run.k)

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from lossbench.experiment import RunSettings
 from lossbench.loss import Sizes, convention
-from lossbench.nn.model import StackedVAE
 from lossbench.nn.program import Program, Shape
 from lossbench.nn.train import _program as compiled
-from lossbench.nn.train import batches_and_noise
+from lossbench.nn.train import _shape, batches_and_noise
 
 D, K, _HIDDEN, BATCH, N_TRAIN = 16, 3, (8,), 16, 100  # six steps an epoch and a remnant of four
+N_TEST = 360
 
 
 def small_run(loss: str = "docs", beta: float = 1.0, **changes: Any) -> RunSettings:
@@ -66,21 +66,7 @@ def eight_runs(**changes: Any) -> list[RunSettings]:
 
 def shape_of(run: RunSettings, width: int, n_train: int = N_TRAIN, dtype: str = "float32") -> Shape:
     """Return the shape of the program that trains a run."""
-    return Shape(
-        width=width,
-        d=run.d,
-        k=run.k,
-        hidden=run.hidden,
-        reconstruction_loss=run.reconstruction_loss,
-        noise_std=run.noise_std,
-        batch_size=run.batch_size,
-        optimizer=run.optimizer,
-        epsilon=run.epsilon,
-        n_train=n_train,
-        n_test=360,
-        n_steps=n_train // run.batch_size,
-        dtype=dtype,
-    )
+    return replace(_shape(run, width, n_train, N_TEST), dtype=dtype)
 
 
 def program_of(run: RunSettings, width: int, n_train: int = N_TRAIN) -> Program:
@@ -118,11 +104,6 @@ def trained_weights(
         ]
         for member in range(len(runs))
     ]
-
-
-def layer_shapes(run: RunSettings) -> tuple[tuple[int, int], ...]:
-    """Return the shapes of a run's kernels."""
-    return StackedVAE(run.d, run.k, run.hidden, run.reconstruction_loss).shapes
 
 
 def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from asked import Write
 
-from lossbench.experiment import RunSettings, n_parameters, read, stacks
+from lossbench.experiment import RunSettings, read, stacks
 
 _RESULTS = Path(__file__).parent.parent / "results"
 
@@ -110,5 +110,5 @@ def test_parameters_are_counted_by_hand() -> None:
             "seeds": "1",
         }
     ).runs()
-    assert n_parameters(run) == 4160 + 2 * 130 + 192 + 4160
-    assert n_parameters(replace(run, hidden=())) == 2 * 130 + 192
+    assert run.network.n_parameters == 4160 + 2 * 130 + 192 + 4160
+    assert replace(run, hidden=()).network.n_parameters == 2 * 130 + 192

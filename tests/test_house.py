@@ -17,7 +17,7 @@ from lossbench.cli.app import app
 HOUSE = Path(lossbench.__file__).parent
 FLOORS = (
     ("errors", "commits"),
-    ("loss", "schema"),
+    ("loss", "network", "schema"),
     ("experiment",),
     ("data", "store", "theory"),
     ("nn", "comparison", "explanation", "prediction", "auditing"),

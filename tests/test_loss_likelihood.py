@@ -1,7 +1,9 @@
 """Likelihoods: what R and K are worth, against densities, and nobody else tells them apart."""
 
+import ast
 import inspect
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +13,14 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 
+import lossbench
 from lossbench.data import load
 from lossbench.errors import UsageError
 from lossbench.loss import ELBOS, LIKELIHOODS, NAMES, Likelihood, bits_per_dim, likelihood
 from lossbench.schema import METRIC_COLUMNS
 from lossbench.theory import moments
 
+HOUSE = Path(lossbench.__file__).parent
 BCE, MSE = LIKELIHOODS["bce"], LIKELIHOODS["mse"]
 Floats = NDArray[np.float64]
 every = pytest.mark.parametrize("kind", LIKELIHOODS.values(), ids=LIKELIHOODS)
@@ -99,6 +103,34 @@ def test_an_unknown_likelihood_is_refused_with_the_nearest_name() -> None:
     assert caught.value.remedy == "did you mean 'bce'?"
     assert caught.value.expected == NAMES == "bce or mse"
     assert likelihood("mse") is MSE
+
+
+def comparisons(source: str) -> list[str]:
+    """Return the lines of a module that ask for a likelihood by its name."""
+    nodes = ast.walk(ast.parse(source))
+    asked = [node for node in nodes if isinstance(node, ast.Compare | ast.MatchValue)]
+    return [
+        ast.unparse(node)
+        for node in asked
+        for part in ast.walk(node)
+        if isinstance(part, ast.Constant) and part.value in LIKELIHOODS
+    ]
+
+
+@pytest.mark.parametrize(
+    "module", sorted(HOUSE.rglob("*.py")), ids=lambda path: str(path.relative_to(HOUSE))
+)
+def test_nothing_asks_for_a_likelihood_by_its_name(module: Path) -> None:
+    """A third one would get the answer of the second: what is asked is an attribute."""
+    assert comparisons(module.read_text("utf-8")) == []
+
+
+def test_the_check_of_comparisons_can_fail() -> None:
+    """In any form."""
+    for asked in ("kind == 'bce'", "kind in ('l1', 'mse')", "'mse' != kind"):
+        assert comparisons(f"found = 1 if {asked} else 2")
+    assert comparisons("match kind:\n    case 'bce':\n        pass")
+    assert not comparisons("DEFAULT = {'reconstruction_loss': ('bce',)}")
 
 
 # Of each of them.

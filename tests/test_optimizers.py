@@ -13,28 +13,26 @@ from numpy.typing import NDArray
 
 from lossbench.comparison.algebra import Objective, ObjectivePair, algebra
 from lossbench.experiment.keys import KEYS
+from lossbench.network import dense
 from lossbench.nn import program as programs
-from lossbench.nn.layers import initial_weights
+from lossbench.nn.model import initial_weights
 from lossbench.nn.program import Program, Shape
 from lossbench.nn.train import batches_and_noise
 
 OPTIMIZERS = get_args(KEYS["optimizer"].type)
 D, K, BATCH, N, RATE = 9, 2, 16, 80, 0.02
-SHAPES = ((D, 6), (6, K), (6, K), (K, 6), (6, D))
+NETWORK = dense(D, K, (6,), probabilities=True)
 SEEDS, A, B = [0, 1, 2, 3], [1.0, 1.0, 1 / D, 0.0], [1.0, 0.1, 0.5, 0.0]
 SHAPE = Shape(
-    width=len(SEEDS),
-    d=D,
-    k=K,
-    hidden=(6,),
+    network=NETWORK,
     reconstruction_loss="bce",
     noise_std=1.0,
     batch_size=BATCH,
     optimizer="adam",
     epsilon=1e-7,
-    n_train=N,
-    n_test=N,
+    width=len(SEEDS),
     n_steps=N // BATCH,
+    n_chunk=N,
     dtype="float64",
 )
 
@@ -74,7 +72,7 @@ def fitted(
     z_mean, z_log_var = layers[1](hidden), layers[2](hidden)
     decoded = layers[4](layers[3](z_mean + ops.exp(z_log_var / 2) * noise))
     model = keras.Model([x, noise], ops.concatenate([decoded, z_mean, z_log_var], axis=-1))
-    start = initial_weights(SHAPES, SEEDS[member])
+    start = initial_weights(NETWORK, SEEDS[member])
     for layer, kernel, bias in zip(layers, start[::2], start[1::2], strict=True):
         layer.set_weights([kernel, bias.reshape(-1)])
 
@@ -113,7 +111,7 @@ def test_a_member_is_trained_as_keras_trains_it_alone(
 @pytest.mark.slow
 def test_adamw_shrinks_weights_that_no_gradient_moves(images: NDArray[np.float64]) -> None:
     """Each step takes the learning rate times 0.004 of them; Adam leaves them as they were."""
-    start = initial_weights(SHAPES, SEEDS[-1])
+    start = initial_weights(NETWORK, SEEDS[-1])
     for name, factor in (("adam", 1.0), ("adamw", (1 - RATE * 0.004) ** SHAPE.n_steps)):
         weights = trained(filled(Program(replace(SHAPE, optimizer=name))), images, n_epochs=1)
         for weight, before in zip(weights, start, strict=True):

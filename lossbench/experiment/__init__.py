@@ -3,7 +3,7 @@
 from lossbench.experiment.files import TEMPLATE, read, text_of
 from lossbench.experiment.grid import Experiment, Grid, extended
 from lossbench.experiment.settings import RunSettings, layers_text
-from lossbench.experiment.stacks import Device, Stack, n_parameters, stacks
+from lossbench.experiment.stacks import Device, Stack, stacks
 
 __all__ = [
     "TEMPLATE",
@@ -14,7 +14,6 @@ __all__ = [
     "Stack",
     "extended",
     "layers_text",
-    "n_parameters",
     "read",
     "stacks",
     "text_of",

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
+from lossbench.loss import likelihood
+from lossbench.network import Network, dense
 from lossbench.schema import FORMAT_VERSION
 
 _CANONICAL_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
@@ -67,6 +69,12 @@ class RunSettings:
     time_limit: float
     definition: str = ""
     iwae_samples: int = 0
+
+    @property
+    def network(self) -> Network:
+        """The network that is trained; its description follows from the settings."""
+        probabilities = likelihood(self.reconstruction_loss).decodes_probabilities
+        return dense(self.d, self.k, self.hidden, probabilities=probabilities)
 
     def identity(self) -> dict[str, object]:
         """Return what makes the run this run, in canonical form."""

@@ -1,7 +1,6 @@
 """Stacks: runs that one compiled program trains side by side."""
 
 import functools
-import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -67,19 +66,6 @@ def _shape(run: RunSettings) -> tuple[object, ...]:
     )
 
 
-def n_parameters(run: RunSettings) -> int:
-    """Return the number of weights and biases of one VAE."""
-    encoder = (run.d, *run.hidden)
-    decoder = (run.k, *reversed(run.hidden), run.d)
-    layers = [
-        *itertools.pairwise(encoder),
-        (encoder[-1], run.k),
-        (encoder[-1], run.k),
-        *itertools.pairwise(decoder),
-    ]
-    return sum((fan_in + 1) * units for fan_in, units in layers)
-
-
 def _width(run: RunSettings, device: Device) -> int:
     """Return the members a stack of this shape has: a power of two.
 
@@ -88,5 +74,5 @@ def _width(run: RunSettings, device: Device) -> int:
     (``results/width.csv``), less than the padding of a shape's last stack then costs. A GPU was
     not measured: its stacks are as wide as fits 1 GB, at most 64.
     """
-    members = _STACK_BYTES[device] / (_BYTES_PER_PARAMETER * n_parameters(run))
+    members = _STACK_BYTES[device] / (_BYTES_PER_PARAMETER * run.network.n_parameters)
     return min(_WIDEST[device], 1 << max(0, round(math.log2(members))))

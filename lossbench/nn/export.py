@@ -17,8 +17,9 @@ from keras import ops
 from numpy.typing import NDArray
 
 from lossbench.experiment import RunSettings
-from lossbench.nn.model import kl, sample
+from lossbench.nn.model import plain
 from lossbench.nn.program import optimizer
+from lossbench.nn.terms import TERMS, kl, sample
 
 
 def save(run: RunSettings, weights: Sequence[NDArray[np.floating]], path: Path) -> None:
@@ -32,7 +33,7 @@ def vae(run: RunSettings, weights: Sequence[NDArray[np.floating]]) -> keras.Mode
     It is trained and evaluated on ``{"x": x, "noise": noise}`` with the targets
     ``{"logits": x, "kl": zeros (n, 1)}`` (``image`` in place of ``logits`` for ``mse``).
     """
-    encoder, decoder = _encoder(run), _decoder(run)
+    encoder, decoder = plain(run.network, weights)
     x = keras.Input((run.d,), name="x")
     z_mean, z_log_var = encoder(x)
     noise = keras.Input((run.k,), name="noise")
@@ -41,41 +42,12 @@ def vae(run: RunSettings, weights: Sequence[NDArray[np.floating]]) -> keras.Mode
     model = keras.Model(
         {"x": x, "noise": noise}, {"logits": logits, "image": image, "kl": divergence}, name="vae"
     )
-    dense = [
-        layer
-        for part in (encoder, decoder)
-        for layer in part.layers
-        if isinstance(layer, keras.layers.Dense)
-    ]
-    for layer, kernel, bias in zip(dense, weights[::2], weights[1::2], strict=True):
-        layer.set_weights([kernel, bias.reshape(-1)])
-    bce = keras.losses.BinaryCrossentropy(from_logits=True)
-    is_bce = run.reconstruction_loss == "bce"
-    trained = {"logits": bce} if is_bce else {"image": keras.losses.MeanSquaredError()}
-    (output,) = trained
+    term = TERMS[run.reconstruction_loss]
+    output = "logits" if term.from_logits else "image"
     model.compile(
         optimizer=optimizer(run.optimizer, run.learning_rate, run.epsilon),
-        loss=trained | {"kl": keras.losses.MeanAbsoluteError()},
+        loss={output: term.as_keras(), "kl": keras.losses.MeanAbsoluteError()},
         loss_weights={output: run.a * run.d, "kl": run.b},
     )
     model.optimizer.build(model.trainable_variables)
     return model
-
-
-def _encoder(run: RunSettings) -> keras.Model:
-    h = x = keras.Input((run.d,), name="x")
-    for units in run.hidden:
-        h = keras.layers.Dense(units, activation="relu")(h)
-    z_mean = keras.layers.Dense(run.k, name="z_mean")(h)
-    z_log_var = keras.layers.Dense(run.k, name="z_log_var")(h)
-    return keras.Model(x, [z_mean, z_log_var], name="encoder")
-
-
-def _decoder(run: RunSettings) -> keras.Model:
-    h = z = keras.Input((run.k,), name="z")
-    for units in reversed(run.hidden):
-        h = keras.layers.Dense(units, activation="relu")(h)
-    logits = keras.layers.Dense(run.d, name="logits")(h)
-    is_sigmoid = bool(run.hidden) or run.reconstruction_loss == "bce"
-    activation = keras.layers.Activation("sigmoid" if is_sigmoid else "linear", name="image")
-    return keras.Model(z, [logits, activation(logits)], name="decoder")

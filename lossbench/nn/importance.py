@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lossbench.nn.model import sample
 from lossbench.nn.program import Program
+from lossbench.nn.terms import sample
 
 _SEED = 0x1AE
 _SAMPLES_A_CALL = 32
@@ -41,7 +41,7 @@ class ImportanceWeighting:
             scaled = tf.zeros_like(largest)
             for first in range(0, n_samples, _SAMPLES_A_CALL):
                 noise = generator.standard_normal(
-                    (_SAMPLES_A_CALL, shape.n_chunk, shape.k), dtype=np.float32
+                    (_SAMPLES_A_CALL, shape.n_chunk, shape.network.k), dtype=np.float32
                 )
                 largest, scaled = self._call(
                     tf.constant(padded, shape.dtype),

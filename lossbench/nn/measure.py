@@ -19,7 +19,7 @@ Metrics = dict[str, float | int | bool]
 
 def chunks(program: Program, images: NDArray[Any]) -> Iterator[Chunk]:
     """Yield ``images (n, d)`` as ``measured`` takes them, with the noise of every evaluation."""
-    return program.chunks(images, _evaluation_noise(len(images), program.shape.k))
+    return program.chunks(images, _evaluation_noise(len(images), program.shape.network.k))
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,97 +1,134 @@
-"""The VAE, its two loss terms per example, and the objective they are weighed into.
+"""The models of a network: stacked, to train several at once, and plain, as Keras has them.
 
-z ~ N(z_mean, (noise_std * exp(z_log_var / 2))^2); R is summed over the d inputs, K over the k
-latents; a member's objective is ``a * mean(R) + b * mean(K)`` over its batch.
+Both are built layer by layer from the description, and take their weights in its order.
 """
 
+import functools
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
+from numpy.typing import NDArray
 
-from lossbench.nn.gradients import cross_entropy, products, relu
-from lossbench.nn.layers import StackedDense
+from lossbench.network import Dense, Network
+from lossbench.nn.gradients import products, relu
+from lossbench.nn.terms import Term
+
+_ACTIVATIONS = {"linear": lambda x: x, "relu": relu, "sigmoid": ops.sigmoid}
 
 
-class StackedVAE(keras.layers.Layer):
-    """Several VAEs of one shape, side by side on a leading axis.
+@functools.lru_cache(maxsize=64)
+def initial_weights(network: Network, seed: int) -> tuple[NDArray[Any], ...]:
+    """Return kernel and bias of every layer of one model.
 
-    ``d`` inputs, ``k`` latents, ReLU layers of the sizes ``hidden``, mirrored in the decoder.
-    The decoder ends in the logits of a sigmoid, or in the identity for a linear ``mse`` model.
+    Kernels are Glorot uniform, biases zero. They are drawn for one member at a time: on a
+    stacked shape an initializer would take the members for a part of the fan-out.
+    """
+    weights = (
+        (_kernel(layer, _layer_seed(seed, index)), np.zeros(layer.units, np.float32))
+        for index, layer in enumerate(network.layers)
+    )
+    return tuple(itertools.chain.from_iterable(weights))
+
+
+def _kernel(layer: Dense, seed: int) -> NDArray[Any]:
+    return np.asarray(keras.initializers.GlorotUniform(seed=seed)((layer.fan_in, layer.units)))
+
+
+def _layer_seed(seed: int, index: int) -> int:
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
+
+
+class StackedDense:
+    """A dense layer for every member of a stack; nothing couples two members.
+
+    Input ``(members, batch, fan_in)``, kernel ``(members, fan_in, units)``, bias
+    ``(members, 1, units)``, output ``(members, batch, units)``.
     """
 
-    def __init__(
-        self,
-        d: int,
-        k: int,
-        hidden: tuple[int, ...],
-        reconstruction_loss: str,
-        dtype: str = "float32",
-    ) -> None:
-        super().__init__(dtype=dtype)
-        self.k = k
-        self.reconstruction_loss = reconstruction_loss
-        self.sigmoid_output = bool(hidden) or reconstruction_loss == "bce"
-        self.encoder = [StackedDense(units, relu, dtype=dtype) for units in hidden]
-        self.z_mean = StackedDense(k, dtype=dtype)
-        self.z_log_var = StackedDense(k, dtype=dtype)
-        self.decoder = [StackedDense(units, relu, dtype=dtype) for units in reversed(hidden)]
-        self.output_layer = StackedDense(d, dtype=dtype)
-        encoder, decoder = (d, *hidden), (k, *reversed(hidden), d)
-        self.shapes = (
-            *itertools.pairwise(encoder),
-            (encoder[-1], k),
-            (encoder[-1], k),
-            *itertools.pairwise(decoder),
-        )
+    def __init__(self, layer: Dense, width: int, dtype: str) -> None:
+        def zeros(*shape: int) -> keras.Variable:
+            return keras.Variable(np.zeros(shape), dtype=dtype)
 
-    def build(self, input_shape: tuple[int, ...]) -> None:
-        """Create every weight, in the order of ``shapes``."""
-        members, batch, _ = input_shape
-        for layer, (fan_in, _) in zip(self.dense_layers, self.shapes, strict=True):
-            layer.build((members, batch, fan_in))
+        self.kernel = zeros(width, layer.fan_in, layer.units)
+        self.bias = zeros(width, 1, layer.units)
+        self._activation = _ACTIVATIONS[layer.activation]
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Return the activations of every member."""
+        return self._activation(ops.matmul(x, self.kernel) + self.bias)
+
+
+class StackedVAE:
+    """``width`` VAEs of one network, side by side on a leading axis; their weights are zero."""
+
+    def __init__(self, network: Network, term: Term, width: int, dtype: str) -> None:
+        def stacked(layer: Dense) -> StackedDense:
+            return StackedDense(layer, width, dtype)
+
+        self._encoder = [stacked(layer) for layer in network.encoder]
+        self._z_mean, self._z_log_var = stacked(network.z_mean), stacked(network.z_log_var)
+        self._decoder = [stacked(layer) for layer in network.decoder]
+        self._output = _ACTIVATIONS[network.output]
+        self._term = term
 
     @property
-    def dense_layers(self) -> list[StackedDense]:
-        """Every dense layer, in the order of ``shapes``."""
-        return [*self.encoder, self.z_mean, self.z_log_var, *self.decoder, self.output_layer]
+    def variables(self) -> list[keras.Variable]:
+        """Kernel and bias of every layer, in the order of the network."""
+        layers = [*self._encoder, self._z_mean, self._z_log_var, *self._decoder]
+        return [variable for layer in layers for variable in (layer.kernel, layer.bias)]
 
     def encode(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return ``z_mean`` and ``z_log_var``, each ``(members, batch, k)``."""
-        for layer in self.encoder:
+        for layer in self._encoder:
             x = layer(x)
-        z_mean, z_log_var = products(x, self.z_mean.kernel.value, self.z_log_var.kernel.value)
-        return z_mean + self.z_mean.bias, z_log_var + self.z_log_var.bias
+        z_mean, z_log_var = products(x, self._z_mean.kernel.value, self._z_log_var.kernel.value)
+        return z_mean + self._z_mean.bias, z_log_var + self._z_log_var.bias
 
     def decode(self, z: tf.Tensor) -> tf.Tensor:
-        """Return the decoder's last layer before its sigmoid, ``(members, batch, d)``."""
-        for layer in self.decoder:
+        """Return the logits, ``(members, batch, d)``."""
+        for layer in self._decoder:
             z = layer(z)
-        return self.output_layer(z)
+        return z
 
     def reconstruct(self, z: tf.Tensor) -> tf.Tensor:
         """Return the decoded images, ``(members, batch, d)``."""
-        decoded = self.decode(z)
-        return ops.sigmoid(decoded) if self.sigmoid_output else decoded
+        return self._output(self.decode(z))
 
     def reconstruction(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         """Return R per example, summed over the inputs: ``(members, batch)``."""
-        if self.reconstruction_loss == "bce":
-            return cross_entropy(self.decode(z), x)
-        return ops.sum(ops.square(x - self.reconstruct(z)), axis=-1)
+        decoded = self.decode(z) if self._term.from_logits else self.reconstruct(z)
+        return self._term.summed(decoded, x)
 
 
-def kl(z_mean: tf.Tensor, z_log_var: tf.Tensor) -> tf.Tensor:
-    """Return K per example, KL(N(z_mean, exp(z_log_var)) || N(0, I)) summed over the latents.
+def plain(
+    network: Network, weights: Sequence[NDArray[np.floating]]
+) -> tuple[keras.Model, keras.Model]:
+    """Return encoder (x -> z_mean, z_log_var) and decoder (z -> logits, image) of one model."""
+    layers = []
 
-    Kingma and Welling, Auto-Encoding Variational Bayes (2014), appendix B.
-    """
-    return -0.5 * ops.sum(1 + z_log_var - ops.square(z_mean) - ops.exp(z_log_var), axis=-1)
+    def apply(layer: Dense, x: keras.KerasTensor, name: str | None = None) -> keras.KerasTensor:
+        layers.append(keras.layers.Dense(layer.units, layer.activation, name=name))
+        return layers[-1](x)
 
+    h = x = keras.Input((network.d,), name="x")
+    for layer in network.encoder:
+        h = apply(layer, h)
+    heads = [apply(network.z_mean, h, "z_mean"), apply(network.z_log_var, h, "z_log_var")]
+    encoder = keras.Model(x, heads, name="encoder")
 
-def sample(
-    z_mean: tf.Tensor, z_log_var: tf.Tensor, noise: tf.Tensor, noise_std: float
-) -> tf.Tensor:
-    """Return z for standard normal ``noise`` of the shape of ``z_mean``."""
-    return z_mean + noise_std * ops.exp(0.5 * z_log_var) * noise
+    *hidden, last = network.decoder
+    h = z = keras.Input((network.k,), name="z")
+    for layer in hidden:
+        h = apply(layer, h)
+    logits = apply(last, h, "logits")
+    image = keras.layers.Activation(network.output, name="image")(logits)
+    decoder = keras.Model(z, [logits, image], name="decoder")
+
+    for built, kernel, bias in zip(layers, weights[::2], weights[1::2], strict=True):
+        built.set_weights([kernel, bias.reshape(-1)])
+    return encoder, decoder

@@ -4,7 +4,6 @@ Coefficients, batches, noise, learning rate and weights are inputs, never consta
 every stack of a shape runs the same compiled program.
 """
 
-import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lossbench.nn.layers import initial_weights
-from lossbench.nn.model import StackedVAE, kl, sample
+from lossbench.loss import Objective
+from lossbench.network import Network
+from lossbench.nn.model import StackedVAE, initial_weights
+from lossbench.nn.terms import TERMS, kl, sample
 
 EVALUATION_SAMPLES = 8
-_LARGEST_CHUNK = 512
 _OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
     "adamw": keras.optimizers.AdamW,
@@ -35,27 +35,21 @@ Chunk = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 class Shape:
     """Everything that is compiled in: two stacks of one shape share one program.
 
-    ``n_steps`` is the most that one call takes.
+    Far less than the runs of a stack have in common (``Stack.shape``): data, learning rate and
+    epochs are inputs. ``n_steps`` is the most that one call takes, ``n_chunk`` the images that
+    one call of the evaluation takes.
     """
 
-    width: int
-    d: int
-    k: int
-    hidden: tuple[int, ...]
+    network: Network
     reconstruction_loss: str
     noise_std: float
     batch_size: int
     optimizer: str
     epsilon: float
-    n_train: int
-    n_test: int
+    width: int
     n_steps: int
+    n_chunk: int
     dtype: str = "float32"
-
-    @property
-    def n_chunk(self) -> int:
-        """Images that one call of the evaluation takes."""
-        return min(_LARGEST_CHUNK, self.n_test)
 
 
 @dataclass(frozen=True)
@@ -86,15 +80,9 @@ class Program:
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        self.model = StackedVAE(
-            shape.d, shape.k, shape.hidden, shape.reconstruction_loss, shape.dtype
-        )
-        self.model.build((shape.width, shape.batch_size, shape.d))
-        self._variables = list(
-            itertools.chain.from_iterable(
-                (layer.kernel, layer.bias) for layer in self.model.dense_layers
-            )
-        )
+        term = TERMS[shape.reconstruction_loss]
+        self.model = StackedVAE(shape.network, term, shape.width, shape.dtype)
+        self._variables = self.model.variables
         self._optimizer = optimizer(shape.optimizer, 1.0, shape.epsilon)
         self._optimizer.build(self._variables)
         self._initial = [np.asarray(variable).copy() for variable in self._optimizer.variables]
@@ -104,7 +92,7 @@ class Program:
 
     def refill(self, seeds: list[int], a: list[float], b: list[float]) -> None:
         """Set every member's first weights and coefficients, and the optimizer as it was built."""
-        members = [initial_weights(self.model.shapes, seed) for seed in seeds]
+        members = [initial_weights(self.shape.network, seed) for seed in seeds]
         for variable, *values in zip(self._variables, *members, strict=True):
             variable.assign(np.stack(values).reshape(variable.shape))
         for variable, initial in zip(self._optimizer.variables, self._initial, strict=True):
@@ -151,9 +139,9 @@ class Program:
                 z_mean, z_log_var = self.model.encode(x)
                 z = sample(z_mean, z_log_var, noise[index], self.shape.noise_std)
                 reconstruction = tf.reduce_mean(self.model.reconstruction(x, z), axis=-1)
-                objective = a * reconstruction + b * tf.reduce_mean(kl(z_mean, z_log_var), axis=-1)
+                divergence = tf.reduce_mean(kl(z_mean, z_log_var), axis=-1)
                 # Summed, never averaged, over members: each gets its own gradient, unscaled.
-                total = tf.reduce_sum(objective)
+                total = tf.reduce_sum(Objective(a, b).value(reconstruction, divergence))
             values = [variable.value for variable in self._variables]
             self._optimizer.learning_rate = learning_rates[index]
             self._optimizer.apply(tape.gradient(total, values), self._variables)

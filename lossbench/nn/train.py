@@ -20,6 +20,7 @@ from lossbench.nn.measure import Metrics, chunks, iwae, measured
 from lossbench.nn.program import EVALUATION_SAMPLES, Program, Shape
 
 _STEPS_A_CALL = 64
+_LARGEST_CHUNK = 512
 _PRIOR_SEED = 0x9817
 _N_LATENT_MEANS = 360
 _N_RECONSTRUCTIONS = 8
@@ -84,7 +85,7 @@ def train_stack(
     metrics and disturbs no other. ``OutOfTime`` is raised when the runs' time is up.
     """
     run = runs[0]
-    program = _program(_shape(run, width, train, test))
+    program = _program(_shape(run, width, len(train), len(test)))
     members = [*runs, *[runs[-1]] * (width - len(runs))]
     program.refill(
         seeds=[member.seed for member in members],
@@ -108,20 +109,17 @@ def train_stack(
     return _results(runs, program, train, test, histories)
 
 
-def _shape(run: RunSettings, width: int, train: NDArray[Any], test: NDArray[Any]) -> Shape:
+def _shape(run: RunSettings, width: int, n_train: int, n_test: int) -> Shape:
     return Shape(
-        width=width,
-        d=run.d,
-        k=run.k,
-        hidden=run.hidden,
+        network=run.network,
         reconstruction_loss=run.reconstruction_loss,
         noise_std=run.noise_std,
         batch_size=run.batch_size,
         optimizer=run.optimizer,
         epsilon=run.epsilon,
-        n_train=len(train),
-        n_test=len(test),
-        n_steps=len(_calls(run, len(train))[0]) * (len(train) // run.batch_size),
+        width=width,
+        n_steps=len(_calls(run, n_train)[0]) * (n_train // run.batch_size),
+        n_chunk=min(_LARGEST_CHUNK, n_test),
     )
 
 

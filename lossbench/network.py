@@ -1,0 +1,97 @@
+"""The network of a VAE, described without the library that trains it.
+
+Its layers stand in the order of their weights, kernel before bias. How many weights there are,
+whether the network is linear, the stacked model and the plain Keras model (``nn/model.py``) all
+follow from the description. Another kind of layer is another record that answers what ``Dense``
+answers.
+"""
+
+import functools
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Activation = Literal["linear", "relu", "sigmoid"]
+
+
+@dataclass(frozen=True)
+class Dense:
+    """``activation(x @ kernel + bias)``: kernel ``(fan_in, units)``, bias ``(units,)``."""
+
+    fan_in: int
+    units: int
+    activation: Activation = "linear"
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights and biases."""
+        return (self.fan_in + 1) * self.units
+
+
+@dataclass(frozen=True)
+class Network:
+    """A VAE: ``encoder`` and two heads, and ``decoder``, whose last layer gives the logits.
+
+    Both heads see what the encoder gives; without layers it gives x. An image is ``output`` of
+    its logits.
+    """
+
+    encoder: tuple[Dense, ...]
+    z_mean: Dense
+    z_log_var: Dense
+    decoder: tuple[Dense, ...]
+    output: Activation
+
+    @property
+    def d(self) -> int:
+        """The number of inputs."""
+        return self.decoder[-1].units
+
+    @property
+    def k(self) -> int:
+        """The number of latents."""
+        return self.z_mean.units
+
+    @property
+    def layers(self) -> tuple[Dense, ...]:
+        """Every layer, in the order of the weights."""
+        return (*self.encoder, self.z_mean, self.z_log_var, *self.decoder)
+
+    @property
+    def n_parameters(self) -> int:
+        """The number of weights and biases."""
+        return sum(layer.n_parameters for layer in self.layers)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether nothing bends on the way from x to ``z_mean``, and from z to the image."""
+        activations = (*(layer.activation for layer in self.layers), self.output)
+        return all(activation == "linear" for activation in activations)
+
+
+@functools.lru_cache(maxsize=256)
+def dense(d: int, k: int, hidden: tuple[int, ...], *, probabilities: bool) -> Network:
+    """Return a network of ReLU layers of the sizes ``hidden``, mirrored in the decoder.
+
+    Its image goes through a sigmoid where there is a hidden layer, and where the loss takes it
+    for ``probabilities``.
+
+    >>> dense(64, 2, (64,), probabilities=True).n_parameters
+    8772
+    >>> dense(64, 2, (), probabilities=False).is_linear
+    True
+    """
+    encoder, decoder = (d, *hidden), (k, *reversed(hidden))
+    head = Dense(encoder[-1], k)
+    return Network(
+        encoder=_relu_layers(encoder),
+        z_mean=head,
+        z_log_var=head,
+        decoder=(*_relu_layers(decoder), Dense(decoder[-1], d)),
+        output="sigmoid" if hidden or probabilities else "linear",
+    )
+
+
+def _relu_layers(sizes: Sequence[int]) -> tuple[Dense, ...]:
+    return tuple(Dense(fan_in, units, "relu") for fan_in, units in itertools.pairwise(sizes))
