@@ -28,7 +28,7 @@ from mutations import changes
 REPOSITORY = Path(__file__).resolve().parent.parent
 TESTS = {  # of each room, by the beginnings of their files' names; the quick ones first
     "theory": ("theory",),
-    "loss": ("conventions", "catalogue"),
+    "loss": ("loss", "catalogue"),
     "comparison": ("compare",),
     "auditing": ("audit_sentences", "audit_kinds", "audit_callee", "audit.", "audit"),
     "store": ("store",),

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from lossbench import data, theory
 from lossbench.experiment import Experiment, RunSettings
-from lossbench.loss import Convention, ReconstructionLoss, Sizes, elbo
+from lossbench.loss import Convention, Sizes, likelihood
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN_THRESHOLDS = 8
 _HALF = 0.5  # of a unit: the mean over seeds rounds to the prediction
-_Key = tuple[str, int, ReconstructionLoss]
+_Key = tuple[str, int, str]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Thresholds:
 
     dataset: str
     d: int
-    reconstruction_loss: ReconstructionLoss
+    reconstruction_loss: str
     largest: tuple[float, ...]
     critical: tuple[CriticalLatents, ...]
 
@@ -56,7 +56,7 @@ class Setting:
     """
 
     dataset: str
-    reconstruction_loss: ReconstructionLoss
+    reconstruction_loss: str
     loss: str
     d: int
     k: int
@@ -195,13 +195,14 @@ def _setting(run: RunSettings, thresholds: NDArray[np.float64]) -> Setting:
             thresholds, run.beta_eff, run.k, run.noise_std
         ),
     )
-    linear = run.reconstruction_loss == "mse" and run.network.is_linear
-    if not linear or run.noise_std != 1 or run.beta_eff == 0:
+    trained = likelihood(run.reconstruction_loss)
+    solved = trained.has_linear_optimum and run.network.is_linear
+    if not solved or run.noise_std != 1 or run.beta_eff == 0:
         return known
     optimum = theory.linear_optimum(thresholds, run.beta_eff, run.k)
     return replace(
         known,
         kl=optimum.kl,
         reconstruction=optimum.reconstruction,
-        elbo=elbo(optimum.reconstruction, optimum.kl, run.d, "mse"),
+        elbo=trained.elbo(optimum.reconstruction, optimum.kl, run.d),
     )

@@ -13,7 +13,7 @@ from lossbench import commits, data, theory
 from lossbench.data import Dataset
 from lossbench.errors import ExperimentError, ResultsError, RunsFailedError
 from lossbench.experiment import Experiment, RunSettings, extended, stacks
-from lossbench.loss import ReconstructionLoss, implied_sigma
+from lossbench.loss import likelihood
 from lossbench.schema import Status
 from lossbench.store import Record, Store
 
@@ -159,7 +159,7 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
 
 
 @functools.lru_cache(maxsize=64)
-def _thresholds(images: Dataset, reconstruction_loss: ReconstructionLoss) -> NDArray[np.float64]:
+def _thresholds(images: Dataset, reconstruction_loss: str) -> NDArray[np.float64]:
     return theory.thresholds(theory.moments(images.train), reconstruction_loss)
 
 
@@ -179,9 +179,7 @@ def record_of(outcome: "Outcome", images: Dataset, commit: str | None) -> Record
         "predicted_active_units": theory.predicted_active_units(
             thresholds, run.beta_eff, run.k, run.noise_std
         ),
-        "implied_sigma": (
-            implied_sigma(run.beta_eff) if run.reconstruction_loss == "mse" else None
-        ),
+        "implied_sigma": likelihood(run.reconstruction_loss).implied_sigma(run.beta_eff),
     }
     return Record(
         run_id=run.run_id,

@@ -1,12 +1,12 @@
 """What the training images alone say about a VAE's optimum, before any training.
 
-Let C be the covariance of the training images and m their mean. The thresholds are
-``mse``: 2 * eigenvalues of C (the directions of probabilistic PCA; Tipping and Bishop 1999,
-Lucas et al. 2019, "Don't Blame the ELBO!"); ``bce``: eigenvalues of D^(-1/2) C D^(-1/2) with
-D = diag(m (1 - m)), the same second-order expansion around the collapsed solution.
+Let C be the covariance of the training images and V the one that the likelihood has where
+every image is decoded to their mean. The thresholds are the eigenvalues of V^(-1/2) C V^(-1/2), by
+a second-order expansion around the collapsed solution. For ``mse`` they are 2 * eigenvalues of C,
+along the directions of probabilistic PCA (Tipping and Bishop 1999; Lucas et al. 2019, "Don't Blame
+the ELBO!").
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from lossbench.errors import DataError
-from lossbench.loss import ReconstructionLoss
+from lossbench.loss import likelihood
 
 _SIGNIFICANT_DIGITS = 6  # the last digits depend on the processor
 _IMAGES_A_PRODUCT = 4096
@@ -27,10 +27,6 @@ class LinearOptimum:
     active_units: int
     kl: float
     reconstruction: float
-
-    def objective(self, beta_eff: float) -> float:
-        """Return ``R + beta_eff*K``."""
-        return self.reconstruction + beta_eff * self.kl
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,19 +57,17 @@ def moments(images: NDArray[np.float32]) -> Moments:
     return Moments(mean, covariance / len(images), varies)
 
 
-def thresholds(moments: Moments, reconstruction_loss: ReconstructionLoss) -> NDArray[np.float64]:
+def thresholds(moments: Moments, reconstruction_loss: str) -> NDArray[np.float64]:
     """Return the thresholds t_1 >= t_2 >= ..., one a direction in which the images vary.
 
     A latent that codes direction j carries information exactly if t_j > beta_eff. Constant
     pixels are left out.
     """
-    mean = moments.mean[moments.varies]
-    covariance = moments.covariance[np.ix_(moments.varies, moments.varies)]
-    scale = np.full(len(mean), math.sqrt(2))
-    if reconstruction_loss == "bce":
-        scale = 1 / np.sqrt(mean * (1 - mean))
+    whitened = likelihood(reconstruction_loss).whitened(
+        moments.mean, moments.covariance, moments.varies
+    )
     with threadpool_limits(limits=1, user_api="blas"):
-        eigenvalues = np.linalg.eigvalsh(covariance * np.outer(scale, scale))[::-1]
+        eigenvalues = np.linalg.eigvalsh(whitened)[::-1]
     return np.array([float(f"{max(t, 0.0):.{_SIGNIFICANT_DIGITS}g}") for t in eigenvalues])
 
 

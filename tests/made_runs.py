@@ -10,7 +10,7 @@ from rich.console import Console
 
 from lossbench.comparison import Comparison, MetricDifference, compare
 from lossbench.console.comparison import comparison_table
-from lossbench.loss import Sizes, bits_per_dim, convention, elbo, elbo_best_sigma
+from lossbench.loss import Sizes, bits_per_dim, convention, likelihood
 from lossbench.schema import METRICS, RUNS
 from lossbench.store import tables
 
@@ -39,7 +39,7 @@ def made_run(
     noise = float(np.random.default_rng([seed, d, k]).normal(0, 0.3))
     scale = 0.1 if kind == "mse" else 0.3
     reconstruction = scale * d + noise - 2 * kl - gain
-    bound = elbo(reconstruction, kl, d, kind)
+    bound = likelihood(kind).elbo(reconstruction, kl, d)
     slug = f"{loss}-{kind}-beta{beta:g}-d{d}-k{k}-seed{seed}"
     return {
         "run_id": f"{slug}-{hashlib.sha256(slug.encode()).hexdigest()[:10]}",
@@ -67,7 +67,7 @@ def made_run(
         "reconstruction": reconstruction,
         "kl": kl,
         "bits_per_dim": bits_per_dim(bound, d),
-        "elbo_best_sigma": elbo_best_sigma(reconstruction, kl, d, kind),
+        "elbo_best_sigma": likelihood(kind).elbo_best_sigma(reconstruction, kl, d),
         "active_units": 0 if collapsed else k,
         "collapsed": collapsed,
         "objective": float(coefficients.a) * reconstruction + float(coefficients.b) * kl,

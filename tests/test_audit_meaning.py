@@ -17,10 +17,10 @@ from lossbench.auditing import Audit, Coefficient, predicted
 from lossbench.auditing.meaning import collapse, is_noisy, kind_of
 from lossbench.data import load
 from lossbench.errors import AuditError
-from lossbench.loss import ReconstructionLoss, Sizes
+from lossbench.loss import Sizes
 
 # t_1 of MNIST's training images, as measured when the models were trained.
-MNIST: list[tuple[int, ReconstructionLoss, float]] = [
+MNIST: list[tuple[int, str, float]] = [
     *((784, "bce", 32.23), (784, "mse", 10.23), (196, "bce", 7.70), (196, "mse", 2.40)),
     (49, "bce", 1.68),
 ]

@@ -1,16 +1,14 @@
 """One description of a network, and the models that follow from it."""
 
-from typing import get_args
-
 import numpy as np
 import pytest
 
-from lossbench.loss import ReconstructionLoss
+from lossbench.loss import LIKELIHOODS
 from lossbench.network import Activation, Dense, Network, dense
 from lossbench.nn.model import StackedVAE, plain
 from lossbench.nn.terms import TERMS
 
-KINDS: tuple[ReconstructionLoss, ...] = get_args(ReconstructionLoss)
+KINDS = tuple(LIKELIHOODS)
 
 
 def test_layers_are_mirrored_and_stand_in_the_order_of_their_weights() -> None:
@@ -72,7 +70,7 @@ def test_the_plain_model_answers_as_a_member_of_the_stack(network: Network) -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_term_of_a_kind_is_d_times_the_loss_that_keras_has(kind: ReconstructionLoss) -> None:
+def test_the_term_of_a_kind_is_d_times_the_loss_that_keras_has(kind: str) -> None:
     """Every kind has one, and what is exported is compiled with what was trained."""
     term, generator = TERMS[kind], np.random.default_rng(0)
     decoded, x = generator.random((2, 5, 9), np.float32)

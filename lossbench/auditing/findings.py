@@ -11,7 +11,7 @@ from lossbench.auditing.latents import Clamp, Kl, KlForm
 from lossbench.auditing.laws import Law, constant_text, weight_power
 from lossbench.auditing.probe import Probe
 from lossbench.auditing.probing import Probing
-from lossbench.auditing.reconstruction import Reconstruction
+from lossbench.auditing.reconstruction import IMAGE_ENDS, Reconstruction
 from lossbench.auditing.records import Found, Stopped
 from lossbench.auditing.result import Finding
 from lossbench.auditing.scaling import Survey
@@ -547,7 +547,6 @@ def _has_weight(seen: Evidence, part: str) -> bool:
 def _finite(seen: Evidence) -> Iterator[Finding]:
     """Yield what makes the loss infinite or NaN though it is ordinary input."""
     term, base = seen.reconstruction, seen.base
-    kind = term.kind.name if term.kind else ""
     rest = seen.kl.at_rest()
     still = replace(term.quiet(base), mean=0.0, low=rest, high=rest)
     asked = [("a z_mean of 20", replace(still, mean=20, high=rest + 0.5))]
@@ -558,20 +557,8 @@ def _finite(seen: Evidence) -> Iterator[Finding]:
             (f"{name} of 5", replace(still, mean=1.0, low=5, high=5.5)),
             *asked,
         ]
-    if kind == "bce_logits":
-        asked += [("logits of 100", replace(base, x="binary", x_hat="far"))]
-    elif kind in ("bce", "mse", "l1", "categorical", ""):
-        asked += [
-            ("x of 0 and 1", replace(base, x="binary")),
-            (
-                "x_hat of 0 and 1, which a sigmoid reaches in float32,",
-                replace(base, x="binary", x_hat="saturated"),
-            ),
-            (
-                "x_hat of 1 where x is 0, and the reverse,",
-                replace(base, x="binary", x_hat="opposite"),
-            ),
-        ]
+    ends = term.kind.ends if term.kind else IMAGE_ENDS
+    asked += [(words, replace(base, **end)) for words, end in ends]
     told = []
     for what, probe in asked:
         try:

@@ -5,18 +5,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from lossbench.auditing.reconstruction import kind_named
 from lossbench.auditing.scaling import Point
 from lossbench.errors import UsageError
 from lossbench.loss import Convention, Entry, Sizes, catalogue
 
 _SAME = 1e-3
-_KINDS = {
-    "bce": ("bce",),
-    "bce_logits": ("bce",),
-    "mse": ("mse", "gaussian_fixed_sigma"),
-    "l1": ("l1",),
-    "categorical": ("categorical",),
-}
 
 
 @dataclass(frozen=True)
@@ -89,9 +83,11 @@ def nearest(kind: str | None, points: Sequence[Point], asked: Point) -> Match | 
 
 
 def _candidates(kind: str, points: Sequence[Point], asked: Point) -> Iterator[_Candidate]:
+    known = kind_named(kind)
     for place, entry in enumerate(catalogue().values()):
-        seed = entry.lineage == "seed" and kind in ("bce", "bce_logits", "mse")
-        if not entry.trainable or not (seed or entry.reconstruction in _KINDS.get(kind, ())):
+        seed = entry.lineage == "seed" and known is not None and known.trained is not None
+        same_term = known is not None and entry.reconstruction in known.names
+        if not entry.trainable or not (seed or same_term):
             continue
         try:
             scale, weighed = _ratios(entry, asked)

@@ -8,9 +8,10 @@ from pathlib import Path
 from lossbench import data, theory
 from lossbench.auditing.latents import KlForm
 from lossbench.auditing.laws import Law, formula, inverse, worth
+from lossbench.auditing.reconstruction import kind_named
 from lossbench.auditing.result import Audit, Coefficient, Collapse
 from lossbench.errors import AuditError
-from lossbench.loss import ReconstructionLoss
+from lossbench.loss import LIKELIHOODS
 
 # t_1 of MNIST's training images, as `lossbench predict --dataset mnist` computes it.
 _MNIST: Mapping[tuple[int, str], float] = {
@@ -48,8 +49,9 @@ def is_noisy(found: Coefficient) -> bool:
 
 
 def kind_of(audit: Audit) -> str:
-    """Return the kind that thresholds are known for, ``bce`` or ``mse``, or an empty string."""
-    return {"bce": "bce", "bce_logits": "bce", "mse": "mse"}.get(audit.reconstruction or "", "")
+    """Return the name of the likelihood that thresholds are known for, or an empty string."""
+    kind = kind_named(audit.reconstruction)
+    return kind.trained.name if kind and kind.trained else ""
 
 
 def collapse(audit: Audit, dataset: str, threshold: float, critical: int | None) -> Collapse | None:
@@ -76,15 +78,13 @@ def predicted(
     kind = kind_of(audit)
     if not kind or dataset is None:
         raise AuditError(
-            "thresholds are known for bce and mse alone",
+            f"thresholds are known for {' and '.join(LIKELIHOODS)} alone",
             where="--dataset",
             received=audit.reconstruction or "a reconstruction of no known kind",
             remedy="leave --dataset out, or give the threshold that you measured as --threshold",
         )
-    known: ReconstructionLoss = "bce" if kind == "bce" else "mse"
-    thresholds = theory.thresholds(
-        theory.moments(data.load(dataset, audit.d, data_dir).train), known
-    )
+    images = data.load(dataset, audit.d, data_dir).train
+    thresholds = theory.thresholds(theory.moments(images), kind)
     t_1 = theory.collapse_threshold(thresholds)
     found = collapse(audit, dataset, t_1, critical(t_1))
     if found is not None:

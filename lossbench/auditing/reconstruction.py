@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from lossbench.auditing.probe import EVERY, Floats, Probe, images
 from lossbench.auditing.probing import UNEVEN, Probing, fit, share
+from lossbench.loss import LIKELIHOODS, Likelihood
 
 _LEVELS = (0.12, 0.27, 0.42, 0.58, 0.73, 0.88)
 _WIDE_LEVELS = (-3.0, -0.8, 1.7, 4.0)
@@ -19,6 +21,15 @@ _ENDS = {
     "the first pixel": (EVERY, 0),
     "the last pixel": (EVERY, -1),
 }
+IMAGE_ENDS: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("x of 0 and 1", {"x": "binary"}),
+    (
+        "x_hat of 0 and 1, which a sigmoid reaches in float32,",
+        {"x": "binary", "x_hat": "saturated"},
+    ),
+    ("x_hat of 1 where x is 0, and the reverse,", {"x": "binary", "x_hat": "opposite"}),
+)
+_BCE, _MSE = LIKELIHOODS["bce"], LIKELIHOODS["mse"]
 Term = Callable[[Floats, Floats], Floats]
 
 
@@ -30,7 +41,9 @@ class Kind:
     over the inputs, ``whole`` maps the batch to one number. ``real`` is whether x_hat may lie
     outside (0, 1); ``quiet`` is the x and x_hat at which it is least.
     ``moving`` says for ``whole`` how the weight a of the squared errors follows from its factor c:
-    a = c/(d*moving). ``likelihood`` is whether minus R is a log-likelihood up to a constant.
+    a = c/(d*moving). ``likelihood`` is whether minus R is a log-likelihood up to a constant;
+    ``trained`` is the one that a sweep trains, if it does. ``ends`` are ordinary inputs at which
+    a loss may not be finite: their words, and how a probe has them.
     """
 
     name: str
@@ -41,6 +54,13 @@ class Kind:
     quiet: tuple[str, str] = ("grey", "equal")
     moving: str = ""
     likelihood: bool = True
+    trained: Likelihood | None = None
+    ends: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that the catalogue has for it."""
+        return self.trained.names if self.trained else (self.name,)
 
     def worth(self, probe: Probe) -> float:
         """Return R of a probe: summed over the inputs, averaged over the images."""
@@ -95,20 +115,29 @@ def _of_mse(
 
 KINDS = (
     Kind(
-        *("bce", "bce, binary cross-entropy of probabilities", _bce),
+        *(_BCE.name, f"{_BCE.name}, {_BCE.words} of probabilities", _bce),
         real=False,
         quiet=("binary", "near"),
+        trained=_BCE,
+        ends=IMAGE_ENDS,
     ),
-    Kind("mse", "mse, squared error", lambda x, y: (x - y) ** 2),
     Kind(
-        *("bce_logits", "bce, binary cross-entropy of logits", _bce_logits),
-        quiet=("binary", "near_logits"),
+        *(_MSE.name, f"{_MSE.name}, {_MSE.words}", lambda x, y: (x - y) ** 2),
+        trained=_MSE,
+        ends=IMAGE_ENDS,
     ),
-    Kind("l1", "l1, absolute error", lambda x, y: np.abs(x - y)),
+    Kind(
+        *("bce_logits", f"{_BCE.name}, {_BCE.words} of logits", _bce_logits),
+        quiet=("binary", "near_logits"),
+        trained=_BCE,
+        ends=(("logits of 100", {"x": "binary", "x_hat": "far"}),),
+    ),
+    Kind("l1", "l1, absolute error", lambda x, y: np.abs(x - y), ends=IMAGE_ENDS),
     Kind(
         *("categorical", "categorical, -x*log(x_hat) alone", lambda x, y: -x * np.log(y)),
         real=False,
         quiet=("binary", "near"),
+        ends=IMAGE_ENDS,
     ),
     Kind(
         *("bce_swapped", "bce with its arguments swapped", lambda x, y: _bce(y, x)),
@@ -167,6 +196,11 @@ KINDS = (
 )
 _BY_NAME = {kind.name: kind for kind in KINDS}
 _USUAL = ("bce", "mse", "l1")
+
+
+def kind_named(name: str | None) -> Kind | None:
+    """Return the kind of that name, if there is one that needs no numbers."""
+    return _BY_NAME.get(name or "")
 
 
 def huber(threshold: float) -> Kind:

@@ -1,27 +1,24 @@
 """``lossbench explain``: the algebra of a loss, without any training."""
 
-import enum
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from lossbench.errors import UsageError
+from lossbench.loss import LIKELIHOODS
 
 if TYPE_CHECKING:
     from lossbench.loss import Sizes
 
+    Reconstruction = str
+else:
+    Reconstruction = Literal[tuple(LIKELIHOODS)]
+
 _SIZES = "Sizes"
 _LARGEST_BETA = 1e12
 _LARGEST_SIZE = 10**9
-
-
-class Reconstruction(enum.StrEnum):
-    """The kinds of reconstruction that a sweep trains."""
-
-    BCE = "bce"
-    MSE = "mse"
 
 
 def explain(

@@ -12,12 +12,9 @@ from lossbench.comparison.records import Cell, Comparison, RunPair
 from lossbench.comparison.verdict import NATS_NEED, verdict
 from lossbench.comparison.wording import Row, Value, counted
 from lossbench.errors import UsageError
+from lossbench.loss import likelihood
 from lossbench.schema import METRICS, Column
 
-_GREY = (
-    "Cross-entropy on grey pixels is not a likelihood: a bce ELBO ranks runs with each other "
-    "and nothing else."
-)
 # A metric's difference means something only if A and B agree in these settings.
 _NEEDS = {
     "kl": (),
@@ -106,9 +103,8 @@ def _comparable(metric: Column, objectives: ObjectivePair, compared: Sequence[st
 
 
 def _notes(cells: Sequence[Cell], pairing: Pairing) -> list[str]:
-    notes = []
-    if any(cell.reconstruction_loss == "bce" for cell in cells):
-        notes.append(_GREY)
+    trained = (likelihood(kind) for kind in sorted({cell.reconstruction_loss for cell in cells}))
+    notes = [each.caution for each in trained if each.caution]
     if "seed" in pairing.compared:
         notes.append("The seeds differ, so the difference holds the difference of seeds as well.")
     if "beta_eff" in pairing.keys:

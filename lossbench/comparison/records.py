@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 
 from lossbench.comparison.algebra import Objective, ObjectivePair
 from lossbench.comparison.interval import MetricDifference
-from lossbench.comparison.verdict import ELBOS, outcome
+from lossbench.comparison.verdict import outcome
 from lossbench.comparison.wording import Value
+from lossbench.loss import ELBOS
 
 Plain = str | int | float | bool | list["Plain"] | dict[str, "Plain"] | None
 

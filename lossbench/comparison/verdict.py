@@ -6,12 +6,10 @@ from typing import Literal
 
 from lossbench.comparison.interval import MetricDifference
 from lossbench.comparison.wording import amount, counted, probability
+from lossbench.loss import likelihood
 
 EQUAL_WITHIN_NATS = 0.3
-ELBOS = ("elbo", "elbo_best_sigma")
 NATS_NEED = ("dataset", "reconstruction_loss", "d")  # what two ELBOs in nats must agree in
-_SIGMA_HALF = "Under a Gaussian decoder with sigma^2 = 1/2"
-_BEST_SIGMA = "With each run's best sigma"
 _SIGNIFICANT = 0.05
 
 Outcome = Literal["better", "worse", "equal", "unclear", "one pair", "not comparable", "unknown"]
@@ -40,10 +38,10 @@ def outcome(elbo: MetricDifference) -> Outcome:
 def verdict(
     cells: Sequence[tuple[str, Mapping[str, MetricDifference]]], compared: Collection[str]
 ) -> tuple[str, ...]:
-    """Return the verdict, one sentence a yardstick; of several cells, how many say what.
+    """Return the verdict, one sentence an ELBO; of several cells, how many say what.
 
     ``cells`` are reconstruction losses with the cell's metrics; ``compared`` are the settings
-    in which A and B differ. An ``mse`` verdict names the sigma that it rests on.
+    in which A and B differ. A verdict names the sigma that it rests on, if there is one.
     """
     several = len(cells) > 1
     sentences = [_collapsed([metrics["collapsed"] for _, metrics in cells])] if several else []
@@ -52,11 +50,10 @@ def verdict(
         no_verdict = f"No verdict: ELBOs in nats are not comparable across {' and '.join(apart)}."
         return (*filter(None, sentences), no_verdict)
     for kind in dict.fromkeys(kind for kind, _ in cells):
-        yardsticks = (_SIGMA_HALF, _BEST_SIGMA) if kind == "mse" else ("",)
-        for name, yardstick in zip(ELBOS, yardsticks, strict=False):
+        for name, rests_on in likelihood(kind).elbos.items():
             elbos = [metrics[name] for own_kind, metrics in cells if own_kind == kind]
             sentences.append(
-                _tally(elbos, kind, yardstick) if several else _sentence(elbos[0], yardstick)
+                _tally(elbos, kind, rests_on) if several else _sentence(elbos[0], rests_on)
             )
     return tuple(filter(None, sentences))
 
@@ -71,8 +68,8 @@ def _collapsed(shares: Sequence[MetricDifference]) -> str:
     return f"Collapsed: {n_a} of {n_runs} runs of A, {n_b} of {n_runs} of B." if n_a or n_b else ""
 
 
-def _sentence(elbo: MetricDifference, yardstick: str = "") -> str:
-    """Return the verdict on one ELBO; ``yardstick`` says what it rests on (``mse``: sigma)."""
+def _sentence(elbo: MetricDifference, rests_on: str) -> str:
+    """Return the verdict on one ELBO, and on which sigma it rests, if on any."""
     found = outcome(elbo)
     difference = elbo.difference or 0.0
     size, more = amount(abs(difference)), "higher" if difference > 0 else "lower"
@@ -97,7 +94,7 @@ def _sentence(elbo: MetricDifference, yardstick: str = "") -> str:
                 f"no difference in ELBO was found (B minus A is {amount(difference)} nats, "
                 f"{_interval(elbo)}), but one of up to {amount(widest)} nats is not ruled out"
             )
-    return f"{yardstick}: {said}." if yardstick else f"{said[0].upper()}{said[1:]}."
+    return f"{rests_on}: {said}." if rests_on else f"{said[0].upper()}{said[1:]}."
 
 
 def _interval(elbo: MetricDifference, *, magnitude: bool = False) -> str:
@@ -112,7 +109,7 @@ def _interval(elbo: MetricDifference, *, magnitude: bool = False) -> str:
     )
 
 
-def _tally(elbos: Sequence[MetricDifference], kind: str, yardstick: str = "") -> str:
+def _tally(elbos: Sequence[MetricDifference], kind: str, rests_on: str) -> str:
     """Return the verdicts of several cells, counted; ``kind`` is their reconstruction loss."""
     counts = Counter(outcome(elbo) for elbo in elbos)
     words: dict[Outcome, str] = {
@@ -125,7 +122,7 @@ def _tally(elbos: Sequence[MetricDifference], kind: str, yardstick: str = "") ->
     }
     said = [text.format(counts[word]) for word, text in words.items() if word in counts]
     n_higher = sum((elbo.difference or 0.0) > 0 for elbo in elbos)
-    resting = f" ({yardstick[0].lower()}{yardstick[1:]})" if yardstick else ""
+    resting = f" ({rests_on[0].lower()}{rests_on[1:]})" if rests_on else ""
     adjusted = "with Holm-adjusted p, " if any(elbo.p is not None for elbo in elbos) else ""
     return (
         f"ELBO, {kind}{resting}: B's mean is higher in {n_higher} of "

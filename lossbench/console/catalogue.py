@@ -9,6 +9,7 @@ from rich.text import Text
 
 from lossbench.console.explanation import Indented, at, number
 from lossbench.explanation import Listed
+from lossbench.loss import FORM
 
 _GAP = "  "
 _NARROWEST_AXIS = 12
@@ -38,7 +39,7 @@ def catalogue_of(rows: Sequence[Listed], width: int) -> RenderableType:
         Text(f"{len(trainable)} losses that a sweep can train, at {where}", style="bold"),
         *_list(trainable, width),
         Text(),
-        Text(f"{len(others)} that are not wholly a*R + b*K: the closest, and why", style="bold"),
+        Text(f"{len(others)} that are not wholly {FORM}: the closest, and why", style="bold"),
         *_list(others, width),
         Text(),
         *(Text(line, style="dim") for line in _LEGEND),

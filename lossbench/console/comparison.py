@@ -8,10 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lossbench.comparison import Cell, Comparison, MetricDifference
-from lossbench.comparison.verdict import ELBOS, outcome
+from lossbench.comparison.verdict import outcome
 from lossbench.comparison.wording import counted, factor, setting
 from lossbench.console.screen import joined
 from lossbench.console.sparkline import settled_range, sparkline
+from lossbench.loss import ELBOS, likelihood
 
 _ESSENTIAL = (
     "elbo",
@@ -103,13 +104,14 @@ def _metrics(comparison: Comparison) -> Iterator[RenderableType]:
     """Yield the one cell's metrics, one a row."""
     (cell,) = comparison.cells
     kinds = {cell.reconstruction_loss, *comparison.differing.get("reconstruction_loss", ())}
+    elbos = {name for kind in kinds for name in likelihood(str(kind)).elbos}
     table = _table()
     table.add_column("metric", no_wrap=True)
     for heading in ("A", "B", "B - A", "95% interval", "p"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name in _ESSENTIAL:
         metric = cell.metrics[name]
-        if (name != "elbo_best_sigma" or "mse" in kinds) and (name != "iwae" or metric.n):
+        if (name not in ELBOS or name in elbos) and (name != "iwae" or metric.n):
             table.add_row(name, *_sides(metric), _signed(metric), _interval(metric), _p(metric.p))
     yield Text()
     yield table
@@ -135,7 +137,7 @@ def _cells(comparison: Comparison) -> Iterator[RenderableType]:
     for kind in dict.fromkeys(cell.reconstruction_loss for cell in comparison.cells):
         cells = [cell for cell in comparison.cells if cell.reconstruction_loss == kind]
         first = cells[0].metrics
-        names = [name for name in ELBOS[: 2 if kind == "mse" else 1] if first[name].comparable]
+        names = [name for name in likelihood(kind).elbos if first[name].comparable]
         if not names:
             names = ["bits_per_dim"] if first["bits_per_dim"].comparable else ["kl"]
         for name in names:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lossbench.explanation import Derivation, Equivalent, Step
-from lossbench.loss import Sizes
+from lossbench.loss import FORM, Sizes
 
 INDENT = 3
 
@@ -62,7 +62,7 @@ def derivation_of(told: Derivation) -> RenderableType:
     for place, step in enumerate(told.steps):
         parts.extend(_step(step, f"{place}. " if place else ""))
     if told.optimum is not None:
-        heading = "What it means" if entry.trainable else "What it would mean as a*R + b*K"
+        heading = "What it means" if entry.trainable else f"What it would mean as {FORM}"
         parts.extend(_step(Step(heading, text=told.optimum.meaning)))
     if told.surprises:
         parts.extend(_step(Step("What surprises", told.surprises), wrapped=True))

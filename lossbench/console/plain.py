@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from lossbench.explanation import Derivation, Equivalent, Listed
-from lossbench.loss import Coefficients, Sizes
+from lossbench.loss import Objective, Sizes
 
 Facts = dict[str, object]
 
@@ -85,7 +85,7 @@ def _sizes(sizes: Sizes) -> Facts:
     }
 
 
-def _coefficients(found: Coefficients | None) -> Facts:
+def _coefficients(found: Objective[Fraction] | None) -> Facts:
     if found is None:
         return {"a": None, "b": None, "beta_eff": None}
     return {"a": _float(found.a), "b": _float(found.b), "beta_eff": _float(found.beta_eff)}

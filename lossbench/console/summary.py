@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lossbench.console.sparkline import settled_range, sparkline
+from lossbench.loss import likelihood
 from lossbench.prediction import agreement
 from lossbench.schema import SETTING_COLUMNS
 from lossbench.store import SUMMARY_TABLE, Store
@@ -164,11 +165,9 @@ def _notes(summary: pd.DataFrame) -> Iterator[Text]:
             f"{held.n_equal} of {held.n_settings} settings, within one in {held.n_within_one}.",
             style="dim",
         )
-    if (summary["reconstruction_loss"] == "bce").any():
-        yield Text(
-            "bce on grey pixels is no likelihood: compare its numbers with each other only.",
-            style="dim",
-        )
+    for kind in summary["reconstruction_loss"].unique():
+        if caution := likelihood(kind).short_caution:
+            yield Text(caution, style="dim")
     if (summary["still_improving"] == True).any():  # noqa: E712 - missing is neither
         yield Text(
             "* the ELBO rose by more than 0.1 nats in the last tenth of training: train longer.",

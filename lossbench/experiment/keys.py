@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from lossbench.errors import ExperimentError, nearest
+from lossbench.loss import LIKELIHOODS, NAMES
 
 Value = str | int | float | tuple[int, ...]
 
@@ -149,9 +150,9 @@ KEYS = {
         Key(
             "reconstruction_loss",
             "sweep",
-            Literal["bce", "mse"],
+            Literal[tuple(LIKELIHOODS)],
             None,
-            "bce or mse",
+            NAMES,
             "kinds of reconstruction term",
         ),
         Key("beta", "sweep", _WEIGHT, None, "a number of at least 0", "weights on the KL term"),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
-from lossbench.loss import ReconstructionLoss
+from lossbench.loss import likelihood
 from lossbench.network import Network, dense
 from lossbench.schema import FORMAT_VERSION
 
@@ -49,7 +49,7 @@ class RunSettings:
 
     dataset: str
     loss: str
-    reconstruction_loss: ReconstructionLoss
+    reconstruction_loss: str
     beta: float
     d: int
     k: int
@@ -73,7 +73,7 @@ class RunSettings:
     @property
     def network(self) -> Network:
         """The network that is trained; its description follows from the settings."""
-        probabilities = self.reconstruction_loss == "bce"
+        probabilities = likelihood(self.reconstruction_loss).decodes_probabilities
         return dense(self.d, self.k, self.hidden, probabilities=probabilities)
 
     def identity(self) -> dict[str, object]:

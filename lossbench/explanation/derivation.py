@@ -9,19 +9,17 @@ from lossbench.explanation.listing import Listed, listed
 from lossbench.explanation.optimum import EITHER, Optimum, optimum
 from lossbench.explanation.step import Step
 from lossbench.explanation.symbols import equation, number, shown, unweighted, weighted
-from lossbench.loss import Coefficients, Entry, Sizes, entry
+from lossbench.loss import FORM, LIKELIHOODS, Entry, Objective, Sizes, entry
 
-_TERMS = {
+_LIKELIHOODS = {
+    name: likelihood.name for likelihood in LIKELIHOODS.values() for name in likelihood.names
+}
+_TERMS = {name: LIKELIHOODS[kind].term for name, kind in _LIKELIHOODS.items()} | {
     EITHER: EITHER,
-    "bce": "bce",
-    "mse": "(x - x_hat)^2",
     "l1": "|x - x_hat|",
-    "gaussian_fixed_sigma": "(x - x_hat)^2",
-    "learned_sigma": "(x - x_hat)^2",
     "nb": "-log p(counts)",
     "categorical": "-log p(tokens)",
 }
-_SQUARED = ("mse", "gaussian_fixed_sigma", "learned_sigma")
 _ANSWERED = ("seed", "keras")
 
 
@@ -40,7 +38,7 @@ class Derivation:
     answers: tuple[Step, ...]
 
     @property
-    def coefficients(self) -> Coefficients | None:
+    def coefficients(self) -> Objective[Fraction] | None:
         """The trained objective, if it is known."""
         return self.listed.coefficients
 
@@ -57,7 +55,7 @@ def derivation(
     row = listed(entry(loss), sizes, beta)
     own = EITHER if row.entry.lineage == "seed" else row.entry.reconstruction
     kind = reconstruction_loss or own
-    kind = "mse" if kind in _SQUARED else kind
+    kind = _LIKELIHOODS.get(kind, kind)
     d, k = sizes.d, sizes.k
     found = None
     if row.beta_eff is not None and d is not None and k is not None:
@@ -145,7 +143,7 @@ def _collected(row: Listed) -> Step:
             equation(left_a, a, symbols, row.coefficients.a),
             equation(left_b, b, symbols, row.coefficients.b),
         )
-    return Step("Together: a*R + b*K", formulas)
+    return Step(f"Together: {FORM}", formulas)
 
 
 def _product(name: str, simplified: str, *factors: str) -> str:
@@ -164,7 +162,7 @@ def _surprises(row: Listed, kind: str) -> Iterator[str]:
     """Yield a sentence for everything that a user of this loss may not expect."""
     found = row.entry
     if not found.trainable:
-        yield f"Not of the form a*R + b*K, so no sweep trains it: {found.reason}."
+        yield f"Not of the form {FORM}, so no sweep trains it: {found.reason}."
     if row.depends_on_batch or row.depends_on_data:
         what = {"batch": row.depends_on_batch, "data set": row.depends_on_data}
         sizes = " and of the ".join(name for name, holds in what.items() if holds)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from lossbench.explanation.symbols import number
-from lossbench.loss import Coefficients, Sizes, convention, entry
+from lossbench.loss import Objective, Sizes, convention, entry
 
 KERAS_ADAM_EPSILON = Fraction(1, 10**7)
 
@@ -24,8 +24,8 @@ class Equivalent:
     other: str
     other_beta: Fraction
     sizes: Sizes
-    coefficients: Coefficients
-    other_coefficients: Coefficients
+    coefficients: Objective[Fraction]
+    other_coefficients: Objective[Fraction]
 
     @property
     def beta_eff(self) -> Fraction:

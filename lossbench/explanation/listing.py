@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from lossbench.errors import UsageError, nearest
 from lossbench.explanation.symbols import shown, weighted
-from lossbench.loss import Coefficients, Entry, Sizes, catalogue
+from lossbench.loss import Entry, Objective, Sizes, catalogue
 
 DEFAULT_SIZES = Sizes(d=784, k=2, batch_size=128, n_images=60_000)
 
@@ -28,7 +28,7 @@ class Listed:
     sizes: Sizes
     beta: Fraction
     formula: str
-    coefficients: Coefficients | None
+    coefficients: Objective[Fraction] | None
     depends_on_batch: bool
     depends_on_data: bool
     scale_depends_on_batch: bool
@@ -60,7 +60,9 @@ class Listed:
 def listed(entry: Entry, sizes: Sizes, beta: Fraction) -> Listed:
     """Return one row at these sizes; ``UsageError`` says which size it lacks."""
 
-    def depends(change: Callable[[int], Sizes], part: Callable[[Coefficients], Fraction]) -> bool:
+    def depends(
+        change: Callable[[int], Sizes], part: Callable[[Objective[Fraction]], Fraction]
+    ) -> bool:
         found = {part(entry.convention.coefficients(change(probe), 1)) for probe in _PROBES}
         return len(found) > 1
 

@@ -1,4 +1,4 @@
-"""The algebra: what a loss convention trains, and the yardstick for every run."""
+"""The algebra: what a loss convention trains, and what each likelihood says of R and K."""
 
 from lossbench.loss.catalogue import (
     Entry,
@@ -8,34 +8,39 @@ from lossbench.loss.catalogue import (
 )
 from lossbench.loss.convention import (
     FEELS_NO_FACTOR,
-    Coefficients,
     Convention,
     Reduction,
     Sizes,
 )
 from lossbench.loss.formula import evaluate
-from lossbench.loss.yardstick import (
-    ReconstructionLoss,
+from lossbench.loss.likelihood import (
+    ELBOS,
+    LIKELIHOODS,
+    NAMES,
+    Likelihood,
     bits_per_dim,
-    elbo,
-    elbo_best_sigma,
-    implied_sigma,
+    likelihood,
 )
+from lossbench.loss.objective import FORM, Objective, Schedule, schedule
 
 __all__ = [
+    "ELBOS",
     "FEELS_NO_FACTOR",
-    "Coefficients",
+    "FORM",
+    "LIKELIHOODS",
+    "NAMES",
     "Convention",
     "Entry",
-    "ReconstructionLoss",
+    "Likelihood",
+    "Objective",
     "Reduction",
+    "Schedule",
     "Sizes",
     "bits_per_dim",
     "catalogue",
     "convention",
-    "elbo",
-    "elbo_best_sigma",
     "entry",
     "evaluate",
-    "implied_sigma",
+    "likelihood",
+    "schedule",
 ]

@@ -16,6 +16,7 @@ from typing import cast
 from lossbench.errors import UsageError, nearest
 from lossbench.loss.convention import Convention, Reduction, Sizes
 from lossbench.loss.formula import evaluate
+from lossbench.loss.objective import FORM
 
 _SIZES = {"d": "d", "k": "k", "B": "batch_size", "N": "n_images"}
 
@@ -126,7 +127,7 @@ def convention(name: str) -> Convention:
     found = entry(name)
     if not found.trainable:
         raise UsageError(
-            f"{name!r} is not of the form a*R + b*K: {found.reason}",
+            f"{name!r} is not of the form {FORM}: {found.reason}",
             expected="a loss whose a and b are formulas in d, k, B, N and beta",
             received=repr(name),
             remedy=f"`lossbench explain {name}` tells what is known of it",

@@ -12,6 +12,7 @@ from typing import Literal
 
 from lossbench.errors import UsageError
 from lossbench.loss.formula import evaluate, exact
+from lossbench.loss.objective import FORM, Objective
 
 Reduction = Literal["sum", "mean"]
 
@@ -42,19 +43,6 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Coefficients:
-    """The trained objective ``a*R + b*K``, exactly."""
-
-    a: Fraction
-    b: Fraction
-
-    @property
-    def beta_eff(self) -> Fraction:
-        """The weight of K relative to R, which decides the optimum."""
-        return self.b / self.a
-
-
-@dataclass(frozen=True)
 class Convention:
     """How a loss reduces its terms and what it multiplies them by.
 
@@ -77,7 +65,7 @@ class Convention:
     kl_factor: str = "1"
     default_beta: float | Fraction = 1.0
 
-    def coefficients(self, sizes: Sizes, beta: float | Fraction) -> Coefficients:
+    def coefficients(self, sizes: Sizes, beta: float | Fraction) -> Objective[Fraction]:
         """Return a and b at these sizes with ``beta`` times the convention's own weight.
 
         ``UsageError`` says which size a formula lacks, or why a and b are no objective.
@@ -96,11 +84,11 @@ class Convention:
             raise UsageError(
                 "the loss has coefficients that cannot be trained",
                 where=f"loss {self.name}",
-                expected="a*R + b*K with a above 0 and b at least 0, both below 1e30",
+                expected=f"{FORM} with a above 0 and b at least 0, both below 1e30",
                 received=f"a = {_shown(a)} and b = {_shown(b)} at "
                 + ", ".join(f"{name} = {_shown(Fraction(x))}" for name, x in symbols.items()),
             )
-        return Coefficients(a=a, b=b)
+        return Objective(a=a, b=b)
 
     def beta(self, beta_eff: float | Fraction, sizes: Sizes) -> Fraction:
         """Return the weight at which this convention has the given ``beta_eff``.

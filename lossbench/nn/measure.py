@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossbench.experiment import RunSettings
-from lossbench.loss import bits_per_dim, elbo, elbo_best_sigma
+from lossbench.loss import Objective, bits_per_dim, likelihood
 from lossbench.nn.importance import ImportanceWeighting
 from lossbench.nn.program import EVALUATION_SAMPLES, Chunk, Program, Sums
 
@@ -41,10 +41,10 @@ def measured(
 
 
 def iwae(runs: Sequence[RunSettings], program: Program, images: NDArray[Any]) -> list[float]:
-    """Return the importance-weighted bound of every run, on the yardstick of its ELBO."""
+    """Return the importance-weighted bound of every run, under the likelihood of its ELBO."""
     log_means = _weighting(program).log_mean_weights(images, runs[0].iwae_samples)
     return [
-        elbo(-float(log_mean), 0.0, run.d, run.reconstruction_loss)
+        likelihood(run.reconstruction_loss).elbo(-float(log_mean), 0.0, run.d)
         for run, log_mean in zip(runs, log_means[: len(runs)], strict=True)
     ]
 
@@ -66,15 +66,16 @@ def _metrics(run: RunSettings, sums: Sums, member: int, n_images: int) -> Metric
     signal = sums.z_mean_squared[member] / n_images - z_mean**2
     noise = sums.variance[member] / n_images
     active_units = int(np.sum(signal > _ACTIVE_SIGNAL * noise))
-    bound = elbo(reconstruction, kl, run.d, run.reconstruction_loss)
+    trained = likelihood(run.reconstruction_loss)
+    bound = trained.elbo(reconstruction, kl, run.d)
     written_kl = float(sums.kl[member]) / n_images
     return {
         "elbo": bound,
         "reconstruction": reconstruction,
         "kl": kl,
         "bits_per_dim": bits_per_dim(bound, run.d),
-        "elbo_best_sigma": elbo_best_sigma(reconstruction, kl, run.d, run.reconstruction_loss),
+        "elbo_best_sigma": trained.elbo_best_sigma(reconstruction, kl, run.d),
         "active_units": active_units,
         "collapsed": active_units == 0,
-        "objective": run.a * reconstruction + run.b * written_kl,
+        "objective": Objective(run.a, run.b).value(reconstruction, written_kl),
     }

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lossbench.loss import ReconstructionLoss
+from lossbench.loss import Objective
 from lossbench.network import Network
 from lossbench.nn.model import StackedVAE, initial_weights
 from lossbench.nn.terms import TERMS, kl, sample
@@ -41,7 +41,7 @@ class Shape:
     """
 
     network: Network
-    reconstruction_loss: ReconstructionLoss
+    reconstruction_loss: str
     noise_std: float
     batch_size: int
     optimizer: str
@@ -139,9 +139,9 @@ class Program:
                 z_mean, z_log_var = self.model.encode(x)
                 z = sample(z_mean, z_log_var, noise[index], self.shape.noise_std)
                 reconstruction = tf.reduce_mean(self.model.reconstruction(x, z), axis=-1)
-                objective = a * reconstruction + b * tf.reduce_mean(kl(z_mean, z_log_var), axis=-1)
+                divergence = tf.reduce_mean(kl(z_mean, z_log_var), axis=-1)
                 # Summed, never averaged, over members: each gets its own gradient, unscaled.
-                total = tf.reduce_sum(objective)
+                total = tf.reduce_sum(Objective(a, b).value(reconstruction, divergence))
             values = [variable.value for variable in self._variables]
             self._optimizer.learning_rate = learning_rates[index]
             self._optimizer.apply(tape.gradient(total, values), self._variables)

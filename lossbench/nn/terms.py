@@ -1,4 +1,4 @@
-"""The terms of the objective ``a*R + b*K``, per example.
+"""The terms of the objective ``a*R + b*K``, per example: R of every likelihood, and K.
 
 z ~ N(z_mean, (noise_std * exp(z_log_var / 2))^2); R is summed over the d inputs, K over the k
 latents.
@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from lossbench.loss import ReconstructionLoss
+from lossbench.loss import LIKELIHOODS
 from lossbench.nn.gradients import cross_entropy
 
 
@@ -37,7 +37,7 @@ def squared_error(image: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
 
 @dataclass(frozen=True)
 class Term:
-    """The reconstruction term of one kind.
+    """The reconstruction term of one likelihood.
 
     ``summed`` takes the decoded logits (``from_logits``) or image, and x: R per example.
     ``as_keras`` makes the loss of Keras that is R / d, averaged over examples.
@@ -48,7 +48,7 @@ class Term:
     as_keras: Callable[[], keras.losses.Loss]
 
 
-TERMS: Mapping[ReconstructionLoss, Term] = {
+TERMS: Mapping[str, Term] = {
     "bce": Term(
         from_logits=True,
         summed=cross_entropy,
@@ -56,3 +56,5 @@ TERMS: Mapping[ReconstructionLoss, Term] = {
     ),
     "mse": Term(from_logits=False, summed=squared_error, as_keras=keras.losses.MeanSquaredError),
 }
+if TERMS.keys() != LIKELIHOODS.keys():
+    raise NotImplementedError(f"no term: {', '.join(LIKELIHOODS.keys() ^ TERMS.keys())}")

@@ -4,6 +4,7 @@ import pandas as pd
 
 from lossbench.comparison.verdict import EQUAL_WITHIN_NATS
 from lossbench.comparison.wording import amount, factor, setting
+from lossbench.loss import LIKELIHOODS
 from lossbench.report.cases import Case, cases, losses_of, measured, shared_beta
 from lossbench.report.planes import furthest
 
@@ -16,7 +17,7 @@ def answer(summary: pd.DataFrame, thresholds: pd.DataFrame) -> list[str]:
     """
     found = cases(summary)
     compared = [case for case in found if case.rows["loss"].nunique() > 1]
-    compared.sort(key=lambda case: case.reconstruction_loss != "bce")
+    compared.sort(key=lambda case: list(LIKELIHOODS).index(case.reconstruction_loss))
     sentences = []
     if compared:
         sentences += [_at_one_beta(compared[0]), _at_one_beta_eff(compared)]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lossbench.comparison.wording import amount, factor, setting
+from lossbench.loss import LIKELIHOODS
 from lossbench.report.cases import (
     Case,
     by_data,
@@ -15,7 +16,17 @@ from lossbench.report.cases import (
     shared_beta,
     shown_dataset,
 )
-from lossbench.report.style import INK, MUTED, SHADE, Drawing, Series, figure, legend, log_axis
+from lossbench.report.style import (
+    INK,
+    MUTED,
+    SHADE,
+    Drawing,
+    Series,
+    figure,
+    legend,
+    log_axis,
+    mark,
+)
 
 _TALL = 4.4
 
@@ -196,9 +207,8 @@ def measured_against_predicted(table: pd.DataFrame) -> Drawing:
         table[["predicted", "measured"]].max().max() * 1.3,
     ]
     axes.plot(ends, ends, color=MUTED, linewidth=1.0, label="measured = predicted")
-    styles = {"bce": ("#0072b2", "o"), "mse": ("#d55e00", "s")}
     for kind, rows in table.groupby("reconstruction_loss", sort=True):
-        colour, marker = styles[str(kind)]
+        colour, marker = mark(list(LIKELIHOODS).index(str(kind)))
         axes.plot(
             rows["predicted"],
             rows["measured"],

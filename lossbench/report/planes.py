@@ -7,6 +7,7 @@ import pandas as pd
 
 from lossbench.comparison.verdict import EQUAL_WITHIN_NATS
 from lossbench.comparison.wording import amount, factor, setting
+from lossbench.loss import likelihood
 from lossbench.report.cases import Case, losses_of
 from lossbench.report.style import Drawing, Series, figure, legend, log_axis
 
@@ -72,8 +73,8 @@ def elbo_curves(case: Case, series: dict[str, Series], weight: str) -> Drawing:
         )
     log_axis(axes, "x", case.rows[weight].tolist())
     axes.set_xlabel(_LABELS[weight])
-    sigma = "" if case.reconstruction_loss == "bce" else ", sigma² = 1/2"
-    axes.set_ylabel(_LABELS["elbo"].replace(")", f"{sigma})"))
+    assumed = likelihood(case.reconstruction_loss).assumes.replace("^2", "²")
+    axes.set_ylabel(_LABELS["elbo"].replace(")", f", {assumed})" if assumed else ")"))
     legend(axes)
     if weight == "beta_eff" and case.threshold <= case.rows["beta_eff"].max():
         axes.axvline(case.threshold, color="#6e7781", linewidth=1.0, linestyle=":")

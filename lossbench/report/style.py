@@ -95,15 +95,15 @@ class Series:
         }
 
 
+def mark(number: int) -> tuple[str, str]:
+    """Return the colour and the marker of the series of that number, from 0."""
+    return _SERIES[number % len(_SERIES)], _MARKERS[number % len(_MARKERS)]
+
+
 def series_of(losses: Sequence[str]) -> dict[str, Series]:
     """Return the series of every loss, in their order."""
     return {
-        loss: Series(
-            _SERIES[number % len(_SERIES)],
-            _MARKERS[number % len(_MARKERS)],
-            8.0 if number == 0 else 4.5,
-            number == 0,
-        )
+        loss: Series(*mark(number), 8.0 if number == 0 else 4.5, number == 0)
         for number, loss in enumerate(losses)
     }
 

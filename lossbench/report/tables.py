@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lossbench.loss import ELBOS, likelihood
 from lossbench.report.cases import shown_dataset
 from lossbench.schema import METRICS, RUNS, SETTING_COLUMNS
 from lossbench.store import THRESHOLD_COLUMNS
@@ -77,8 +78,9 @@ def _varying(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
 def summary_view(summary: pd.DataFrame) -> View:
     """Return one row a setting: what varies, the algebra, the prediction and the metrics."""
     settings = _varying(summary, [n for n in SETTING_COLUMNS if n not in _ALWAYS])
-    has_mse = bool((summary["reconstruction_loss"] == "mse").any())
-    metrics = [name for name in _SUMMARY_METRICS if has_mse or name != "elbo_best_sigma"]
+    kinds = summary["reconstruction_loss"].unique()
+    elbos = {name for kind in kinds for name in likelihood(kind).elbos}
+    metrics = [name for name in _SUMMARY_METRICS if name not in ELBOS or name in elbos]
     names = [*settings, *_ALWAYS, *metrics, "active_units"]
     rows = []
     for _, row in summary.head(_MOST_ROWS).iterrows():

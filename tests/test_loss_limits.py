@@ -1,6 +1,5 @@
 """How far formulas, weights and coefficients go, and how what goes further is told."""
 
-import math
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -8,17 +7,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from lossbench.errors import UsageError
-from lossbench.loss import (
-    Convention,
-    Sizes,
-    bits_per_dim,
-    catalogue,
-    convention,
-    elbo,
-    elbo_best_sigma,
-    entry,
-    implied_sigma,
-)
+from lossbench.loss import Convention, Sizes, catalogue, convention, entry
 from lossbench.loss.formula import evaluate, exact
 
 SIZES = {"d": 784, "k": 2}
@@ -131,13 +120,3 @@ def test_names_are_those_of_the_rows_in_the_order_of_the_file() -> None:
     assert rows is catalogue()
     with pytest.raises(TypeError):
         rows["mine"] = rows["blog"]  # type: ignore[index]
-
-
-def test_the_yardstick_by_hand() -> None:
-    """Of R = 4 and K = 1 at d = 2, written out."""
-    assert elbo(4, 1, 2, "bce") == -5
-    assert elbo(4, 1, 2, "mse") == pytest.approx(-(4 + math.log(math.pi) + 1))
-    assert bits_per_dim(-5, 2) == pytest.approx(5 / (2 * math.log(2)))
-    assert elbo_best_sigma(4, 1, 2, "mse") == pytest.approx(-(1 + math.log(4 * math.pi) + 1))
-    assert elbo_best_sigma(4, 1, 2, "bce") == -5
-    assert implied_sigma(8) == 2

@@ -1,0 +1,275 @@
+"""The objective that is trained: ``a*R + b*K``, and how the weight on K may change on the way.
+
+R is the reconstruction term summed over the d inputs, K = KL(q(z|x) || N(0, I)) summed over the
+k latents, both averaged over images.
+"""
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, final
+
+from lossbench.errors import UsageError, nearest
+from lossbench.loss.formula import exact
+
+if TYPE_CHECKING:  # the algebra is printed without NumPy, which takes as long to load as the rest
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Steps = NDArray[np.int64]
+    Weights = NDArray[np.floating[Any]]
+
+FORM = "a*R + b*K"
+Number = TypeVar("Number", float, Fraction)
+_COUNT = re.compile(r"([0-9]{1,12})(epochs|steps)")
+_LARGEST_WEIGHT = 1e12
+_SHORTEST_RISE = 1e-9  # of a step: whatever is less than a step is over at the second one
+
+
+@dataclass(frozen=True)
+class Objective(Generic[Number]):
+    """``a*R + b*K``, in floats or exactly."""
+
+    a: Number
+    b: Number
+
+    @property
+    def beta_eff(self) -> Number:
+        """The weight of K relative to R, which decides the optimum; ``a`` sets the step scale."""
+        return self.b / self.a
+
+    def value(self, reconstruction: Number, kl: Number) -> Number:
+        """Return the number that is trained, of R and K.
+
+        >>> Objective(a=0.5, b=2.0).value(10.0, 3.0)
+        11.0
+        """
+        return self.a * reconstruction + self.b * kl
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a part of training is: a fraction of its steps, or so many epochs or steps."""
+
+    amount: Fraction
+    unit: Literal["", "epochs", "steps"] = ""
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> "Length":
+        """Return what ``0.5``, ``400epochs`` or ``5000steps`` spell."""
+        counted = _COUNT.fullmatch(text)
+        if counted and int(counted[1]):
+            return cls(Fraction(counted[1]), "epochs" if counted[2] == "epochs" else "steps")
+        fraction = _number(text)
+        if counted or not 0 < fraction <= 1:
+            raise UsageError(
+                "the schedule has a length that it cannot have",
+                where=where,
+                expected="a fraction of the steps, above 0 and at most 1, or a count of at least 1 "
+                "as in 400epochs or 5000steps",
+                received=repr(text),
+            )
+        return cls(exact(fraction))
+
+    def __str__(self) -> str:
+        """Return the one spelling that it has in a setting."""
+        return f"{float(self.amount):.12g}{self.unit}"
+
+    @property
+    def words(self) -> str:
+        """The part of training in words."""
+        if self.unit:
+            return f"the first {self.amount} {self.unit}"
+        if self.amount == 1:
+            return "the whole of training"
+        return f"the first {float(100 * self.amount):.6g}% of training"
+
+    def of(self, total: int) -> Fraction:
+        """Return the length where a fraction is one of ``total`` steps, in its own unit."""
+        return self.amount if self.unit else self.amount * total
+
+    def elapsed(self, steps: "Steps", steps_an_epoch: int) -> "Steps":
+        """Return what has passed before each of the ``steps``, in its own unit."""
+        return steps // steps_an_epoch if self.unit == "epochs" else steps
+
+
+@dataclass(frozen=True)
+class Schedule(ABC):
+    """The factor w on the weight of K, step by step: step t of T trains ``a*R + b*w(t)*K``.
+
+    t goes from 0 to T - 1, and an epoch has S steps. A length is a fraction F of the T steps, or
+    n steps (``5000steps``), or n epochs (``400epochs``): then w is a staircase, one value an epoch.
+    ``spelling`` is how a setting writes it, with F for a length and W0 for a weight, in the
+    order of the fields.
+    """
+
+    spelling: ClassVar[str]
+
+    @classmethod
+    def parse(cls, parts: Sequence[str], where: str) -> "Schedule":
+        """Return the schedule of this form that ``parts`` spell."""
+        _, *letters = cls.spelling.split(":")
+        if len(parts) != len(letters):
+            raise UsageError(
+                "the schedule has another number of parts",
+                where=where,
+                expected=cls.spelling,
+                received=":".join((cls.spelling.partition(":")[0], *parts)),
+            )
+        made: Callable[..., Schedule] = cls
+        return made(*(_PARTS[at](part, where) for at, part in zip(letters, parts, strict=True)))
+
+    @abstractmethod
+    def at(self, steps: "Steps", n_steps: int, steps_an_epoch: int) -> "Weights":
+        """Return w at these steps of ``n_steps`` (T), of which an epoch has ``steps_an_epoch``."""
+
+    @property
+    @abstractmethod
+    def words(self) -> str:
+        """What w does, in words."""
+
+    def __str__(self) -> str:
+        """Return the one spelling that it has in a setting; ``parse`` gives it back."""
+        form, *_ = self.spelling.split(":")
+        values = (getattr(self, field.name) for field in fields(self))
+        texts = (f"{each:.12g}" if isinstance(each, float) else str(each) for each in values)
+        return ":".join((form, *texts))
+
+    def weights(self, n_steps: int, steps_an_epoch: int) -> "Weights":
+        """Return w at every step of ``n_steps``: ``(n_steps,)``."""
+        import numpy as np  # noqa: PLC0415
+
+        return self.at(np.arange(n_steps), n_steps, steps_an_epoch)
+
+    def last_weight(self, n_steps: int, steps_an_epoch: int) -> float:
+        """Return w at the last step: what training ends with, held against the threshold."""
+        import numpy as np  # noqa: PLC0415
+
+        return float(self.at(np.array([n_steps - 1]), n_steps, steps_an_epoch)[0])
+
+    def reaches_its_end(self, n_steps: int, steps_an_epoch: int) -> bool:
+        """Return whether w is 1 at the last step, so that the objective itself was trained."""
+        return self.last_weight(n_steps, steps_an_epoch) == 1
+
+
+@final
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """w(t) = 1."""
+
+    spelling = "constant"
+
+    def at(self, steps: "Steps", n_steps: int, steps_an_epoch: int) -> "Weights":  # noqa: ARG002
+        """Return 1 for every step."""
+        return 0.0 * steps + 1
+
+    @property
+    def words(self) -> str:
+        """It does nothing."""
+        return "constant"
+
+
+@final
+@dataclass(frozen=True)
+class Linear(Schedule):
+    """w rises from 0 to 1 and stays there.
+
+    w(t) = min(1, t / (F*(T - 1))): 0 at the first step, and with F = 1 it is 1 at the last. With n
+    steps in place of F, w(t) = min(1, t/n); with n epochs, w(t) = min(1, floor(t/S) / n).
+
+    >>> Linear(Length(Fraction(1, 2))).weights(9, 1).tolist()
+    [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+
+    length: Length
+    spelling = "linear:F"
+
+    def at(self, steps: "Steps", n_steps: int, steps_an_epoch: int) -> "Weights":
+        """Return the part of the rise that has passed."""
+        rise = max(float(self.length.of(n_steps - 1)), _SHORTEST_RISE)
+        return (self.length.elapsed(steps, steps_an_epoch) / rise).clip(max=1)
+
+    @property
+    def words(self) -> str:
+        """What rises over how long."""
+        stairs = ", one value an epoch" if self.length.unit == "epochs" else ""
+        return f"from 0 to 1 over {self.length.words}{stairs}"
+
+
+@final
+@dataclass(frozen=True)
+class Far(Schedule):
+    """w is ``start`` (W0) first, then 1: a far start, from which a threshold is tested.
+
+    w(t) = W0 for t < F*T and 1 from there on. With n steps in place of F, for t < n; with n epochs,
+    for floor(t/S) < n.
+
+    >>> Far(Length(Fraction(1, 2)), 0.01).weights(5, 1).tolist()
+    [0.01, 0.01, 0.01, 1.0, 1.0]
+    """
+
+    length: Length
+    start: float
+    spelling = "far:F:W0"
+
+    def at(self, steps: "Steps", n_steps: int, steps_an_epoch: int) -> "Weights":
+        """Return the start while it holds."""
+        holds = self.length.elapsed(steps, steps_an_epoch) < math.ceil(self.length.of(n_steps))
+        return holds * self.start + ~holds
+
+    @property
+    def words(self) -> str:
+        """What holds for how long."""
+        return f"{self.start:.6g} over {self.length.words}, then 1"
+
+
+def _number(text: str) -> float:
+    """Return a number to the 12 digits that a setting has; NaN if it is none."""
+    try:
+        return float(f"{float(text):.12g}") + 0.0
+    except ValueError:
+        return math.nan
+
+
+def _weight(text: str, where: str) -> float:
+    weight = _number(text)
+    if not 0 <= weight < _LARGEST_WEIGHT:
+        raise UsageError(
+            "the schedule has a weight that it cannot have",
+            where=where,
+            expected="a number of at least 0, below 1e12",
+            received=repr(text),
+        )
+    return weight
+
+
+_PARTS: Mapping[str, Callable[[str, str], object]] = {"F": Length.parse, "W0": _weight}
+SCHEDULES: Mapping[str, type[Schedule]] = MappingProxyType(
+    {each.spelling.partition(":")[0]: each for each in (Constant, Linear, Far)}
+)
+
+
+def schedule(text: str) -> Schedule:
+    """Return the schedule that a setting spells: ``constant``, ``linear:F`` or ``far:F:W0``.
+
+    ``UsageError`` says what was expected, or names the nearest form.
+
+    >>> schedule("linear:400epochs").words
+    'from 0 to 1 over the first 400 epochs, one value an epoch'
+    """
+    form, *parts = text.split(":")
+    where = f"the KL schedule {text!r}"
+    if form not in SCHEDULES:
+        spellings = [each.spelling for each in SCHEDULES.values()]
+        raise UsageError(
+            f"no KL schedule is called {form!r}",
+            where=where,
+            expected=f"{', '.join(spellings[:-1])} or {spellings[-1]}",
+            received=repr(text),
+            remedy=nearest(form, SCHEDULES),
+        )
+    return SCHEDULES[form].parse(parts, where)
