@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
+from lossbench.columns import NATS_NEED
 from lossbench.comparison.interval import MetricDifference
 from lossbench.comparison.wording import amount, counted, probability
 
 EQUAL_WITHIN_NATS = 0.3
 ELBOS = ("elbo", "elbo_best_sigma")
-NATS_NEED = ("dataset", "reconstruction_loss", "d")  # what two ELBOs in nats must agree in
 _SIGMA_HALF = "Under a Gaussian decoder with sigma^2 = 1/2"
 _BEST_SIGMA = "With each run's best sigma"
 _SIGNIFICANT = 0.05

@@ -9,9 +9,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from lossbench.columns import SETTING_COLUMNS, SUMMARISED
 from lossbench.console.sparkline import settled_range, sparkline
 from lossbench.prediction import agreement
-from lossbench.schema import SETTING_COLUMNS
 from lossbench.store import SUMMARY_TABLE, Store
 
 _WIDE = 116
@@ -20,7 +20,6 @@ _CURVE_WIDTH = 5
 _MOST_SETTINGS = 400  # more are no reading matter, and take seconds to lay out
 _TABLE_COLUMNS = ("dataset", "reconstruction_loss", "k")
 _ROW_COLUMNS = ("d", "beta", "loss")
-_NUMBERS = ("elbo", "iwae", "kl", "reconstruction")
 _NARROW = {
     "threshold": "thresh-\nold",
     "reconstruction": "recon.",
@@ -98,7 +97,7 @@ def _table(title: str, rows: pd.DataFrame, wide: bool, drawn: Mapping[Any, str])
         padding=(0, 1) if wide else (0, 1, 0, 0),
     )
     table.add_column("loss")
-    numbers = [name for name in _NUMBERS if name != "iwae" or rows[name].notna().any()]
+    numbers = [name for name in SUMMARISED if name != "iwae" or rows[name].notna().any()]
     headings = ["d", "beta", "beta_eff", "threshold", *numbers]
     headings += ["pre-\ndicted", "active_\nunits"] if wide else ["active_\nunits"]
     for heading in headings:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from lossbench.columns import SETTING_COLUMNS
 from lossbench.comparison.wording import setting
-from lossbench.schema import SETTING_COLUMNS
 
 _LEADING = ("docs", "blog")
 _MODEL = tuple(

@@ -4,8 +4,8 @@ import math
 
 import pandas as pd
 
+from lossbench.columns import SETTING_COLUMNS
 from lossbench.loss import FEELS_NO_FACTOR
-from lossbench.schema import SETTING_COLUMNS
 
 _SIZES = ("dataset", "d", "reconstruction_loss", "k")
 _FOUND = ("predicted", "measured", "ratio")

@@ -1,0 +1,499 @@
+"""The table of settings: what makes a run, and all that the program knows of each setting.
+
+``RunSettings`` is the table. Each of its fields says in its ``Setting`` where the key stands in a
+file, what it takes and what it means; keys, options, columns, the identity of a run and the shape
+of a stack follow from that. A setting is added here, and where it acts.
+"""
+
+import functools
+import hashlib
+import json
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, replace
+from math import inf
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from lossbench.errors import ExperimentError, nearest
+from lossbench.loss import ReconstructionLoss
+
+Value = str | int | float | tuple[int, ...]
+
+FORMAT_VERSION = 1
+SECTIONS = ("data", "model", "training", "sweep")
+
+_CANONICAL_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9.+-]")
+_LARGEST_SIZE = 1_000_000
+_LONGEST_SHOWN = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """All that the program knows of one setting.
+
+    ``section`` is the place of its key in a file, empty for what no file says; in ``[sweep]`` it
+    is an axis, and ``axis`` holds the values of a grid without the key. ``expected`` is the rule in
+    words, shown when a value breaks it: the type of the field, the bounds on a number, and
+    ``check``, which returns the value in its canonical form or raises ``ValueError``.
+
+    ``option`` and ``metavar`` are the words of the option, and a ``prediction`` depends on it or
+    does not. ``column`` is the meaning of its column in the tables, empty if it has none.
+
+    It is part of a run's ``identity`` always, never, or unless it has its default: what is added
+    later leaves the ids of older runs as they are. Runs that differ in it share a compiled
+    program only if it ``enters_as_a_number``.
+
+    ``field`` and ``type`` are those of ``RunSettings``; ``default`` is that of the field, None
+    where it has none; ``name`` is the key, that of the field unless it says otherwise.
+    """
+
+    section: Literal["", "data", "model", "training", "sweep"] = ""
+    axis: tuple[Value, ...] = ()
+    expected: str = ""
+    above: float = -inf
+    at_least: float = -inf
+    at_most: float = inf
+    below: float = inf
+    check: Callable[[Any], Value] | None = None
+    option: str = ""
+    metavar: str | None = None
+    prediction: bool = False
+    column: str = ""
+    identity: Literal["always", "unless default", "never"] = "unless default"
+    enters_as_a_number: bool = False
+    name: str = ""
+    field: str = ""
+    type: Any = None
+    default: Value | None = None
+
+    @property
+    def is_list(self) -> bool:
+        """Whether one value is a list of numbers: sizes of layers, with an x as an option."""
+        return get_origin(self.type) is tuple
+
+    def checked(self, raw: object, where: str) -> Value:
+        """Return the value of a TOML item; ``ExperimentError`` names ``where`` it stands."""
+        return self._valid(tuple(raw) if isinstance(raw, list) else raw, where, strict=True)
+
+    def parsed(self, text: str, where: str) -> Value:
+        """Return the value that an option's text spells; layers take an x, as in ``64x64``."""
+        text = text.strip()
+        if not self.is_list:
+            return self._valid(text, where, strict=False)
+        return self._valid(() if text == "linear" else tuple(text.split("x")), where, strict=False)
+
+    def _valid(self, raw: object, where: str, *, strict: bool) -> Value:
+        try:
+            value = _validated(self.type, raw, strict)
+            if isinstance(value, int | float) and not (
+                self.at_least <= value <= self.at_most and self.above < value < self.below
+            ):
+                raise ValueError  # NaN is within no bounds
+            return self.check(value) if self.check else value
+        except ValueError:
+            raise ExperimentError(
+                f"`{self.name}` has a value that it cannot take",
+                where=where,
+                expected=self.expected,
+                received=shown(raw),
+                remedy=nearest(raw, _words(self.type)) if isinstance(raw, str) else "",
+            ) from None
+
+
+def _validated(kind: Any, raw: object, strict: bool) -> Value:
+    """Return what is read as a value of a type; ``ValueError`` if it is none."""
+    value: Value = _adapter(kind).validate_python(raw, strict=strict)
+    return value
+
+
+@functools.cache
+def _adapter(kind: Any) -> Any:
+    from pydantic import TypeAdapter  # noqa: PLC0415 - help is shown without it
+
+    return TypeAdapter(kind)
+
+
+def _words(kind: Any) -> list[str]:
+    """Return the words that a type has, alone or beside numbers."""
+    if get_origin(kind) is Literal:
+        return [word for word in get_args(kind) if isinstance(word, str)]
+    return [word for part in get_args(kind) for word in _words(part)]
+
+
+def shown(received: object) -> str:
+    """Return a received value as an error shows it: on one line, and not for ever."""
+    try:
+        text = repr(received)
+    except ValueError:  # Python prints no number of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def _name_or_path(text: str) -> str:
+    if not 1 <= len(text) <= 1000:
+        raise ValueError
+    return text
+
+
+def _layers(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    if len(sizes) > 8 or not all(1 <= size <= 65536 for size in sizes):
+        raise ValueError
+    return sizes
+
+
+def canonical(number: float) -> float:
+    """Return ``number`` to 12 significant digits, with no negative zero.
+
+    >>> canonical(0.1 + 0.2)
+    0.3
+    """
+    return float(f"{number:.12g}") + 0.0
+
+
+def layers_text(hidden: Iterable[int]) -> str:
+    """Return hidden layers as a table shows them and an option takes them.
+
+    >>> layers_text((64, 32)), layers_text(())
+    ('64x32', 'linear')
+    """
+    return "x".join(map(str, hidden)) or "linear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """The complete settings of one run, defaults spelt out.
+
+    Two runs are the same run exactly if their ``identity`` is. The coefficients ``a`` and
+    ``b`` of the trained objective ``a*R + b*K`` and ``beta_eff = b/a`` follow from the loss
+    convention and the sizes; ``time_limit`` (seconds) says how long to wait for a run.
+    ``definition`` spells out a convention of the experiment's own, and is empty for one of the
+    catalogue; ``iwae_samples`` is 0 where no importance-weighted bound is asked for.
+    """
+
+    dataset: Annotated[
+        str,
+        Setting(
+            section="data",
+            expected="digits, patches, mnist, fashion_mnist or the path of an .npz, .npy or IDX "
+            "file",
+            check=_name_or_path,
+            option="digits, patches, mnist, fashion_mnist or a path.",
+            prediction=True,
+            column="name or path of the data",
+            identity="always",
+        ),
+    ] = "digits"
+    loss: Annotated[
+        str,
+        Setting(
+            section="sweep",
+            axis=("blog", "docs"),
+            expected="the name of a loss convention",
+            option="Loss conventions, such as blog,docs.",
+            prediction=True,
+            column="loss convention",
+            identity="always",
+            enters_as_a_number=True,
+        ),
+    ]
+    definition: Annotated[str, Setting(enters_as_a_number=True)] = ""
+    reconstruction_loss: Annotated[
+        ReconstructionLoss,
+        Setting(
+            section="sweep",
+            axis=("bce",),
+            expected="bce or mse",
+            option="bce, mse or bce,mse.",
+            prediction=True,
+            column="kind of reconstruction term, bce or mse",
+            identity="always",
+        ),
+    ]
+    beta: Annotated[
+        float,
+        Setting(
+            section="sweep",
+            axis=(1.0,),
+            expected="a number of at least 0",
+            at_least=0,
+            below=1e12,
+            option="Weights on the KL term, such as 0.1,1,4.",
+            prediction=True,
+            column="weight that the user writes on the KL term in that convention",
+            identity="always",
+            enters_as_a_number=True,
+        ),
+    ]
+    beta_eff: Annotated[
+        float,
+        Setting(
+            section="sweep",
+            expected="a number of at least 0",
+            at_least=0,
+            below=1e12,
+            option="In place of beta: the same b/a for every loss.",
+            prediction=True,
+            identity="never",
+            enters_as_a_number=True,
+        ),
+    ]
+    a: float
+    b: float
+    d: Annotated[
+        int,
+        Setting(
+            section="sweep",
+            expected="a whole number of at least 1",
+            at_least=1,
+            at_most=_LARGEST_SIZE,
+            option="Input dimensions.",
+            prediction=True,
+            column="input dimension (Keras' original_dim)",
+            identity="always",
+        ),
+    ]
+    k: Annotated[
+        int,
+        Setting(
+            section="sweep",
+            axis=(2,),
+            expected="a whole number of at least 1",
+            at_least=1,
+            at_most=_LARGEST_SIZE,
+            option="Latent dimensions.",
+            prediction=True,
+            column="latent dimension",
+            identity="always",
+        ),
+    ]
+    seed: Annotated[
+        int,
+        Setting(
+            name="seeds",
+            section="sweep",
+            axis=(0, 1, 2),
+            expected="a count of at least 1, or a list of whole numbers of at least 0",
+            at_least=0,
+            below=2**31,
+            option="A count, or the seeds: 0,5,7.",
+            column="seed of initial weights, batches and noise",
+            identity="always",
+            enters_as_a_number=True,
+        ),
+    ]
+    hidden: Annotated[
+        tuple[int, ...],
+        Setting(
+            section="model",
+            expected="a list of at most 8 layer sizes, such as [64] or [512, 256]; [] is the "
+            "linear model",
+            check=_layers,
+            option="Layers of the encoder: 64, 64x64 or linear.",
+            prediction=True,
+            column="hidden layers of the encoder, mirrored in the decoder",
+            identity="always",
+        ),
+    ] = (64,)
+    noise_std: Annotated[
+        float,
+        Setting(
+            section="model",
+            expected="a number above 0",
+            above=0,
+            below=1e12,
+            option="Factor on the sampling noise.",
+            prediction=True,
+            column="factor on the sampling noise, 1 as a rule",
+            identity="always",
+        ),
+    ] = 1.0
+    epochs: Annotated[
+        int,
+        Setting(
+            section="training",
+            expected="a whole number of at least 1",
+            at_least=1,
+            at_most=_LARGEST_SIZE,
+            option="Training epochs.",
+            column="training epochs",
+            identity="always",
+        ),
+    ] = 200
+    batch_size: Annotated[
+        int,
+        Setting(
+            section="training",
+            expected="a whole number of at least 1",
+            at_least=1,
+            at_most=_LARGEST_SIZE,
+            option="Images a step.",
+            column="images a training step",
+            identity="always",
+        ),
+    ] = 128
+    optimizer: Annotated[
+        Literal["adam", "adamw", "rmsprop", "sgd"],
+        Setting(
+            section="training",
+            expected="adam, adamw, rmsprop or sgd",
+            option="adam, adamw, rmsprop or sgd.",
+            column="adam, adamw, rmsprop or sgd",
+            identity="always",
+        ),
+    ] = "adam"
+    learning_rate: Annotated[
+        float,
+        Setting(
+            section="training",
+            expected="a number above 0",
+            above=0,
+            below=1e12,
+            option="Learning rate.",
+            column="learning rate in the first epoch",
+            identity="always",
+        ),
+    ] = 1e-3
+    learning_rate_decay: Annotated[
+        float,
+        Setting(
+            section="training",
+            expected="a number above 0 and at most 1",
+            above=0,
+            at_most=1,
+            option="Fraction of it left in the last epoch.",
+            column="fraction of the learning rate left at the end",
+            identity="always",
+        ),
+    ] = 1.0
+    epsilon: Annotated[
+        float,
+        Setting(
+            section="training",
+            expected="a number above 0",
+            above=0,
+            below=1e12,
+            option="Epsilon of adam, adamw and rmsprop.",
+            column="epsilon of adam, adamw and rmsprop",
+            identity="always",
+        ),
+    ] = 1e-7
+    eval_every: Annotated[
+        int,
+        Setting(
+            section="training",
+            expected="a whole number of epochs; 0 gives about 50 rows a run",
+            at_least=0,
+            at_most=_LARGEST_SIZE,
+            option="Epochs between two rows of the history.",
+            column="epochs between two rows of the history",
+            identity="always",
+        ),
+    ] = 0
+    iwae_samples: Annotated[
+        int,
+        Setting(
+            section="training",
+            expected="a whole number of samples, at most 100000; 0 leaves the bound out",
+            at_least=0,
+            at_most=100_000,
+            option="Samples of the importance-weighted bound.",
+            metavar="N",
+            column="samples of the importance-weighted bound, where asked for",
+        ),
+    ] = 0
+    time_limit: Annotated[
+        float,
+        Setting(
+            section="training",
+            expected="seconds, above 0",
+            above=0,
+            below=1e12,
+            option="Seconds a run; a stack of w has w times that.",
+            identity="never",
+        ),
+    ] = 3600.0
+
+    def identity(self) -> dict[str, object]:
+        """Return what makes the run this run, in canonical form."""
+        return _identity_of(_all_but_seed(self)) | {"seed": self.seed}
+
+    @property
+    def setting(self) -> tuple[object, ...]:
+        """What runs that differ in their seed share, and no others."""
+        values: tuple[object, ...] = _all_but_seed(self)
+        return values
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What runs that one compiled program may train side by side share."""
+        values: tuple[object, ...] = _shape(self)
+        return values
+
+    @functools.cached_property
+    def run_id(self) -> str:
+        """A readable slug and ten hex digits of the hash of the identity; never parsed."""
+        before, after = _around_seed(*_all_but_seed(self))
+        digits = hashlib.sha256(f"{before}{self.seed}{after}".encode()).hexdigest()[:10]
+        slug = (
+            f"{self.loss}-{self.reconstruction_loss}-beta{self.beta:.6g}"
+            f"-d{self.d}-k{self.k}-seed{self.seed}"
+        )
+        return f"{_NOT_IN_A_NAME.sub('_', slug)}-{digits}"
+
+
+def _table() -> Iterator[Setting]:
+    """Yield the settings of a run, each with the name, type and default of its field."""
+    for field in fields(RunSettings):
+        kind, *notes = get_args(field.type) if get_origin(field.type) is Annotated else (None,)
+        for setting in notes:
+            default = None if field.default is MISSING else field.default
+            name = setting.name or field.name
+            yield replace(setting, name=name, field=field.name, type=kind, default=default)
+
+
+SETTINGS = tuple(_table())
+KEYS: Mapping[str, Setting] = {
+    each.name: each for section in SECTIONS for each in SETTINGS if each.section == section
+}  # in the order of a file
+FIXED = {name: key.default for name, key in KEYS.items() if key.default is not None}
+AXES = {name: key.axis for name, key in KEYS.items() if key.section == "sweep"}
+
+_ALL_BUT_SEED = tuple(
+    each.field for each in SETTINGS if each.identity != "never" and each.field != "seed"
+)
+_OMITTED = {each.field: each.default for each in SETTINGS if each.identity == "unless default"}
+_all_but_seed = operator.attrgetter(*_ALL_BUT_SEED)
+_shape = operator.attrgetter(*(each.field for each in SETTINGS if not each.enters_as_a_number))
+# Of a run among others: by its settings, in their order.
+place = operator.attrgetter(*_ALL_BUT_SEED, "seed", "time_limit")
+
+
+def _identity_of(values: Iterable[object]) -> dict[str, object]:
+    """Return what makes a run this run, but for its seed."""
+    named = zip(_ALL_BUT_SEED, values, strict=True)
+    return {name: value for name, value in named if _OMITTED.get(name) != value}
+
+
+@functools.lru_cache(maxsize=1, typed=True)
+def _around_seed(*values: object) -> tuple[str, str]:
+    """Return the text of an identity up to its seed and after it, which all seeds share."""
+    text = _CANONICAL_JSON.encode(
+        {"format": FORMAT_VERSION} | _identity_of(values) | {"seed": 0}
+    )  # within a name its quotes would be escaped
+    before, mark, after = text.partition('"seed":0')
+    return before + mark.removesuffix("0"), after
+
+
+def key_named(name: str, where: str) -> Setting:
+    """Return the setting with that key; ``ExperimentError`` names the nearest one."""
+    if name in KEYS:
+        return KEYS[name]
+    raise ExperimentError(
+        f"unknown key `{name}`",
+        where=where,
+        expected=f"one of {', '.join(KEYS)}",
+        received=name,
+        remedy=nearest(name, KEYS),
+    )
