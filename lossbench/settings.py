@@ -73,6 +73,11 @@ class Setting:
         """Whether one value is a list of numbers: sizes of layers, with an x as an option."""
         return get_origin(self.type) is tuple
 
+    @property
+    def is_mixed(self) -> bool:
+        """Whether a value may be a number or a word."""
+        return bool(_words(self.type)) and get_origin(self.type) is not Literal
+
     def checked(self, raw: object, where: str) -> Value:
         """Return the value of a TOML item; ``ExperimentError`` names ``where`` it stands."""
         return self._valid(tuple(raw) if isinstance(raw, list) else raw, where, strict=True)
@@ -466,14 +471,18 @@ _ALL_BUT_SEED = tuple(
 _OMITTED = {each.field: each.default for each in SETTINGS if each.identity == "unless default"}
 _all_but_seed = operator.attrgetter(*_ALL_BUT_SEED)
 _shape = operator.attrgetter(*(each.field for each in SETTINGS if not each.enters_as_a_number))
-# Of a run among others: by its settings, in their order.
-place = operator.attrgetter(*_ALL_BUT_SEED, "seed", "time_limit")
+_MIXED = tuple(each.field for each in SETTINGS if each.is_mixed)
+_PLACED = (*_ALL_BUT_SEED, "seed", "time_limit")
+_unmixed = operator.attrgetter(*(name for name in _PLACED if name not in _MIXED))
 
 
 def _identity_of(values: Iterable[object]) -> dict[str, object]:
-    """Return what makes a run this run, but for its seed."""
-    named = zip(_ALL_BUT_SEED, values, strict=True)
-    return {name: value for name, value in named if _OMITTED.get(name) != value}
+    """Return what makes a run this run, but for its seed; lists as JSON has them."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in zip(_ALL_BUT_SEED, values, strict=True)
+        if _OMITTED.get(name) != value
+    }
 
 
 @functools.lru_cache(maxsize=1, typed=True)
@@ -484,6 +493,16 @@ def _around_seed(*values: object) -> tuple[str, str]:
     )  # within a name its quotes would be escaped
     before, mark, after = text.partition('"seed":0')
     return before + mark.removesuffix("0"), after
+
+
+def place(run: RunSettings) -> tuple[object, ...]:
+    """Return by what runs are put in order: their settings in the order of the table."""
+    return _unmixed(run), *(ranked(getattr(run, name)) for name in _MIXED)
+
+
+def ranked(value: Value) -> tuple[bool, Value]:
+    """Return by what the values of one setting are put in order: numbers before words."""
+    return isinstance(value, str), value
 
 
 def key_named(name: str, where: str) -> Setting:

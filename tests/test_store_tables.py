@@ -17,7 +17,7 @@ from lossbench.store.tables import cell
 
 
 def test_a_table_has_its_columns_and_a_row_a_run(store: Store) -> None:
-    """runs.csv, history.csv and timings.csv carry what the records say, in the order of the columns."""
+    """runs.csv, history.csv and timings.csv carry what the records say, column by column."""
     runs = grid_of_runs()
     for run in runs:
         store.save(record_of(run), {})

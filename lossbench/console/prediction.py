@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from operator import attrgetter
 
 from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
@@ -12,7 +11,7 @@ from rich.text import Text
 from lossbench.columns import SETTING_COLUMNS
 from lossbench.console.screen import joined
 from lossbench.prediction import CriticalLatents, Predicted, Prediction, Thresholds
-from lossbench.settings import RunSettings, layers_text
+from lossbench.settings import RunSettings, layers_text, ranked
 
 _DECIDING = ("noise_std", "batch_size")  # what beta_eff at beta 1 and t_1 depend on besides d and k
 _UNBOUNDED = 1000
@@ -92,8 +91,8 @@ def _settings(
     chosen = [found for found in prediction.settings if _data(found.run) == key]
     runs = [found.run for found in prediction.settings]
     differing = [name for name in _MODEL if len({getattr(run, name) for run in runs}) > 1]
-    order = attrgetter(*differing, "k", "beta", "loss")
-    chosen.sort(key=lambda found: order(found.run))
+    order = (*differing, "k", "beta", "loss")
+    chosen.sort(key=lambda found: [ranked(getattr(found.run, name)) for name in order])
     whole = _table(differing, chosen)
     unbounded = console.options.update(width=_UNBOUNDED)
     if Measurement.get(console, unbounded, whole).maximum <= console.width:
