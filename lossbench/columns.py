@@ -12,7 +12,7 @@ from lossbench.settings import SETTINGS
 
 Status = Literal["ok", "nan", "crashed", "timeout"]
 Kind = Literal["text", "int", "float", "bool"]
-NATS_NEED = ("dataset", "reconstruction_loss", "d")  # what two ELBOs in nats must agree in
+NATS_NEED = tuple(each.field for each in SETTINGS if each.yardstick)
 
 
 @dataclass(frozen=True)

@@ -31,22 +31,23 @@ _LONGEST_SHOWN = 80
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """All that the program knows of one setting.
+    """All that the program knows of one setting, beside what its field in ``RunSettings`` says.
 
-    ``section`` is the place of its key in a file, empty for what no file says; in ``[sweep]`` it
-    is an axis, and ``axis`` holds the values of a grid without the key. ``expected`` is the rule in
-    words, shown when a value breaks it: the type of the field, the bounds on a number, and
-    ``check``, which returns the value in its canonical form or raises ``ValueError``.
-
-    ``option`` and ``metavar`` are the words of the option, and a ``prediction`` depends on it or
-    does not. ``column`` is the meaning of its column in the tables, empty if it has none.
-
-    It is part of a run's ``identity`` always, never, or unless it has its default: what is added
-    later leaves the ids of older runs as they are. Runs that differ in it share a compiled
-    program only if it ``enters_as_a_number``.
-
-    ``field`` and ``type`` are those of ``RunSettings``; ``default`` is that of the field, None
-    where it has none; ``name`` is the key, that of the field unless it says otherwise.
+    - ``section``: where its key stands in a file; empty if no file says it. In [sweep] the key is
+      an axis, and ``axis`` holds the values of a grid without it.
+    - ``expected``: the rule in words, shown when a value breaks it. The rule itself is the type of
+      the field, the bounds ``above`` to ``below`` on a number, and ``check``, which returns the
+      value in its canonical form or raises ``ValueError``.
+    - ``option``, ``metavar``: the words of its option. ``prediction``: `predict` has it, too.
+    - ``column``: the meaning of its column in the tables; empty if it has none.
+    - ``objective``: R or K is made of it, so objectives that differ in it are different ones,
+      whatever their weights. ``yardstick``: ELBOs in nats compare only if runs agree in it.
+    - ``identity``: it is part of a run's identity always, never, or unless it has its default. What
+      is added later leaves the ids of older runs as they are.
+    - ``enters_as_a_number``: runs that differ in it share a compiled program.
+    - ``name``: the key; that of the field unless it is given.
+    - ``field``, ``type``, ``default``: those of the field, as ``SETTINGS`` has them; ``default`` is
+      None where the field has none.
     """
 
     section: Literal["", "data", "model", "training", "sweep"] = ""
@@ -60,6 +61,8 @@ class Setting:
     option: str = ""
     metavar: str | None = None
     prediction: bool = False
+    objective: bool = False
+    yardstick: bool = False
     column: str = ""
     identity: Literal["always", "unless default", "never"] = "unless default"
     enters_as_a_number: bool = False
@@ -186,6 +189,8 @@ class RunSettings:
             check=_name_or_path,
             option="digits, patches, mnist, fashion_mnist or a path.",
             prediction=True,
+            objective=True,
+            yardstick=True,
             column="name or path of the data",
             identity="always",
         ),
@@ -212,6 +217,8 @@ class RunSettings:
             expected="bce or mse",
             option="bce, mse or bce,mse.",
             prediction=True,
+            objective=True,
+            yardstick=True,
             column="kind of reconstruction term, bce or mse",
             identity="always",
         ),
@@ -255,6 +262,8 @@ class RunSettings:
             at_most=_LARGEST_SIZE,
             option="Input dimensions.",
             prediction=True,
+            objective=True,
+            yardstick=True,
             column="input dimension (Keras' original_dim)",
             identity="always",
         ),
@@ -269,6 +278,7 @@ class RunSettings:
             at_most=_LARGEST_SIZE,
             option="Latent dimensions.",
             prediction=True,
+            objective=True,
             column="latent dimension",
             identity="always",
         ),
@@ -310,6 +320,7 @@ class RunSettings:
             below=1e12,
             option="Factor on the sampling noise.",
             prediction=True,
+            objective=True,
             column="factor on the sampling noise, 1 as a rule",
             identity="always",
         ),
