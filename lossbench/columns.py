@@ -20,7 +20,8 @@ class Column:
     """One column of a table; ``unit`` is empty where the number has none.
 
     ``decimals`` are those of a metric. Its difference between two runs means something only if
-    they agree in the settings ``alike``, or for ``one_objective`` if they train the same one.
+    they agree in the settings ``alike``, or for ``one_objective`` if they train the same one. An
+    ``optional`` one is shown where a run has it.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Column:
     decimals: int = 2
     alike: tuple[str, ...] = NATS_NEED
     one_objective: bool = False
+    optional: bool = False
 
 
 _RUN = Column("run_id", "text", "readable slug and ten hex digits of the settings' hash")
@@ -79,6 +81,7 @@ METRICS = (
         "importance-weighted bound on log p(x), where asked for",
         "nats",
         alike=(*NATS_NEED, "iwae_samples"),
+        optional=True,
     ),
 )
 # The metrics of a table that has no room for all, in the order to read them in.
@@ -131,6 +134,12 @@ TIMINGS = (
 )
 SETTING_COLUMNS = tuple(
     column.name for column in RUNS if column in _SETTINGS and column.name != "seed"
+)
+# Every setting but those that a figure, a table or its rows are named for.
+MODEL_COLUMNS = tuple(
+    name
+    for name in SETTING_COLUMNS
+    if name not in ("dataset", "reconstruction_loss", "d", "k", "loss", "beta")
 )
 DERIVED_COLUMNS = tuple(column.name for column in _DERIVED)
 METRIC_COLUMNS = tuple(column.name for column in METRICS)

@@ -99,7 +99,9 @@ def _metrics(comparison: Comparison) -> Iterator[RenderableType]:
         table.add_column(heading, justify="right", no_wrap=True)
     for name in COMPARED:
         metric = cell.metrics[name]
-        if (name != "elbo_best_sigma" or "mse" in kinds) and (name != "iwae" or metric.n):
+        if (name != "elbo_best_sigma" or "mse" in kinds) and (
+            metric.n or not _COLUMNS[name].optional
+        ):
             table.add_row(name, *_sides(metric), _signed(metric), _interval(metric), _p(metric.p))
     yield Text()
     yield table

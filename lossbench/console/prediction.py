@@ -8,18 +8,13 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.columns import SETTING_COLUMNS
+from lossbench.columns import MODEL_COLUMNS
 from lossbench.console.screen import joined
 from lossbench.prediction import CriticalLatents, Predicted, Prediction, Thresholds
 from lossbench.settings import RunSettings, layers_text, ranked
 
 _DECIDING = ("noise_std", "batch_size")  # what beta_eff at beta 1 and t_1 depend on besides d and k
 _UNBOUNDED = 1000
-_MODEL = tuple(
-    name
-    for name in SETTING_COLUMNS
-    if name not in ("dataset", "reconstruction_loss", "d", "loss", "k", "beta")
-)
 
 
 def prediction_tables(prediction: Prediction, console: Console) -> RenderableType:
@@ -90,7 +85,7 @@ def _settings(
     key = (thresholds.dataset, thresholds.d, thresholds.reconstruction_loss)
     chosen = [found for found in prediction.settings if _data(found.run) == key]
     runs = [found.run for found in prediction.settings]
-    differing = [name for name in _MODEL if len({getattr(run, name) for run in runs}) > 1]
+    differing = [name for name in MODEL_COLUMNS if len({getattr(run, name) for run in runs}) > 1]
     order = (*differing, "k", "beta", "loss")
     chosen.sort(key=lambda found: [ranked(getattr(found.run, name)) for name in order])
     whole = _table(differing, chosen)

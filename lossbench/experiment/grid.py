@@ -10,7 +10,7 @@ from typing import Any
 from lossbench.errors import ExperimentError
 from lossbench.experiment.definitions import identity_of, known
 from lossbench.loss import Convention, Sizes
-from lossbench.settings import AXES, FIXED, RunSettings, Value, canonical, place
+from lossbench.settings import AXES, FIXED, KEYS, RunSettings, Value, canonical, place
 
 Grid = dict[str, tuple[Value, ...]]
 
@@ -99,7 +99,7 @@ def extended(frozen: Experiment, asked: Experiment) -> Experiment:
     differing = [
         (name, frozen.fixed[name], asked.fixed[name])
         for name in FIXED
-        if name != "time_limit" and frozen.fixed[name] != asked.fixed[name]
+        if KEYS[name].identity != "never" and frozen.fixed[name] != asked.fixed[name]
     ]
     if _eval_every(frozen.fixed) == _eval_every(asked.fixed):
         differing = [found for found in differing if found[0] != "eval_every"]
