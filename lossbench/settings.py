@@ -11,7 +11,7 @@ import json
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import KW_ONLY, MISSING, dataclass, fields, replace
 from math import inf
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -26,24 +26,24 @@ SECTIONS = ("data", "model", "training", "sweep")
 _CANONICAL_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9.+-]")
 _LARGEST_SIZE = 1_000_000
+_TOO_LARGE = 1e12
 _LONGEST_SHOWN = 80
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Setting:
     """All that the program knows of one setting, beside what its field in ``RunSettings`` says.
 
     - ``section``: where its key stands in a file; empty if no file says it. In [sweep] the key is
       an axis, and ``axis`` holds the values of a grid without it.
-    - ``expected``: the rule in words, shown when a value breaks it. The rule itself is the type of
-      the field, the bounds ``above`` to ``below`` on a number, and ``check``, which returns the
-      value in its canonical form or raises ``ValueError``.
+    - ``above``, ``at_least``, ``at_most``: bounds on a number. ``check`` returns the value in its
+      canonical form, or raises ``ValueError``. ``rule`` says in words what the type of the field
+      and the bounds do not.
     - ``option``, ``metavar``: the words of its option. ``prediction``: `predict` has it, too.
     - ``column``: the meaning of its column in the tables; empty if it has none.
     - ``objective``: R or K is made of it, so objectives that differ in it are different ones,
       whatever their weights. ``yardstick``: ELBOs in nats compare only if runs agree in it.
-    - ``identity``: it is part of a run's identity always, never, or unless it has its default. What
-      is added later leaves the ids of older runs as they are.
+    - ``identity``: a run with another value is another run.
     - ``enters_as_a_number``: runs that differ in it share a compiled program.
     - ``name``: the key; that of the field unless it is given.
     - ``field``, ``type``, ``default``: those of the field, as ``SETTINGS`` has them; ``default`` is
@@ -51,20 +51,20 @@ class Setting:
     """
 
     section: Literal["", "data", "model", "training", "sweep"] = ""
+    _: KW_ONLY
     axis: tuple[Value, ...] = ()
-    expected: str = ""
     above: float = -inf
     at_least: float = -inf
-    at_most: float = inf
-    below: float = inf
+    at_most: float | None = None
     check: Callable[[Any], Value] | None = None
+    rule: str = ""
     option: str = ""
     metavar: str | None = None
     prediction: bool = False
+    column: str = ""
     objective: bool = False
     yardstick: bool = False
-    column: str = ""
-    identity: Literal["always", "unless default", "never"] = "unless default"
+    identity: bool = True
     enters_as_a_number: bool = False
     name: str = ""
     field: str = ""
@@ -81,6 +81,25 @@ class Setting:
         """Whether a value may be a number or a word."""
         return bool(_words(self.type)) and get_origin(self.type) is not Literal
 
+    @property
+    def expected(self) -> str:
+        """The rule in words, shown when a value breaks it."""
+        if self.rule:
+            return self.rule
+        *words, last = _words(self.type) or [""]
+        choices = f"{', '.join(words)} or {last}" if words else last
+        if last and not self.is_mixed:
+            return choices
+        bounds = [
+            f"{words} {bound:g}"
+            for words, bound in (("above", self.above), ("of at least", self.at_least))
+            if bound != -inf
+        ]
+        bounds += [] if self.at_most is None else [f"at most {self.at_most:g}"]
+        noun = "a whole number" if self.type is int else "a number"
+        number = " ".join([noun, *filter(None, [" and ".join(bounds)])])
+        return f"{number}, or {choices}" if last else number
+
     def checked(self, raw: object, where: str) -> Value:
         """Return the value of a TOML item; ``ExperimentError`` names ``where`` it stands."""
         return self._valid(tuple(raw) if isinstance(raw, list) else raw, where, strict=True)
@@ -95,10 +114,8 @@ class Setting:
     def _valid(self, raw: object, where: str, *, strict: bool) -> Value:
         try:
             value = _validated(self.type, raw, strict)
-            if isinstance(value, int | float) and not (
-                self.at_least <= value <= self.at_most and self.above < value < self.below
-            ):
-                raise ValueError  # NaN is within no bounds
+            if isinstance(value, int | float) and not self._is_within(value):
+                raise ValueError
             return self.check(value) if self.check else value
         except ValueError:
             raise ExperimentError(
@@ -108,6 +125,12 @@ class Setting:
                 received=shown(raw),
                 remedy=nearest(raw, _words(self.type)) if isinstance(raw, str) else "",
             ) from None
+
+    def _is_within(self, number: float) -> bool:
+        """Tell whether a number keeps its bounds, and those that every number has; NaN does not."""
+        largest = _LARGEST_SIZE if isinstance(number, int) else _TOO_LARGE
+        at_most = largest if self.at_most is None else self.at_most
+        return self.above < number < _TOO_LARGE and self.at_least <= number <= at_most
 
 
 def _validated(kind: Any, raw: object, strict: bool) -> Value:
@@ -183,28 +206,25 @@ class RunSettings:
     dataset: Annotated[
         str,
         Setting(
-            section="data",
-            expected="digits, patches, mnist, fashion_mnist or the path of an .npz, .npy or IDX "
-            "file",
+            "data",
             check=_name_or_path,
+            rule="digits, patches, mnist, fashion_mnist or the path of an .npz, .npy or IDX file",
             option="digits, patches, mnist, fashion_mnist or a path.",
             prediction=True,
+            column="name or path of the data",
             objective=True,
             yardstick=True,
-            column="name or path of the data",
-            identity="always",
         ),
     ] = "digits"
     loss: Annotated[
         str,
         Setting(
-            section="sweep",
+            "sweep",
             axis=("blog", "docs"),
-            expected="the name of a loss convention",
+            rule="the name of a loss convention",
             option="Loss conventions, such as blog,docs.",
             prediction=True,
             column="loss convention",
-            identity="always",
             enters_as_a_number=True,
         ),
     ]
@@ -212,42 +232,35 @@ class RunSettings:
     reconstruction_loss: Annotated[
         ReconstructionLoss,
         Setting(
-            section="sweep",
+            "sweep",
             axis=("bce",),
-            expected="bce or mse",
             option="bce, mse or bce,mse.",
             prediction=True,
+            column="kind of reconstruction term, bce or mse",
             objective=True,
             yardstick=True,
-            column="kind of reconstruction term, bce or mse",
-            identity="always",
         ),
     ]
     beta: Annotated[
         float,
         Setting(
-            section="sweep",
+            "sweep",
             axis=(1.0,),
-            expected="a number of at least 0",
             at_least=0,
-            below=1e12,
             option="Weights on the KL term, such as 0.1,1,4.",
             prediction=True,
             column="weight that the user writes on the KL term in that convention",
-            identity="always",
             enters_as_a_number=True,
         ),
     ]
     beta_eff: Annotated[
         float,
         Setting(
-            section="sweep",
-            expected="a number of at least 0",
+            "sweep",
             at_least=0,
-            below=1e12,
             option="In place of beta: the same b/a for every loss.",
             prediction=True,
-            identity="never",
+            identity=False,
             enters_as_a_number=True,
         ),
     ]
@@ -256,164 +269,119 @@ class RunSettings:
     d: Annotated[
         int,
         Setting(
-            section="sweep",
-            expected="a whole number of at least 1",
+            "sweep",
             at_least=1,
-            at_most=_LARGEST_SIZE,
             option="Input dimensions.",
             prediction=True,
+            column="input dimension (Keras' original_dim)",
             objective=True,
             yardstick=True,
-            column="input dimension (Keras' original_dim)",
-            identity="always",
         ),
     ]
     k: Annotated[
         int,
         Setting(
-            section="sweep",
+            "sweep",
             axis=(2,),
-            expected="a whole number of at least 1",
             at_least=1,
-            at_most=_LARGEST_SIZE,
             option="Latent dimensions.",
             prediction=True,
-            objective=True,
             column="latent dimension",
-            identity="always",
+            objective=True,
         ),
     ]
     seed: Annotated[
         int,
         Setting(
+            "sweep",
             name="seeds",
-            section="sweep",
             axis=(0, 1, 2),
-            expected="a count of at least 1, or a list of whole numbers of at least 0",
             at_least=0,
-            below=2**31,
+            at_most=2**31 - 1,
+            rule="a count of at least 1, or a list of whole numbers of at least 0",
             option="A count, or the seeds: 0,5,7.",
             column="seed of initial weights, batches and noise",
-            identity="always",
             enters_as_a_number=True,
         ),
     ]
     hidden: Annotated[
         tuple[int, ...],
         Setting(
-            section="model",
-            expected="a list of at most 8 layer sizes, such as [64] or [512, 256]; [] is the "
-            "linear model",
+            "model",
             check=_layers,
+            rule="a list of at most 8 layer sizes, such as [64] or [512, 256]; [] is the linear "
+            "model",
             option="Layers of the encoder: 64, 64x64 or linear.",
             prediction=True,
             column="hidden layers of the encoder, mirrored in the decoder",
-            identity="always",
         ),
     ] = (64,)
     noise_std: Annotated[
         float,
         Setting(
-            section="model",
-            expected="a number above 0",
+            "model",
             above=0,
-            below=1e12,
             option="Factor on the sampling noise.",
             prediction=True,
-            objective=True,
             column="factor on the sampling noise, 1 as a rule",
-            identity="always",
+            objective=True,
         ),
     ] = 1.0
     epochs: Annotated[
-        int,
-        Setting(
-            section="training",
-            expected="a whole number of at least 1",
-            at_least=1,
-            at_most=_LARGEST_SIZE,
-            option="Training epochs.",
-            column="training epochs",
-            identity="always",
-        ),
+        int, Setting("training", at_least=1, option="Training epochs.", column="training epochs")
     ] = 200
     batch_size: Annotated[
         int,
-        Setting(
-            section="training",
-            expected="a whole number of at least 1",
-            at_least=1,
-            at_most=_LARGEST_SIZE,
-            option="Images a step.",
-            column="images a training step",
-            identity="always",
-        ),
+        Setting("training", at_least=1, option="Images a step.", column="images a training step"),
     ] = 128
     optimizer: Annotated[
         Literal["adam", "adamw", "rmsprop", "sgd"],
         Setting(
-            section="training",
-            expected="adam, adamw, rmsprop or sgd",
-            option="adam, adamw, rmsprop or sgd.",
-            column="adam, adamw, rmsprop or sgd",
-            identity="always",
+            "training", option="adam, adamw, rmsprop or sgd.", column="adam, adamw, rmsprop or sgd"
         ),
     ] = "adam"
     learning_rate: Annotated[
         float,
         Setting(
-            section="training",
-            expected="a number above 0",
-            above=0,
-            below=1e12,
-            option="Learning rate.",
-            column="learning rate in the first epoch",
-            identity="always",
+            "training", above=0, option="Learning rate.", column="learning rate in the first epoch"
         ),
     ] = 1e-3
     learning_rate_decay: Annotated[
         float,
         Setting(
-            section="training",
-            expected="a number above 0 and at most 1",
+            "training",
             above=0,
             at_most=1,
             option="Fraction of it left in the last epoch.",
             column="fraction of the learning rate left at the end",
-            identity="always",
         ),
     ] = 1.0
     epsilon: Annotated[
         float,
         Setting(
-            section="training",
-            expected="a number above 0",
+            "training",
             above=0,
-            below=1e12,
             option="Epsilon of adam, adamw and rmsprop.",
             column="epsilon of adam, adamw and rmsprop",
-            identity="always",
         ),
     ] = 1e-7
     eval_every: Annotated[
         int,
         Setting(
-            section="training",
-            expected="a whole number of epochs; 0 gives about 50 rows a run",
+            "training",
             at_least=0,
-            at_most=_LARGEST_SIZE,
+            rule="a whole number of epochs; 0 gives about 50 rows a run",
             option="Epochs between two rows of the history.",
             column="epochs between two rows of the history",
-            identity="always",
         ),
     ] = 0
     iwae_samples: Annotated[
         int,
         Setting(
-            section="training",
-            expected="a whole number of samples, at most 100000; 0 leaves the bound out",
+            "training",
             at_least=0,
             at_most=100_000,
+            rule="a whole number of samples, at most 100000; 0 leaves the bound out",
             option="Samples of the importance-weighted bound.",
             metavar="N",
             column="samples of the importance-weighted bound, where asked for",
@@ -422,12 +390,11 @@ class RunSettings:
     time_limit: Annotated[
         float,
         Setting(
-            section="training",
-            expected="seconds, above 0",
+            "training",
             above=0,
-            below=1e12,
+            rule="seconds, above 0",
             option="Seconds a run; a stack of w has w times that.",
-            identity="never",
+            identity=False,
         ),
     ] = 3600.0
 
@@ -476,10 +443,14 @@ KEYS: Mapping[str, Setting] = {
 FIXED = {name: key.default for name, key in KEYS.items() if key.default is not None}
 AXES = {name: key.axis for name, key in KEYS.items() if key.section == "sweep"}
 
-_ALL_BUT_SEED = tuple(
-    each.field for each in SETTINGS if each.identity != "never" and each.field != "seed"
+# The settings of the first format, which every identity spells out. A later one stands in it where
+# it has not its default, and not in this list: so the ids of older runs hold.
+_SPELT_OUT = (
+    "dataset loss reconstruction_loss beta d k seed hidden noise_std epochs batch_size optimizer "
+    "learning_rate learning_rate_decay epsilon eval_every"
 )
-_OMITTED = {each.field: each.default for each in SETTINGS if each.identity == "unless default"}
+_ALL_BUT_SEED = tuple(each.field for each in SETTINGS if each.identity and each.field != "seed")
+_OMITTED = {each.field: each.default for each in SETTINGS if each.field not in _SPELT_OUT.split()}
 _all_but_seed = operator.attrgetter(*_ALL_BUT_SEED)
 _shape = operator.attrgetter(*(each.field for each in SETTINGS if not each.enters_as_a_number))
 _MIXED = tuple(each.field for each in SETTINGS if each.is_mixed)

@@ -8,19 +8,14 @@ import typer.main
 
 from lossbench.cli.app import app
 from lossbench.errors import ExperimentError
+from lossbench.experiment import read
 from lossbench.settings import KEYS, SECTIONS, SETTINGS, Setting, canonical, ranked
 
 OPTIONS = {
     command: {name for parameter in found.params for name in parameter.opts}
     for command, found in typer.main.get_group(app).commands.items()
 }
-NUMBER_OR_WORD = Setting(
-    name="sigma",
-    type=float | Literal["learned"],
-    above=0,
-    below=1e12,
-    expected="above 0 or learned",
-)
+NUMBER_OR_WORD = Setting(name="sigma", type=float | Literal["learned"], above=0)
 
 
 def _schedule(text: str) -> str:
@@ -30,7 +25,7 @@ def _schedule(text: str) -> str:
     return f"linear:{float(share):g}"
 
 
-WITH_A_SYNTAX = Setting(name="kl_schedule", type=str, check=_schedule, expected="linear:F")
+WITH_A_SYNTAX = Setting(name="kl_schedule", type=str, check=_schedule, rule="linear:F")
 
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=list(KEYS))
@@ -61,7 +56,8 @@ def test_a_setting_can_be_what_it_says(setting: Setting) -> None:
     assert (setting.name in KEYS) == bool(setting.section) == bool(setting.option)
     assert bool(setting.section) <= bool(setting.expected)
     assert (setting.default is not None) == (setting.section != "sweep")
-    assert setting.identity != "unless default" or setting.default is not None
+    spelt_out = setting.field in read().runs()[0].identity()
+    assert not setting.identity or spelt_out or setting.default is not None
 
 
 def test_the_keys_stand_in_the_order_of_a_file() -> None:
@@ -91,7 +87,7 @@ def test_a_number_or_a_word_and_a_text_with_a_syntax_are_read(
     ("setting", "raw", "words"),
     [
         (NUMBER_OR_WORD, "learnt", "did you mean 'learned'?"),
-        (NUMBER_OR_WORD, 0, "above 0 or learned"),
+        (NUMBER_OR_WORD, 0, "a number above 0, or learned"),
         (NUMBER_OR_WORD, float("nan"), "received: nan"),
         (NUMBER_OR_WORD, True, "received: True"),
         (NUMBER_OR_WORD, "0.5", "received: '0.5'"),
@@ -105,6 +101,24 @@ def test_what_is_neither_is_refused(setting: Setting, raw: object, words: str) -
     with pytest.raises(ExperimentError, match=re.escape(words)) as caught:
         setting.checked(raw, "here")
     assert caught.value.where == "here"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "kind", "rule"),
+    [
+        ({"at_least": 1}, int, "a whole number of at least 1"),
+        ({"above": 0, "at_most": 1}, float, "a number above 0 and at most 1"),
+        ({}, float, "a number"),
+        ({}, Literal["bce"], "bce"),
+        ({}, Literal["adam", "adamw", "sgd"], "adam, adamw or sgd"),
+        ({"at_least": 0.5}, float | Literal["a", "b"], "a number of at least 0.5, or a or b"),
+    ],
+)
+def test_a_rule_follows_from_the_type_and_the_bounds(
+    bounds: dict[str, float], kind: object, rule: str
+) -> None:
+    """What a setting does not say in words of its own."""
+    assert Setting("training", type=kind, **bounds).expected == rule
 
 
 def test_numbers_and_words_have_an_order() -> None:

@@ -99,7 +99,7 @@ def extended(frozen: Experiment, asked: Experiment) -> Experiment:
     differing = [
         (name, frozen.fixed[name], asked.fixed[name])
         for name in FIXED
-        if KEYS[name].identity != "never" and frozen.fixed[name] != asked.fixed[name]
+        if KEYS[name].identity and frozen.fixed[name] != asked.fixed[name]
     ]
     if _eval_every(frozen.fixed) == _eval_every(asked.fixed):
         differing = [found for found in differing if found[0] != "eval_every"]
