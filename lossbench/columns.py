@@ -4,7 +4,7 @@ A setting's column comes from the table of settings; what follows from the setti
 measured stands here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -98,6 +98,7 @@ COMPARED = (
 )
 SUMMARISED = ("elbo", "iwae", "kl", "reconstruction")
 REPORTED = ("elbo", "elbo_best_sigma", "kl", "reconstruction", "bits_per_dim")
+_FOLLOWED = ("elbo", "reconstruction", "kl", "active_units", "objective")  # in every epoch
 
 # The header of runs.csv as it came to be; a new column stands behind these, and not in this list.
 _HEADER = (
@@ -117,16 +118,12 @@ def _in_order(columns: Iterable[Column]) -> tuple[Column, ...]:
 
 RUNS = _in_order((_RUN, *_SETTINGS, *_DERIVED, _STATUS, *METRICS))
 HISTORY = (
-    Column("run_id", "text", "run that the row belongs to"),
+    _RUN,
     Column("epoch", "int", "epochs trained so far"),
-    Column("elbo", "float", "ELBO on the test split", "nats"),
-    Column("reconstruction", "float", "reconstruction term on the test split", "nats"),
-    Column("kl", "float", "KL on the test split", "nats"),
-    Column("active_units", "int", "latents whose mean carries a signal above its noise"),
-    Column("objective", "float", "the trained number on the test split"),
+    *(metric for metric in METRICS if metric.name in _FOLLOWED),
 )
 TIMINGS = (
-    Column("run_id", "text", "run that the row belongs to"),
+    _RUN,
     Column("wall_seconds", "float", "time of the run's stack divided by its members", "s"),
     Column("stack_members", "int", "runs that were trained together"),
     Column("host", "text", "machine that trained the run"),
@@ -146,25 +143,23 @@ METRIC_COLUMNS = tuple(column.name for column in METRICS)
 HISTORY_COLUMNS = tuple(column.name for column in HISTORY[1:])
 
 
-def _over_seeds() -> tuple[Column, ...]:
-    """Return the columns of ``summary.csv``; new ones stand behind the others here as well."""
-    settings = [c for c in RUNS if c.name in (*SETTING_COLUMNS, *DERIVED_COLUMNS)]
-    means = [
-        (
-            metric.name,
-            Column(f"{metric.name}{suffix}", "float", f"{what}{metric.meaning}", metric.unit),
-        )
-        for metric in METRICS
-        for suffix, what in (("", "mean over seeds: "), ("_ci95", "half width of the mean's: "))
-    ]
-    return (
-        *(column for column in settings if column.name in _FIRST),
-        Column("n_seeds", "int", "runs that ended well, of which the metrics are means"),
-        *(column for name, column in means if name in _FIRST),
-        Column("still_improving", "bool", "the ELBO rose by over 0.1 nats in the last tenth"),
-        *(column for column in settings if column.name not in _FIRST),
-        *(column for name, column in means if name not in _FIRST),
-    )
+def _of_a_setting(*, first: bool) -> Iterator[Column]:
+    names = (*SETTING_COLUMNS, *DERIVED_COLUMNS)
+    return (column for column in RUNS if column.name in names and (column.name in _FIRST) == first)
 
 
-SUMMARY = _over_seeds()
+def _over_seeds(*, first: bool) -> Iterator[Column]:
+    for metric in METRICS:
+        if (metric.name in _FIRST) == first:
+            yield Column(metric.name, "float", f"mean over seeds: {metric.meaning}", metric.unit)
+            yield Column(f"{metric.name}_ci95", "float", "half width of its interval", metric.unit)
+
+
+SUMMARY = (
+    *_of_a_setting(first=True),
+    Column("n_seeds", "int", "runs that ended well, of which the metrics are means"),
+    *_over_seeds(first=True),
+    Column("still_improving", "bool", "the ELBO rose by over 0.1 nats in the last tenth"),
+    *_of_a_setting(first=False),
+    *_over_seeds(first=False),
+)
