@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from lossbench import experiment, sweeping
+from lossbench.columns import HISTORY_COLUMNS, METRICS, TIMINGS
 from lossbench.experiment import RunSettings
-from lossbench.schema import HISTORY_COLUMNS, METRICS, TIMINGS
 from lossbench.store.records import encoded
 from lossbench.worker import Outcome
 

@@ -1,6 +1,6 @@
 """What theory says of every setting of a grid, from its data alone, before any training."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossbench import data, theory
-from lossbench.experiment import Experiment, RunSettings
+from lossbench.experiment import Experiment
 from lossbench.loss import Convention, Sizes, likelihood
+from lossbench.settings import SETTINGS, RunSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 _SHOWN_THRESHOLDS = 8
 _HALF = 0.5  # of a unit: the mean over seeds rounds to the prediction
 _Key = tuple[str, int, str]
+# A setting's columns: those that stand left of its prediction, and the others.
+_FIRST = ("dataset", "reconstruction_loss", "loss", "d", "k", "beta", "beta_eff")
+_REST = tuple(s.field for s in SETTINGS if s.column and s.field not in (*_FIRST, "seed"))
 
 
 @dataclass(frozen=True)
@@ -47,46 +51,30 @@ class Thresholds:
     critical: tuple[CriticalLatents, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """The prediction for one setting of the grid: everything but the seed.
+@dataclass(frozen=True)
+class Predicted:
+    """The prediction for one setting of the grid: for ``run`` and for those of other seeds.
 
     ``kl``, ``reconstruction`` and ``elbo`` (nats per image of the training split) are known for a
     linear model with ``mse`` and unit noise, and None otherwise.
     """
 
-    dataset: str
-    reconstruction_loss: str
-    loss: str
-    d: int
-    k: int
-    beta: float
-    beta_eff: float
+    run: RunSettings
     threshold: float
     predicted_active_units: int
     kl: float | None = None
     reconstruction: float | None = None
     elbo: float | None = None
-    hidden: tuple[int, ...]
-    noise_std: float
-    epochs: int
-    batch_size: int
-    optimizer: str
-    learning_rate: float
-    learning_rate_decay: float
-    epsilon: float
-    eval_every: int
-    iwae_samples: int
 
     @property
     def collapses(self) -> bool:
         """Whether no latent is predicted to be active."""
         return self.predicted_active_units == 0
 
-
-_OF_A_RUN = {field.name for field in fields(Setting)} & {
-    field.name for field in fields(RunSettings)
-}
+    def to_json(self) -> dict[str, object]:
+        """Return the setting, but for its seed, and its prediction as plain values."""
+        first, rest = ({n: getattr(self.run, n) for n in names} for names in (_FIRST, _REST))
+        return first | {n: x for n, x in vars(self).items() if n != "run"} | rest
 
 
 @dataclass(frozen=True)
@@ -94,11 +82,14 @@ class Prediction:
     """The thresholds of an experiment's data and the prediction for every setting."""
 
     thresholds: tuple[Thresholds, ...]
-    settings: tuple[Setting, ...]
+    settings: tuple[Predicted, ...]
 
     def to_json(self) -> dict[str, object]:
         """Return the prediction as plain values."""
-        return asdict(self)
+        return {
+            "thresholds": [asdict(thresholds) for thresholds in self.thresholds],
+            "settings": [setting.to_json() for setting in self.settings],
+        }
 
 
 @dataclass(frozen=True)
@@ -139,14 +130,17 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
     for run in runs:
         users.setdefault((run.dataset, run.d, run.reconstruction_loss), []).append(run)
     known = {(name, d, kind): theory.thresholds(moments[name, d], kind) for name, d, kind in users}
-    settings = dict.fromkeys(
-        _setting(run, known[run.dataset, run.d, run.reconstruction_loss]) for run in runs
-    )
+    firsts: dict[tuple[object, ...], RunSettings] = {}
+    for run in runs:
+        firsts.setdefault(run.setting, run)
     return Prediction(
         thresholds=tuple(
             _thresholds(key, values, resolved, users[key]) for key, values in known.items()
         ),
-        settings=tuple(settings),
+        settings=tuple(
+            _predicted(run, known[run.dataset, run.d, run.reconstruction_loss])
+            for run in firsts.values()
+        ),
     )
 
 
@@ -187,9 +181,9 @@ def _critical_k(loss: Convention, sizes: Sizes, threshold: float) -> int | None:
     return None
 
 
-def _setting(run: RunSettings, thresholds: NDArray[np.float64]) -> Setting:
-    known = Setting(
-        **{name: getattr(run, name) for name in _OF_A_RUN},
+def _predicted(run: RunSettings, thresholds: NDArray[np.float64]) -> Predicted:
+    known = Predicted(
+        run,
         threshold=theory.collapse_threshold(thresholds, run.noise_std),
         predicted_active_units=theory.predicted_active_units(
             thresholds, run.beta_eff, run.k, run.noise_std

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossbench import commits, data, theory
+from lossbench.columns import Status
 from lossbench.data import Dataset
 from lossbench.errors import ExperimentError, ResultsError, RunsFailedError
 from lossbench.experiment import Experiment, RunSettings, extended, stacks
 from lossbench.loss import likelihood
-from lossbench.schema import Status
 from lossbench.store import Record, Store
 
 if TYPE_CHECKING:  # Dask need not load where nothing is left to train

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossbench import commits
+from lossbench.columns import Status
 from lossbench.experiment import RunSettings, Stack
-from lossbench.schema import Status
 
 if TYPE_CHECKING:
     from lossbench.nn.train import Trained

@@ -56,3 +56,4 @@ OTHER_SETTINGS = {
     "seed": 1,
     "iwae_samples": 100,
 }
+LATER = {"iwae_samples"}  # settings that came later: at their default no id shows them

@@ -4,8 +4,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+from lossbench.columns import METRIC_COLUMNS
 from lossbench.experiment import RunSettings, read
-from lossbench.schema import METRIC_COLUMNS
 from lossbench.store import TABLES, Record, Store
 
 CURVES = ("elbo", "reconstruction", "kl", "active_units", "objective")

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from lossbench.columns import METRICS, RUNS
 from lossbench.comparison import Comparison, MetricDifference, compare
 from lossbench.console.comparison import comparison_table
 from lossbench.loss import Sizes, bits_per_dim, convention, likelihood
-from lossbench.schema import METRICS, RUNS
 from lossbench.store import tables
 
 _THRESHOLDS = {("bce", 64): 3.3187, ("mse", 64): 1.4012, ("bce", 16): 0.585, ("mse", 16): 0.3}

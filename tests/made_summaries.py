@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from made_runs import Facts, made_run, write_runs
 
-from lossbench.schema import HISTORY
+from lossbench.columns import HISTORY
 from lossbench.store import Store
 from lossbench.store.summary import summarised
 

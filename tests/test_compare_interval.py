@@ -8,9 +8,9 @@ from conftest import Note
 from made_runs import ELBO, ends_of
 from scipy import stats
 
+from lossbench.columns import METRICS
 from lossbench.comparison import MetricDifference
 from lossbench.comparison.interval import holm, paired
-from lossbench.schema import METRICS
 
 
 def one_cell(a: Sequence[float], b: Sequence[float]) -> MetricDifference:

@@ -1,10 +1,12 @@
 """An id follows from the settings, and never changes."""
 
+import csv
 import re
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
-from asked import OTHER_SETTINGS, Write, ids_of
+from asked import LATER, OTHER_SETTINGS, Write, ids_of
 
 from lossbench.experiment import read
 
@@ -68,7 +70,7 @@ def test_every_setting_is_part_of_the_identity(write: Write) -> None:
     assert len(ids | {run.run_id}) == len(OTHER_SETTINGS) + 1
     rest = {field.name for field in fields(run)} - set(OTHER_SETTINGS)
     assert rest == {"a", "b", "beta_eff", "time_limit", "definition"}
-    assert set(run.identity()) == set(OTHER_SETTINGS) - {"iwae_samples"}  # what is not asked for
+    assert set(run.identity()) == set(OTHER_SETTINGS) - LATER  # what has its default
 
 
 def test_an_id_is_a_file_name(write: Write) -> None:
@@ -108,3 +110,16 @@ def test_an_id_never_changes_however_it_is_asked_for(options: dict[str, str], ru
     weight = {} if "beta_eff" in options else {"beta": "1.0"}
     (run,) = read(None, one | weight | options).runs()
     assert run.run_id == run_id
+
+
+_COMMITTED = sorted((Path(__file__).parent.parent / "results").glob("*/runs.csv"))
+_FIRST_FORMAT = Path(__file__).parent / "results-format-1" / "runs.csv"
+
+
+@pytest.mark.parametrize("table", [*_COMMITTED, _FIRST_FORMAT], ids=lambda path: path.parent.name)
+def test_the_ids_of_committed_results_follow_from_their_experiments(table: Path) -> None:
+    """Every id that a committed table holds is that of a run of the experiment beside it."""
+    with table.open(encoding="utf-8", newline="") as lines:
+        committed = [row["run_id"] for row in csv.DictReader(lines)]
+    assert committed
+    assert sorted(committed) == sorted(ids_of(read(table.with_name("experiment.toml"))))

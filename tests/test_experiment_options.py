@@ -4,7 +4,8 @@ import pytest
 from asked import Write
 
 from lossbench.errors import ExperimentError
-from lossbench.experiment import layers_text, read
+from lossbench.experiment import read
+from lossbench.settings import layers_text
 
 
 def test_an_option_replaces_a_key_of_the_grid() -> None:

@@ -17,8 +17,9 @@ from lossbench.cli.app import app
 HOUSE = Path(lossbench.__file__).parent
 FLOORS = (
     ("errors", "commits"),
-    ("loss", "network", "schema"),
-    ("experiment",),
+    ("loss", "network"),
+    ("settings",),
+    ("columns", "experiment"),
     ("data", "store", "theory"),
     ("nn", "comparison", "explanation", "prediction", "auditing"),
     ("worker",),

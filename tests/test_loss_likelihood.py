@@ -14,10 +14,10 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 
 import lossbench
+from lossbench.columns import METRIC_COLUMNS
 from lossbench.data import load
 from lossbench.errors import UsageError
 from lossbench.loss import ELBOS, LIKELIHOODS, NAMES, Likelihood, bits_per_dim, likelihood
-from lossbench.schema import METRIC_COLUMNS
 from lossbench.theory import moments
 
 HOUSE = Path(lossbench.__file__).parent

@@ -7,12 +7,12 @@ import pytest
 import typer.main
 
 from lossbench.cli.app import app
+from lossbench.columns import METRIC_COLUMNS, RUNS
 from lossbench.data import BUILT_IN, load
 from lossbench.errors import DataError, ExperimentError, near, nearest
 from lossbench.experiment import read
-from lossbench.experiment.keys import KEYS, SECTIONS
 from lossbench.loss import catalogue
-from lossbench.schema import METRIC_COLUMNS, RUNS
+from lossbench.settings import KEYS, SECTIONS
 
 COMMANDS = tuple(typer.main.get_group(app).commands)
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")

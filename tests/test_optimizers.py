@@ -12,12 +12,12 @@ from keras import ops
 from numpy.typing import NDArray
 
 from lossbench.comparison.algebra import Objective, ObjectivePair, algebra
-from lossbench.experiment.keys import KEYS
 from lossbench.network import dense
 from lossbench.nn import program as programs
 from lossbench.nn.model import initial_weights
 from lossbench.nn.program import Program, Shape
 from lossbench.nn.train import batches_and_noise
+from lossbench.settings import KEYS
 
 OPTIMIZERS = get_args(KEYS["optimizer"].type)
 D, K, BATCH, N, RATE = 9, 2, 16, 80, 0.02

@@ -36,7 +36,8 @@ def planned(options: dict[str, str], file: Path | None = None) -> set[tuple[str,
 
 def predicted(options: dict[str, str], file: Path | None = None) -> set[tuple[str, int]]:
     """Return the data and the d of every setting that a prediction is made for."""
-    return {(s.dataset, s.d) for s in predict(read(file, {"batch_size": "8"} | options)).settings}
+    found = predict(read(file, {"batch_size": "8"} | options)).settings
+    return {(setting.run.dataset, setting.run.d) for setting in found}
 
 
 @pytest.mark.parametrize("of", [planned, predicted])

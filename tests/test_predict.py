@@ -33,7 +33,7 @@ def test_the_blog_collapses_up_to_its_critical_latent_size() -> None:
     (thresholds,) = prediction.thresholds
     critical = {each.loss: each.k for each in thresholds.critical}
     assert critical == {"blog": int(64 / thresholds.largest[0]), "docs": 0}
-    collapses = {s.k: s.collapses for s in prediction.settings if s.loss == "blog"}
+    collapses = {s.run.k: s.collapses for s in prediction.settings if s.run.loss == "blog"}
     assert collapses == {1: True, 19: True, 20: False, 64: False}
 
 
@@ -49,7 +49,7 @@ def test_only_the_linear_model_has_a_closed_form() -> None:
         d="64", k="16", beta="0.2", loss="docs", hidden="64,linear", reconstruction_loss="mse,bce"
     )
     known = [setting for setting in prediction.settings if setting.elbo is not None]
-    assert [setting.reconstruction_loss for setting in known] == ["mse"]
+    assert [setting.run.reconstruction_loss for setting in known] == ["mse"]
     thresholds = theory.thresholds(theory.moments(data.load("digits", 64).train), "mse")
     optimum = theory.linear_optimum(thresholds, 0.2, 16)
     assert (known[0].kl, known[0].reconstruction) == (optimum.kl, optimum.reconstruction)
@@ -80,7 +80,7 @@ def test_equal_beta_eff_has_equal_predictions(losses: list[str], beta_eff: float
         facts = {
             (s.threshold, s.predicted_active_units, s.kl, s.reconstruction, s.elbo)
             for s in prediction.settings
-            if s.reconstruction_loss == kind
+            if s.run.reconstruction_loss == kind
         }
         assert len(facts) == 1
     assert len(prediction.settings) == 2 * len(losses)

@@ -13,7 +13,7 @@ from test_terminal import on_terminal
 
 from lossbench.cli import main
 from lossbench.cli.app import app
-from lossbench.schema import HISTORY, RUNS, SUMMARY, TIMINGS
+from lossbench.columns import HISTORY, RUNS, SUMMARY, TIMINGS
 from lossbench.store import THRESHOLD_COLUMNS
 
 REPOSITORY = Path(__file__).parent.parent

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lossbench.columns import SETTING_COLUMNS
 from lossbench.report.cases import Case, cases, losses_of
 from lossbench.report.collapse import d_sweeps
 from lossbench.report.learning import learning_curves
 from lossbench.report.pictures import pictures
 from lossbench.report.style import series_of
-from lossbench.schema import SETTING_COLUMNS
 from lossbench.store import Store
 from lossbench.store.summary import summarised
 

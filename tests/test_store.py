@@ -15,7 +15,7 @@ from made_records import FILES
 
 from lossbench.errors import ResultsError
 from lossbench.experiment import read
-from lossbench.schema import FORMAT_VERSION
+from lossbench.settings import FORMAT_VERSION
 from lossbench.store import Store, folders
 from lossbench.store.records import write_whole
 

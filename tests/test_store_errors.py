@@ -9,8 +9,8 @@ import pytest
 from made_records import grid_of_runs, path_of, record_of
 from syrupy.assertion import SnapshotAssertion
 
+from lossbench.columns import HISTORY, RUNS, Column
 from lossbench.errors import ResultsError
-from lossbench.schema import HISTORY, RUNS, Column
 from lossbench.store import Store, folders
 from lossbench.store.records import DamagedRecord, decoded, encoded, id_and_status, write_whole
 from lossbench.store.tables import parsed

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from made_records import grid_of_runs, path_of, record_of
 
+from lossbench.columns import Status
 from lossbench.errors import ResultsError
-from lossbench.schema import Status
 from lossbench.store import Store
 from lossbench.store.records import DamagedRecord, decoded, encoded, id_and_status
 

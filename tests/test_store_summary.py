@@ -15,8 +15,8 @@ from made_summaries import BELOW_THE_LAST, results_of
 from rich.console import Console
 from scipy.stats import t
 
+from lossbench.columns import METRIC_COLUMNS
 from lossbench.console.summary import summary_tables
-from lossbench.schema import METRIC_COLUMNS
 from lossbench.store import Record, Store
 
 

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from made_records import FILES, grid_of_runs, record_of, tables_of
 
+from lossbench.columns import HISTORY, METRIC_COLUMNS, RUNS, TIMINGS
 from lossbench.errors import ResultsError
-from lossbench.schema import HISTORY, METRIC_COLUMNS, RUNS, TIMINGS
 from lossbench.store import Store
 from lossbench.store.tables import cell
 
 
 def test_a_table_has_its_columns_and_a_row_a_run(store: Store) -> None:
-    """runs.csv, history.csv and timings.csv carry what the records say, in the order of schema."""
+    """runs.csv, history.csv and timings.csv carry what the records say, column by column."""
     runs = grid_of_runs()
     for run in runs:
         store.save(record_of(run), {})

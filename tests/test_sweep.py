@@ -11,7 +11,7 @@ import psutil
 import pytest
 from conftest import TINY, lossbench
 
-from lossbench.schema import METRIC_COLUMNS
+from lossbench.columns import METRIC_COLUMNS
 from lossbench.store import Store
 
 TABLES = ("runs.csv", "history.csv", "summary.csv")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from lossbench.columns import SETTING_COLUMNS
 from lossbench.report.tables import thresholds_view
-from lossbench.schema import SETTING_COLUMNS
 from lossbench.store import THRESHOLD_COLUMNS, Store, measured_thresholds
 from lossbench.store.tables import csv_bytes
 

@@ -5,20 +5,30 @@ from typing import Annotated
 
 import typer
 
+from lossbench.cli.options import asked_for
+from lossbench.settings import SETTINGS
 
+_WORDS = {
+    "dataset": "Data in place of the file's.",
+    "loss": "Loss conventions.",
+    "beta": "Weights on the KL term.",
+    "beta_eff": "In place of beta.",
+    "hidden": "Layers; `linear` has a closed form.",
+}  # where an option means less, or more, than that of a sweep
+
+
+@asked_for(
+    {
+        key.name: typer.Option(help=_WORDS.get(key.name, key.option))
+        for key in SETTINGS
+        if key.prediction
+    }
+)
 def predict(
+    overrides: dict[str, str],
     experiment: Annotated[
         Path | None, typer.Argument(help="A TOML file; without it, the default on digits.")
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Data in place of the file's.")] = None,
-    loss: Annotated[str | None, typer.Option(help="Loss conventions.")] = None,
-    reconstruction_loss: Annotated[str | None, typer.Option(help="bce, mse or bce,mse.")] = None,
-    beta: Annotated[str | None, typer.Option(help="Weights on the KL term.")] = None,
-    beta_eff: Annotated[str | None, typer.Option(help="In place of beta.")] = None,
-    d: Annotated[str | None, typer.Option(help="Input dimensions.")] = None,
-    k: Annotated[str | None, typer.Option(help="Latent dimensions.")] = None,
-    hidden: Annotated[str | None, typer.Option(help="Layers; `linear` has a closed form.")] = None,
-    noise_std: Annotated[str | None, typer.Option(help="Factor on the sampling noise.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder with IDX files of MNIST.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -32,18 +42,6 @@ def predict(
     from lossbench.console import screen  # noqa: PLC0415
     from lossbench.console.prediction import prediction_tables  # noqa: PLC0415
 
-    options = {
-        "dataset": dataset,
-        "loss": loss,
-        "reconstruction_loss": reconstruction_loss,
-        "beta": beta,
-        "beta_eff": beta_eff,
-        "d": d,
-        "k": k,
-        "hidden": hidden,
-        "noise_std": noise_std,
-    }
-    overrides = {name: text for name, text in options.items() if text is not None}
     asked = experiments.read(experiment, overrides)
     prediction = predictions.predict(asked, data_dir)
     if json:

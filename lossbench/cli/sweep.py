@@ -7,87 +7,33 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossbench.cli.interrupts import Interrupted, raise_swallowed, undisguised
+from lossbench.cli.options import asked_for
 from lossbench.errors import RunsFailedError, UsageError
+from lossbench.settings import SETTINGS, RunSettings
 
 if TYPE_CHECKING:
-    from lossbench.experiment import RunSettings
     from lossbench.sweeping import Plan
 
 _GRID = "Grid (lists take commas)"
 _MODEL = "Model and training"
 _EXECUTION = "Execution"
+_PANELS = {"data": _GRID, "sweep": _GRID, "model": _MODEL, "training": _MODEL}
 _MOST_SHOWN = 5
 
 
+@asked_for(
+    {
+        key.name: typer.Option(
+            help=key.option, metavar=key.metavar, rich_help_panel=_PANELS[key.section]
+        )
+        for key in SETTINGS
+        if key.option
+    }
+)
 def sweep(
+    overrides: dict[str, str],
     experiment: Annotated[
         Path | None, typer.Argument(help="A TOML file; without it, the default on digits.")
-    ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            help="digits, patches, mnist, fashion_mnist or a path.", rich_help_panel=_GRID
-        ),
-    ] = None,
-    loss: Annotated[
-        str | None, typer.Option(help="Loss conventions, such as blog,docs.", rich_help_panel=_GRID)
-    ] = None,
-    reconstruction_loss: Annotated[
-        str | None, typer.Option(help="bce, mse or bce,mse.", rich_help_panel=_GRID)
-    ] = None,
-    beta: Annotated[
-        str | None,
-        typer.Option(help="Weights on the KL term, such as 0.1,1,4.", rich_help_panel=_GRID),
-    ] = None,
-    beta_eff: Annotated[
-        str | None,
-        typer.Option(help="In place of beta: the same b/a for every loss.", rich_help_panel=_GRID),
-    ] = None,
-    d: Annotated[str | None, typer.Option(help="Input dimensions.", rich_help_panel=_GRID)] = None,
-    k: Annotated[str | None, typer.Option(help="Latent dimensions.", rich_help_panel=_GRID)] = None,
-    seeds: Annotated[
-        str | None, typer.Option(help="A count, or the seeds: 0,5,7.", rich_help_panel=_GRID)
-    ] = None,
-    hidden: Annotated[
-        str | None,
-        typer.Option(help="Layers of the encoder: 64, 64x64 or linear.", rich_help_panel=_MODEL),
-    ] = None,
-    noise_std: Annotated[
-        str | None, typer.Option(help="Factor on the sampling noise.", rich_help_panel=_MODEL)
-    ] = None,
-    epochs: Annotated[
-        str | None, typer.Option(help="Training epochs.", rich_help_panel=_MODEL)
-    ] = None,
-    batch_size: Annotated[
-        str | None, typer.Option(help="Images a step.", rich_help_panel=_MODEL)
-    ] = None,
-    optimizer: Annotated[
-        str | None, typer.Option(help="adam, adamw, rmsprop or sgd.", rich_help_panel=_MODEL)
-    ] = None,
-    learning_rate: Annotated[
-        str | None, typer.Option(help="Learning rate.", rich_help_panel=_MODEL)
-    ] = None,
-    learning_rate_decay: Annotated[
-        str | None,
-        typer.Option(help="Fraction of it left in the last epoch.", rich_help_panel=_MODEL),
-    ] = None,
-    epsilon: Annotated[
-        str | None,
-        typer.Option(help="Epsilon of adam, adamw and rmsprop.", rich_help_panel=_MODEL),
-    ] = None,
-    eval_every: Annotated[
-        str | None,
-        typer.Option(help="Epochs between two rows of the history.", rich_help_panel=_MODEL),
-    ] = None,
-    iwae_samples: Annotated[
-        str | None,
-        typer.Option(
-            help="Samples of the importance-weighted bound.", rich_help_panel=_MODEL, metavar="N"
-        ),
-    ] = None,
-    time_limit: Annotated[
-        str | None,
-        typer.Option(help="Seconds a run; a stack of w has w times that.", rich_help_panel=_MODEL),
     ] = None,
     out: Annotated[
         Path | None,
@@ -139,28 +85,6 @@ def sweep(
     from lossbench import sweeping as sweeps  # noqa: PLC0415
     from lossbench.console import progress, screen  # noqa: PLC0415
 
-    options = {
-        "dataset": dataset,
-        "loss": loss,
-        "reconstruction_loss": reconstruction_loss,
-        "beta": beta,
-        "beta_eff": beta_eff,
-        "d": d,
-        "k": k,
-        "seeds": seeds,
-        "hidden": hidden,
-        "noise_std": noise_std,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "optimizer": optimizer,
-        "learning_rate": learning_rate,
-        "learning_rate_decay": learning_rate_decay,
-        "epsilon": epsilon,
-        "eval_every": eval_every,
-        "iwae_samples": iwae_samples,
-        "time_limit": time_limit,
-    }
-    overrides = {name: text for name, text in options.items() if text is not None}
     asked = experiments.read(experiment, overrides)
     folder = out or Path("results") / asked.name
     address = _scheduler_address(scheduler, scheduler_file)
@@ -219,7 +143,7 @@ def _scheduler_address(scheduler: str | None, scheduler_file: Path | None) -> st
 
 
 def _train(
-    plan: "Plan", missing: "Sequence[RunSettings]", n_workers: int | None, address: str
+    plan: "Plan", missing: Sequence[RunSettings], n_workers: int | None, address: str
 ) -> None:
     """Train what is missing, and tell why the first failed run failed."""
     from lossbench import engine  # noqa: PLC0415 - Dask only if there is something to train

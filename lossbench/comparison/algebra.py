@@ -11,9 +11,9 @@ from typing import Literal
 
 from lossbench.comparison.wording import Row, factor, number, setting, spread
 from lossbench.loss import FEELS_NO_FACTOR
+from lossbench.settings import SETTINGS
 
-# What R and K are made of: objectives that differ in one of these differ, whatever a and b.
-OBJECTIVE_SETTINGS = ("dataset", "reconstruction_loss", "d", "k", "noise_std")
+OBJECTIVE_SETTINGS = tuple(each.field for each in SETTINGS if each.objective)
 
 Relation = Literal["identical", "scaled", "different", "unknown"]
 _RELATIVE = 1e-9

@@ -5,25 +5,15 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from lossbench.columns import METRICS, Column
 from lossbench.comparison.algebra import OBJECTIVE_SETTINGS, ObjectivePair, algebra, objective
 from lossbench.comparison.interval import paired
 from lossbench.comparison.pairing import Pairing, paired_runs, rows_of
 from lossbench.comparison.records import Cell, Comparison, RunPair
-from lossbench.comparison.verdict import NATS_NEED, verdict
+from lossbench.comparison.verdict import verdict
 from lossbench.comparison.wording import Row, Value, counted
 from lossbench.errors import UsageError
 from lossbench.loss import likelihood
-from lossbench.schema import METRICS, Column
-
-# A metric's difference means something only if A and B agree in these settings.
-_NEEDS = {
-    "kl": (),
-    "train_kl": (),
-    "active_units": (),
-    "collapsed": (),
-    "bits_per_dim": ("dataset", "reconstruction_loss"),
-    "iwae": (*NATS_NEED, "iwae_samples"),
-}
 
 
 def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
@@ -97,9 +87,9 @@ def _objectives(pairs: Sequence[tuple[Row, Row]], compared: Sequence[str]) -> Ob
 
 
 def _comparable(metric: Column, objectives: ObjectivePair, compared: Sequence[str]) -> bool:
-    if metric.name == "objective":
+    if metric.one_objective:
         return objectives.relation == "identical"
-    return not set(_NEEDS.get(metric.name, NATS_NEED)) & set(compared)
+    return not set(metric.alike) & set(compared)
 
 
 def _notes(cells: Sequence[Cell], pairing: Pairing) -> list[str]:

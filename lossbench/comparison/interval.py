@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
+from lossbench.columns import Column
 from lossbench.comparison.wording import Value
-from lossbench.schema import Column
 
 CONFIDENCE = 0.95
 _ROUNDING = 1e-12  # a difference below this part of the numbers themselves is rounding

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lossbench.columns import SETTING_COLUMNS
 from lossbench.comparison.wording import Row, Value, listed
 from lossbench.errors import ResultsError, UsageError
-from lossbench.schema import SETTING_COLUMNS
 
 _Key = tuple[Value, ...]
 

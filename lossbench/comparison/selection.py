@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lossbench.columns import RUNS, Column
 from lossbench.comparison.wording import listed
 from lossbench.errors import ResultsError, UsageError, nearest
-from lossbench.schema import RUNS, Column
 from lossbench.store import Store
 
 _RUNS_TABLE = "runs.csv"

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
+from lossbench.columns import NATS_NEED
 from lossbench.comparison.interval import MetricDifference
 from lossbench.comparison.wording import amount, counted, probability
 from lossbench.loss import likelihood
 
 EQUAL_WITHIN_NATS = 0.3
-NATS_NEED = ("dataset", "reconstruction_loss", "d")  # what two ELBOs in nats must agree in
 _SIGNIFICANT = 0.05
 
 Outcome = Literal["better", "worse", "equal", "unclear", "one pair", "not comparable", "unknown"]

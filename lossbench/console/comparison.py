@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lossbench.columns import COMPARED, METRICS
 from lossbench.comparison import Cell, Comparison, MetricDifference
 from lossbench.comparison.verdict import outcome
 from lossbench.comparison.wording import counted, factor, setting
@@ -14,18 +15,7 @@ from lossbench.console.screen import joined
 from lossbench.console.sparkline import settled_range, sparkline
 from lossbench.loss import ELBOS, likelihood
 
-_ESSENTIAL = (
-    "elbo",
-    "iwae",
-    "elbo_best_sigma",
-    "reconstruction",
-    "kl",
-    "bits_per_dim",
-    "active_units",
-    "collapsed",
-    "objective",
-)
-_DECIMALS = {"bits_per_dim": 4, "objective": 4}
+_COLUMNS = {metric.name: metric for metric in METRICS}
 _MOST_UNPAIRED = 5
 _MOST_CELLS = 200
 _CURVE_WIDTH = 40
@@ -109,9 +99,10 @@ def _metrics(comparison: Comparison) -> Iterator[RenderableType]:
     table.add_column("metric", no_wrap=True)
     for heading in ("A", "B", "B - A", "95% interval", "p"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name in _ESSENTIAL:
+    for name in COMPARED:
         metric = cell.metrics[name]
-        if (name not in ELBOS or name in elbos) and (name != "iwae" or metric.n):
+        shown = name not in ELBOS or name in elbos
+        if shown and (metric.n or not _COLUMNS[name].optional):
             table.add_row(name, *_sides(metric), _signed(metric), _interval(metric), _p(metric.p))
     yield Text()
     yield table
@@ -194,11 +185,10 @@ def _sides(metric: MetricDifference) -> Iterator[str]:
 
 def _text(number: float, name: str) -> str:
     """Return a number with the metric's decimals, or two digits if those would hide it."""
-    decimals = _DECIMALS.get(name, 2)
+    metric = _COLUMNS[name]
+    decimals = metric.decimals
     if number == round(number) and abs(number) < 1000:
-        return (
-            f"{number:.0f}" if name in ("active_units", "collapsed") else f"{number:.{decimals}f}"
-        )
+        return f"{number:.0f}" if metric.kind in ("int", "bool") else f"{number:.{decimals}f}"
     return f"{number:.2g}" if abs(number) < 10**-decimals else f"{number:.{decimals}f}"
 
 

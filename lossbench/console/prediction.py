@@ -2,25 +2,19 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from operator import attrgetter
 
 from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from lossbench.columns import MODEL_COLUMNS
 from lossbench.console.screen import joined
-from lossbench.experiment import layers_text
-from lossbench.prediction import CriticalLatents, Prediction, Setting, Thresholds
-from lossbench.schema import SETTING_COLUMNS
+from lossbench.prediction import CriticalLatents, Predicted, Prediction, Thresholds
+from lossbench.settings import RunSettings, layers_text, ranked
 
 _DECIDING = ("noise_std", "batch_size")  # what beta_eff at beta 1 and t_1 depend on besides d and k
 _UNBOUNDED = 1000
-_MODEL = tuple(
-    name
-    for name in SETTING_COLUMNS
-    if name not in ("dataset", "reconstruction_loss", "d", "loss", "k", "beta")
-)
 
 
 def prediction_tables(prediction: Prediction, console: Console) -> RenderableType:
@@ -89,11 +83,11 @@ def _settings(
 ) -> Iterator[RenderableType]:
     """Yield one table of what differs; where it is too wide, one below each model's name."""
     key = (thresholds.dataset, thresholds.d, thresholds.reconstruction_loss)
-    chosen = [s for s in prediction.settings if (s.dataset, s.d, s.reconstruction_loss) == key]
-    differing = [
-        name for name in _MODEL if len({getattr(each, name) for each in prediction.settings}) > 1
-    ]
-    chosen.sort(key=attrgetter(*differing, "k", "beta", "loss"))
+    chosen = [found for found in prediction.settings if _data(found.run) == key]
+    runs = [found.run for found in prediction.settings]
+    differing = [name for name in MODEL_COLUMNS if len({getattr(run, name) for run in runs}) > 1]
+    order = (*differing, "k", "beta", "loss")
+    chosen.sort(key=lambda found: [ranked(getattr(found.run, name)) for name in order])
     whole = _table(differing, chosen)
     unbounded = console.options.update(width=_UNBOUNDED)
     if Measurement.get(console, unbounded, whole).maximum <= console.width:
@@ -106,8 +100,12 @@ def _settings(
         yield _table((), list(rows))
 
 
-def _texts(differing: Sequence[str], found: Setting) -> list[str]:
-    return [_text(getattr(found, name)) for name in differing]
+def _data(run: RunSettings) -> tuple[str, int, str]:
+    return run.dataset, run.d, run.reconstruction_loss
+
+
+def _texts(differing: Sequence[str], found: Predicted) -> list[str]:
+    return [_text(getattr(found.run, name)) for name in differing]
 
 
 def _text(value: str | float | tuple[int, ...]) -> str:
@@ -117,7 +115,7 @@ def _text(value: str | float | tuple[int, ...]) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def _table(differing: Sequence[str], chosen: Sequence[Setting]) -> Table:
+def _table(differing: Sequence[str], chosen: Sequence[Predicted]) -> Table:
     exact = any(found.elbo is not None for found in chosen)
     table = Table(box=None, pad_edge=False)
     headings = [name.replace("_", "_\n") for name in differing]
@@ -128,16 +126,16 @@ def _table(differing: Sequence[str], chosen: Sequence[Setting]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("collapses", no_wrap=True)
     for found in chosen:
-        table.add_row(found.loss, *_texts(differing, found), *_cells(found, exact))
+        table.add_row(found.run.loss, *_texts(differing, found), *_cells(found, exact))
     return table
 
 
-def _cells(found: Setting, exact: bool) -> Iterator[Text | str]:
-    yield str(found.k)
-    yield f"{found.beta:.4g}"
-    yield f"{found.beta_eff:.4g}"
+def _cells(found: Predicted, exact: bool) -> Iterator[Text | str]:
+    yield str(found.run.k)
+    yield f"{found.run.beta:.4g}"
+    yield f"{found.run.beta_eff:.4g}"
     yield f"{found.threshold:.4g}"
-    yield f"{found.predicted_active_units} of {found.k}"
+    yield f"{found.predicted_active_units} of {found.run.k}"
     if exact:
         for number in (found.kl, found.reconstruction, found.elbo):
             yield "" if number is None else f"{number:.3f}"

@@ -23,7 +23,8 @@ from lossbench.console.screen import (
     tell_command,
 )
 from lossbench.console.summary import curves_to_draw, summary_tables
-from lossbench.experiment import RunSettings, layers_text, stacks
+from lossbench.experiment import stacks
+from lossbench.settings import RunSettings, layers_text
 from lossbench.store import TABLES, Record, Store
 from lossbench.sweeping import Plan
 

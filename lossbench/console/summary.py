@@ -9,10 +9,10 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from lossbench.columns import METRICS, MODEL_COLUMNS, SUMMARISED
 from lossbench.console.sparkline import settled_range, sparkline
 from lossbench.loss import likelihood
 from lossbench.prediction import agreement
-from lossbench.schema import SETTING_COLUMNS
 from lossbench.store import SUMMARY_TABLE, Store
 
 _WIDE = 116
@@ -21,7 +21,7 @@ _CURVE_WIDTH = 5
 _MOST_SETTINGS = 400  # more are no reading matter, and take seconds to lay out
 _TABLE_COLUMNS = ("dataset", "reconstruction_loss", "k")
 _ROW_COLUMNS = ("d", "beta", "loss")
-_NUMBERS = ("elbo", "iwae", "kl", "reconstruction")
+_OPTIONAL = tuple(metric.name for metric in METRICS if metric.optional)
 _NARROW = {
     "threshold": "thresh-\nold",
     "reconstruction": "recon.",
@@ -40,12 +40,7 @@ def summary_tables(
     """
     curve_of = dict(zip(summary.index, curves, strict=True)) if len(curves) else {}
     wide = console.width >= _WIDE
-    extra = [
-        name
-        for name in SETTING_COLUMNS
-        if name not in ("beta", *_TABLE_COLUMNS, *_ROW_COLUMNS)
-        and summary[name].nunique(dropna=False) > 1
-    ]
+    extra = [name for name in MODEL_COLUMNS if summary[name].nunique(dropna=False) > 1]
     parts: list[RenderableType] = []
     shown = summary
     if len(summary) > _MOST_SETTINGS:
@@ -99,7 +94,7 @@ def _table(title: str, rows: pd.DataFrame, wide: bool, drawn: Mapping[Any, str])
         padding=(0, 1) if wide else (0, 1, 0, 0),
     )
     table.add_column("loss")
-    numbers = [name for name in _NUMBERS if name != "iwae" or rows[name].notna().any()]
+    numbers = [name for name in SUMMARISED if name not in _OPTIONAL or rows[name].notna().any()]
     headings = ["d", "beta", "beta_eff", "threshold", *numbers]
     headings += ["pre-\ndicted", "active_\nunits"] if wide else ["active_\nunits"]
     for heading in headings:

@@ -2,8 +2,8 @@
 
 from lossbench.experiment.files import TEMPLATE, read, text_of
 from lossbench.experiment.grid import Experiment, Grid, extended
-from lossbench.experiment.settings import RunSettings, layers_text
 from lossbench.experiment.stacks import Device, Stack, stacks
+from lossbench.settings import RunSettings
 
 __all__ = [
     "TEMPLATE",
@@ -13,7 +13,6 @@ __all__ = [
     "RunSettings",
     "Stack",
     "extended",
-    "layers_text",
     "read",
     "stacks",
     "text_of",

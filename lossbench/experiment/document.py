@@ -1,28 +1,27 @@
 """One TOML document of an experiment: what its sections and keys say, and on which line."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lossbench.errors import ExperimentError, nearest
 from lossbench.experiment.definitions import SECTION, Definitions, definitions, known
 from lossbench.experiment.grid import Experiment, Grid
-from lossbench.experiment.keys import (
+from lossbench.experiment.lines import Lines
+from lossbench.settings import (
     AXES,
-    DEFAULT_AXES,
     FIXED,
+    FORMAT_VERSION,
     KEYS,
     SECTIONS,
+    Setting,
     Value,
-    axis_values,
     key_named,
-    seed_count,
     shown,
 )
-from lossbench.experiment.lines import Lines
-from lossbench.schema import FORMAT_VERSION
 
 FROZEN = "frozen"
+_MOST_SEEDS = 100_000
 _NAME = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,199}")
 
 
@@ -54,7 +53,7 @@ class Reader:
                 )
         hashes = self._table(frozen.get("data_sha256", {}), "data_sha256")
         sizes = self._table(frozen.get("n_images", {}), "n_images")
-        fixed = {name: KEYS[name].default for name in FIXED}
+        fixed = dict(FIXED)
         for section in SECTIONS[:-1]:
             for key, item in self._table(document.get(section, {}), section).items():
                 fixed[key] = self._single(section, key, item)
@@ -67,7 +66,7 @@ class Reader:
             raise ExperimentError("the grid is empty", where=self._where("sweep"))
         return Experiment(
             name=self._name(frozen.get("name", self._source.stem)),
-            fixed={key: value for key, value in fixed.items() if value is not None},
+            fixed=fixed,
             grids=grids,
             data_sha256={str(data): str(sha256) for data, sha256 in hashes.items()},
             n_images={data: size for data, size in sizes.items() if isinstance(size, int)},
@@ -123,7 +122,7 @@ class Reader:
                 expected=f"`{name}` under [{key.section}]",
                 received=f"`{name}` under [{section}]",
             )
-        if isinstance(item, list) and (name != "hidden" or any(isinstance(x, list) for x in item)):
+        if isinstance(item, list) and not (key.is_list and _is_flat(item)):
             raise ExperimentError(
                 f"`{name}` is a list, but [{section}] holds one value a key",
                 where=where,
@@ -143,7 +142,7 @@ class Reader:
                 axes[name] = seed_count(item, where, text=False)
                 continue
             items = item if isinstance(item, list) else [item]
-            if name == "hidden" and items and not any(isinstance(x, list) for x in items):
+            if key.is_list and items and _is_flat(items):
                 items = [items]  # one network, not a list of networks
             axes[name] = axis_values(key, items, where, text=False)
         for loss in axes.get("loss", ()):
@@ -160,8 +159,45 @@ class Reader:
 
 def completed(axes: Mapping[str, tuple[Value, ...]]) -> Grid:
     """Return a grid with the default of every axis that it lacks, in the order of the tables."""
-    defaults = {name: value for name, value in DEFAULT_AXES.items() if name not in axes}
+    defaults = {name: axis for name, axis in AXES.items() if axis and name not in axes}
     if "beta_eff" in axes:
         defaults.pop("beta", None)
     complete = dict(axes) | defaults
     return {name: complete[name] for name in (*AXES, *FIXED) if name in complete}
+
+
+def _is_flat(items: list[object]) -> bool:
+    return not any(isinstance(item, list) for item in items)
+
+
+def axis_values(
+    key: Setting, items: Sequence[object], where: str, *, text: bool
+) -> tuple[Value, ...]:
+    """Return the distinct values of one axis, in their order; an empty axis is an error."""
+    values = tuple(
+        dict.fromkeys(
+            key.parsed(str(item), where) if text else key.checked(item, where) for item in items
+        )
+    )
+    if not values:
+        raise ExperimentError(
+            f"`{key.name}` is an empty list, so the grid has no runs",
+            where=where,
+            expected=f"at least one value: {key.expected}",
+            received="[]",
+        )
+    return values
+
+
+def seed_count(count: object, where: str, *, text: bool) -> tuple[Value, ...]:
+    """Return the seeds 0 to count - 1."""
+    key = KEYS["seeds"]
+    value = key.parsed(str(count), where) if text else key.checked(count, where)
+    if not isinstance(value, int) or not 1 <= value <= _MOST_SEEDS:
+        raise ExperimentError(
+            "`seeds` is a count that gives no runs or far too many",
+            where=where,
+            expected=f"{key.expected} (at most {_MOST_SEEDS} seeds)",
+            received=shown(count),
+        )
+    return tuple(range(value))

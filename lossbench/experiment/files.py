@@ -10,10 +10,9 @@ import tomli_w
 
 from lossbench.errors import ExperimentError, near
 from lossbench.experiment.definitions import SECTION, known, tables_of
-from lossbench.experiment.document import FROZEN, Reader, completed
+from lossbench.experiment.document import FROZEN, Reader, axis_values, completed, seed_count
 from lossbench.experiment.grid import Experiment
-from lossbench.experiment.keys import FIXED, KEYS, Value, axis_values, key_named, seed_count
-from lossbench.schema import FORMAT_VERSION
+from lossbench.settings import FIXED, FORMAT_VERSION, KEYS, Value, key_named
 
 TEMPLATE = Path(__file__).with_name("template.toml")
 _DEFAULT_EXPERIMENT = Path(__file__).with_name("default.toml")

@@ -9,9 +9,8 @@ from typing import Any
 
 from lossbench.errors import ExperimentError
 from lossbench.experiment.definitions import identity_of, known
-from lossbench.experiment.keys import AXES, FIXED, Value
-from lossbench.experiment.settings import RunSettings, canonical, place
 from lossbench.loss import Convention, Sizes
+from lossbench.settings import AXES, FIXED, KEYS, RunSettings, Value, canonical, place
 
 Grid = dict[str, tuple[Value, ...]]
 
@@ -100,7 +99,7 @@ def extended(frozen: Experiment, asked: Experiment) -> Experiment:
     differing = [
         (name, frozen.fixed[name], asked.fixed[name])
         for name in FIXED
-        if name != "time_limit" and frozen.fixed[name] != asked.fixed[name]
+        if KEYS[name].identity and frozen.fixed[name] != asked.fixed[name]
     ]
     if _eval_every(frozen.fixed) == _eval_every(asked.fixed):
         differing = [found for found in differing if found[0] != "eval_every"]
@@ -184,8 +183,7 @@ def _runs(
         loss, sizes, values.pop("beta", 1.0), values.pop("beta_eff", None)
     )
     values["eval_every"] = _eval_every(values)
-    floats = ("noise_std", "learning_rate", "learning_rate_decay", "epsilon", "time_limit")
-    values |= {name: canonical(values[name]) for name in floats}
+    values |= {name: canonical(x) for name, x in values.items() if isinstance(x, float)}
     values |= {"beta": beta, "a": a, "b": b, "beta_eff": beta_eff}
     values["definition"] = identity_of(loss) if loss.name in own else ""
     return (RunSettings(**values, seed=seed) for seed in seeds)

@@ -3,16 +3,15 @@
 import functools
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
-from lossbench.experiment.settings import RunSettings
+from lossbench.settings import RunSettings
 
 _BYTES_PER_PARAMETER = 16  # float32 weight, gradient and two moments of Adam
 _STACK_BYTES = {"CPU": 2**21, "GPU": 2**30}
 _WIDEST = {"CPU": 8, "GPU": 64}
 Device = Literal["CPU", "GPU"]
-_MEMBER_FIELDS = ("loss", "definition", "beta", "beta_eff", "a", "b", "seed")
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Stack:
     @functools.cached_property
     def shape(self) -> tuple[object, ...]:
         """What the runs share; stacks of one shape share one compiled program."""
-        return _shape(self.runs[0])
+        return self.runs[0].shape
 
     @property
     def time_limit(self) -> float:
@@ -51,18 +50,12 @@ def stacks(
     """
     groups: dict[tuple[object, ...], list[RunSettings]] = {}
     for run in sorted(runs, key=lambda run: run.seed):
-        groups.setdefault(_shape(run), []).append(run)
+        groups.setdefault(run.shape, []).append(run)
     return tuple(
         Stack(tuple(group[start : start + width]), width, keep_weights)
         for group in groups.values()
         for width in (_width(group[0], device),)
         for start in range(0, len(group), width)
-    )
-
-
-def _shape(run: RunSettings) -> tuple[object, ...]:
-    return tuple(
-        getattr(run, field.name) for field in fields(run) if field.name not in _MEMBER_FIELDS
     )
 
 

@@ -7,15 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from lossbench.columns import MODEL_COLUMNS, SETTING_COLUMNS
 from lossbench.comparison.wording import setting
-from lossbench.schema import SETTING_COLUMNS
 
 _LEADING = ("docs", "blog")
-_MODEL = tuple(
-    name
-    for name in SETTING_COLUMNS
-    if name not in ("dataset", "reconstruction_loss", "loss", "beta", "d", "k")
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +100,13 @@ def _case(slug: str, group: pd.DataFrame, rows: pd.DataFrame) -> Case:
 
 def models(group: pd.DataFrame, *sizes: str) -> list[pd.DataFrame]:
     """Return the rows of each model and of each of the ``sizes``, such as d and k."""
-    return [rows for _, rows in group.groupby([*sizes, *_MODEL], sort=False, dropna=False)]
+    return [rows for _, rows in group.groupby([*sizes, *MODEL_COLUMNS], sort=False, dropna=False)]
 
 
 def model_of(rows: pd.DataFrame, group: pd.DataFrame) -> str:
     """Return what tells the model of ``rows`` from others of the group: ``, hidden 64x64``."""
     first = rows.iloc[0]
-    told = {name: first[name] for name in _MODEL if group[name].nunique(dropna=False) > 1}
+    told = {name: first[name] for name in MODEL_COLUMNS if group[name].nunique(dropna=False) > 1}
     return "".join(
         f", {name} {'none' if pd.isna(value) else setting(value)}" for name, value in told.items()
     )

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lossbench.columns import METRICS, REPORTED, RUNS, SETTING_COLUMNS
 from lossbench.loss import ELBOS, likelihood
 from lossbench.report.cases import shown_dataset
-from lossbench.schema import METRICS, RUNS, SETTING_COLUMNS
 from lossbench.store import THRESHOLD_COLUMNS
 
 _COLUMNS = {column.name: column for column in RUNS}
 _ALWAYS = ("loss", "beta", "beta_eff", "threshold", "predicted_active_units")
-_SUMMARY_METRICS = ("elbo", "elbo_best_sigma", "kl", "reconstruction", "bits_per_dim")
-_DIGITS = {"bits_per_dim": 4}
 _MOST_ROWS = 500  # of a table: more are no reading matter, and a page of megabytes
 
 
@@ -66,7 +64,7 @@ def _metric(row: pd.Series, name: str) -> Cell:
     mean, half_width = float(str(row[name])), float(str(row[f"{name}_ci95"]))
     if pd.isna(mean):
         return Cell("", "")
-    digits = _DIGITS.get(name, 2)
+    digits = _COLUMNS[name].decimals
     interval = "" if pd.isna(half_width) else f" ± {half_width:.{digits}f}"
     return Cell(f"{mean:.{digits}f}{interval}".replace("-", "\N{MINUS SIGN}"), repr(mean))
 
@@ -80,7 +78,7 @@ def summary_view(summary: pd.DataFrame) -> View:
     settings = _varying(summary, [n for n in SETTING_COLUMNS if n not in _ALWAYS])
     kinds = summary["reconstruction_loss"].unique()
     elbos = {name for kind in kinds for name in likelihood(kind).elbos}
-    metrics = [name for name in _SUMMARY_METRICS if name not in ELBOS or name in elbos]
+    metrics = [name for name in REPORTED if name not in ELBOS or name in elbos]
     names = [*settings, *_ALWAYS, *metrics, "active_units"]
     rows = []
     for _, row in summary.head(_MOST_ROWS).iterrows():

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import pandas as pd
 from numpy.typing import NDArray
 
+from lossbench.columns import HISTORY, RUNS, SUMMARY, TIMINGS, Column, Status
 from lossbench.errors import ResultsError
 from lossbench.experiment import Experiment, read, text_of
-from lossbench.schema import HISTORY, RUNS, SUMMARY, TIMINGS, Column, Status
 from lossbench.store import rows, tables
 from lossbench.store.arrays import array_bytes, read_arrays
 from lossbench.store.lock import RECORDS_FOLDER, held, refusals_told

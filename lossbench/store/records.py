@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from lossbench.columns import Status
 from lossbench.errors import ResultsError
-from lossbench.schema import FORMAT_VERSION, Status
+from lossbench.settings import FORMAT_VERSION
 
 _HEAD = b'{"sha256": "'
 _MIDDLE = b'",\n"record": '

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lossbench.experiment import layers_text
-from lossbench.schema import HISTORY, HISTORY_COLUMNS, RUNS, SETTING_COLUMNS, TIMINGS
+from lossbench.columns import HISTORY, HISTORY_COLUMNS, RUNS, SETTING_COLUMNS, TIMINGS
+from lossbench.settings import layers_text
 from lossbench.store.records import Record
 from lossbench.store.tables import cell, csv_text
 
@@ -38,7 +38,7 @@ def of_record(record: Record) -> RunRows:
         **record.derived,
         **record.metrics,
     }
-    facts["hidden"] = layers_text(record.settings["hidden"])
+    facts |= {name: layers_text(x) for name, x in record.settings.items() if isinstance(x, list)}
     columns = (map(cell, record.history.get(name, [])) for name in HISTORY_COLUMNS)
     history = ((record.run_id, *values) for values in zip(*columns, strict=False))
     return RunRows(

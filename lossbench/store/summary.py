@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from lossbench.schema import DERIVED_COLUMNS, METRIC_COLUMNS, SETTING_COLUMNS, SUMMARY
+from lossbench.columns import DERIVED_COLUMNS, METRIC_COLUMNS, SETTING_COLUMNS, SUMMARY
 
 _LAST_TENTH = 0.9
 _STILL_IMPROVING_NATS = 0.1

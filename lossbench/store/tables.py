@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lossbench.columns import Column
 from lossbench.errors import ResultsError
-from lossbench.schema import Column
 
 
 def cell(value: object) -> str:

@@ -4,13 +4,12 @@ import math
 
 import pandas as pd
 
+from lossbench.columns import MODEL_COLUMNS
 from lossbench.loss import FEELS_NO_FACTOR
-from lossbench.schema import SETTING_COLUMNS
 
 _SIZES = ("dataset", "d", "reconstruction_loss", "k")
 _FOUND = ("predicted", "measured", "ratio")
-_TRAINED = tuple(name for name in SETTING_COLUMNS if name not in ("beta", "loss", *_SIZES))
-THRESHOLD_COLUMNS = (*_SIZES, *_FOUND, "loss", *_TRAINED)
+THRESHOLD_COLUMNS = (*_SIZES, *_FOUND, "loss", *MODEL_COLUMNS)
 
 _KL_NATS = 0.02
 _FINE_STEP = 1.3  # the largest ratio of two neighbours in beta_eff that is interpolated
@@ -27,7 +26,7 @@ def measured_thresholds(summary: pd.DataFrame) -> pd.DataFrame:
     """
     known = summary[summary["n_seeds"] > 0].reset_index(drop=True)
     apart = known["loss"].mask(known["optimizer"].isin(FEELS_NO_FACTOR), "")
-    models = known.groupby([*_SIZES, *_TRAINED, apart], sort=False, dropna=False)
+    models = known.groupby([*_SIZES, *MODEL_COLUMNS, apart], sort=False, dropna=False)
     found = {}
     for _, group in models:
         curve = group.groupby("beta_eff")["kl"].mean().sort_index()
@@ -37,7 +36,7 @@ def measured_thresholds(summary: pd.DataFrame) -> pd.DataFrame:
             predicted = float(group["threshold"].iloc[0])
             losses = ", ".join(sorted(set(group["loss"])))
             found[group.index[0]] = (predicted, measured, measured / predicted, losses)
-    table = known.loc[list(found), [*_SIZES, *_TRAINED]]
+    table = known.loc[list(found), [*_SIZES, *MODEL_COLUMNS]]
     facts = pd.DataFrame.from_dict(found, orient="index", columns=[*_FOUND, "loss"])
     return table.join(facts)[list(THRESHOLD_COLUMNS)].reset_index(drop=True)
 

@@ -1,0 +1,165 @@
+"""Every column that users see: name, type, unit, decimals, meaning, and when it compares.
+
+A setting's column comes from the table of settings; what follows from the settings and what is
+measured stands here.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from lossbench.settings import SETTINGS
+
+Status = Literal["ok", "nan", "crashed", "timeout"]
+Kind = Literal["text", "int", "float", "bool"]
+NATS_NEED = tuple(each.field for each in SETTINGS if each.yardstick)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table; ``unit`` is empty where the number has none.
+
+    ``decimals`` are those of a metric. Its difference between two runs means something only if
+    they agree in the settings ``alike``, or for ``one_objective`` if they train the same one. An
+    ``optional`` one is shown where a run has it.
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+    unit: str = ""
+    decimals: int = 2
+    alike: tuple[str, ...] = NATS_NEED
+    one_objective: bool = False
+    optional: bool = False
+
+
+_RUN = Column("run_id", "text", "readable slug and ten hex digits of the settings' hash")
+_KINDS: dict[type, Kind] = {int: "int", float: "float"}
+_SETTINGS = tuple(
+    Column(each.field, _KINDS.get(each.type, "text"), each.column)
+    for each in SETTINGS
+    if each.column
+)
+_DERIVED = (
+    Column("a", "float", "coefficient of the summed reconstruction in the trained objective"),
+    Column("b", "float", "coefficient of the summed KL in the trained objective"),
+    Column("beta_eff", "float", "b / a: decides the optimum"),
+    Column("threshold", "float", "beta_eff at and above which the collapsed solution is stable"),
+    Column("predicted_active_units", "int", "active units that theory predicts"),
+    Column("implied_sigma", "float", "decoder noise that the objective implies, mse only"),
+)
+_STATUS = Column("status", "text", "ok, nan, crashed or timeout")
+METRICS = (
+    Column("elbo", "float", "evidence lower bound on the test split", "nats"),
+    Column("reconstruction", "float", "reconstruction term summed over the inputs", "nats"),
+    Column("kl", "float", "KL to the prior summed over the latents", "nats", alike=()),
+    Column(
+        "bits_per_dim",
+        "float",
+        "negative ELBO per input",
+        "bits",
+        4,
+        ("dataset", "reconstruction_loss"),
+    ),
+    Column("elbo_best_sigma", "float", "ELBO under the best decoder variance", "nats"),
+    Column("active_units", "int", "latents whose mean carries a signal above its noise", alike=()),
+    Column("collapsed", "bool", "true if no latent is active", alike=()),
+    Column(
+        "objective",
+        "float",
+        "the trained number; not comparable between conventions",
+        decimals=4,
+        one_objective=True,
+    ),
+    Column("train_elbo", "float", "ELBO on the training split", "nats"),
+    Column("train_reconstruction", "float", "reconstruction term on the training split", "nats"),
+    Column("train_kl", "float", "KL on the training split", "nats", alike=()),
+    Column(
+        "iwae",
+        "float",
+        "importance-weighted bound on log p(x), where asked for",
+        "nats",
+        alike=(*NATS_NEED, "iwae_samples"),
+        optional=True,
+    ),
+)
+# The metrics of a table that has no room for all, in the order to read them in.
+COMPARED = (
+    "elbo",
+    "iwae",
+    "elbo_best_sigma",
+    "reconstruction",
+    "kl",
+    "bits_per_dim",
+    "active_units",
+    "collapsed",
+    "objective",
+)
+SUMMARISED = ("elbo", "iwae", "kl", "reconstruction")
+REPORTED = ("elbo", "elbo_best_sigma", "kl", "reconstruction", "bits_per_dim")
+_FOLLOWED = ("elbo", "reconstruction", "kl", "active_units", "objective")  # in every epoch
+
+# The header of runs.csv as it came to be; a new column stands behind these, and not in this list.
+_HEADER = (
+    "run_id,dataset,loss,reconstruction_loss,beta,d,k,seed,a,b,beta_eff,threshold,"
+    "predicted_active_units,implied_sigma,hidden,epochs,batch_size,optimizer,learning_rate,"
+    "noise_std,status,elbo,reconstruction,kl,bits_per_dim,elbo_best_sigma,active_units,collapsed,"
+    "objective,train_elbo,train_reconstruction,train_kl,learning_rate_decay,epsilon,eval_every,"
+    "iwae_samples,iwae"
+)
+_FIRST = tuple(_HEADER.split(","))
+
+
+def _in_order(columns: Iterable[Column]) -> tuple[Column, ...]:
+    place = {name: number for number, name in enumerate(_FIRST)}
+    return tuple(sorted(columns, key=lambda column: place.get(column.name, len(place))))
+
+
+RUNS = _in_order((_RUN, *_SETTINGS, *_DERIVED, _STATUS, *METRICS))
+HISTORY = (
+    _RUN,
+    Column("epoch", "int", "epochs trained so far"),
+    *(metric for metric in METRICS if metric.name in _FOLLOWED),
+)
+TIMINGS = (
+    _RUN,
+    Column("wall_seconds", "float", "time of the run's stack divided by its members", "s"),
+    Column("stack_members", "int", "runs that were trained together"),
+    Column("host", "text", "machine that trained the run"),
+    Column("worker", "text", "process that trained the run"),
+)
+SETTING_COLUMNS = tuple(
+    column.name for column in RUNS if column in _SETTINGS and column.name != "seed"
+)
+# Every setting but those that a figure, a table or its rows are named for.
+MODEL_COLUMNS = tuple(
+    name
+    for name in SETTING_COLUMNS
+    if name not in ("dataset", "reconstruction_loss", "d", "k", "loss", "beta")
+)
+DERIVED_COLUMNS = tuple(column.name for column in _DERIVED)
+METRIC_COLUMNS = tuple(column.name for column in METRICS)
+HISTORY_COLUMNS = tuple(column.name for column in HISTORY[1:])
+
+
+def _of_a_setting(*, first: bool) -> Iterator[Column]:
+    names = (*SETTING_COLUMNS, *DERIVED_COLUMNS)
+    return (column for column in RUNS if column.name in names and (column.name in _FIRST) == first)
+
+
+def _over_seeds(*, first: bool) -> Iterator[Column]:
+    for metric in METRICS:
+        if (metric.name in _FIRST) == first:
+            yield Column(metric.name, "float", f"mean over seeds: {metric.meaning}", metric.unit)
+            yield Column(f"{metric.name}_ci95", "float", "half width of its interval", metric.unit)
+
+
+SUMMARY = (
+    *_of_a_setting(first=True),
+    Column("n_seeds", "int", "runs that ended well, of which the metrics are means"),
+    *_over_seeds(first=True),
+    Column("still_improving", "bool", "the ELBO rose by over 0.1 nats in the last tenth"),
+    *_of_a_setting(first=False),
+    *_over_seeds(first=False),
+)
