@@ -13,11 +13,14 @@ import pytest
 from asked import Write
 from drill import train_here
 from image_files import script
+from in_process import in_this_process
 from numpy.typing import NDArray
 
 from lossbench.cli import main
 from lossbench.data import load
 from lossbench.store import Store
+
+__all__ = ["in_this_process"]  # a fixture
 
 # TensorFlow writes to stderr at import even so; the tests of the terminal contract say what may.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -62,7 +62,10 @@ def test_the_test_bed_is_the_whole_catalogue() -> None:
     assert set(LITERAL) == {name for name, row in catalogue().items() if row.trainable}
 
 
-@pytest.mark.parametrize("name", LITERAL)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in THIRD else pytest.param(name, marks=pytest.mark.slow) for name in LITERAL],
+)
 def test_a_loss_of_the_catalogue_in_numpy_is_recognised(name: str) -> None:
     """Coefficients to 0.1%, the reductions and the convention."""
     check_against_the_catalogue(name, audited(numpy_loss(name), SIZES))
@@ -87,10 +90,13 @@ def test_a_loss_of_the_catalogue_in_tensorflow_is_recognised(name: str) -> None:
     check_against_the_catalogue(name, audited(tensorflow_loss(name), SIZES))
 
 
+OF_BUGS = Sizes(d=196, k=4, batch_size=128, n_images=60_000)
+
+
 @functools.cache
 def of_bugs(loss: Loss) -> Audit:
     """Audit a loss of the bugs, or a twin, at d = 196 and k = 4."""
-    return audited(loss, Sizes(d=196, k=4, batch_size=128, n_images=60_000))
+    return audited(loss, OF_BUGS)
 
 
 @pytest.mark.parametrize("name", BUGS)
@@ -178,14 +184,23 @@ def noisy(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
     return ((x - x_hat) ** 2).sum(1).mean() + weight * kl.mean()
 
 
+OF_NOISE = Sizes(64, 4, 128, 60_000)
+
+
+@functools.cache
+def of_one_sample() -> Audit:
+    """Audit the KL of one sample."""
+    return audited(one_sample, OF_NOISE)
+
+
 def test_a_stochastic_loss_is_averaged_with_its_uncertainty() -> None:
     """beta_eff is within its own interval; of a one-sample KL it is as good as exact."""
-    audit = audited(noisy, Sizes(64, 4, 128, 60_000))
+    audit = audited(noisy, OF_NOISE)
     assert audit.stochastic
     assert audit.a.value == pytest.approx(1)
     assert 0 < audit.beta_eff.error < 0.2
     assert abs(audit.beta_eff.value - 3) < 4 * audit.beta_eff.error
-    of_one = audited(one_sample, Sizes(64, 4, 128, 60_000))
+    of_one = of_one_sample()
     assert of_one.stochastic
     assert of_one.beta_eff.value == pytest.approx(3, rel=1e-6)
     assert (of_one.beta_eff.formula, codes(of_one)) == ("beta", set())
@@ -259,5 +274,5 @@ def test_equal_sizes_are_told_apart() -> None:
 
 def test_the_answer_is_the_same_twice() -> None:
     """Probes are fixed: an audit is reproducible, a stochastic one too."""
-    assert audited(right, SIZES) == audited(right, SIZES)
-    assert audited(one_sample, SIZES) == audited(one_sample, SIZES)
+    assert audited(right, OF_BUGS) == of_bugs(right)
+    assert audited(one_sample, OF_NOISE) == of_one_sample()

@@ -29,6 +29,9 @@ SMALL = ("--d", "12", "--k", "3")
 BASELINE = ("--baseline", "lossbench-audit.json")
 
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in a folder with one loss."""
@@ -160,6 +163,7 @@ def test_losses_are_found_by_reading(text: str, expected: list[str]) -> None:
     assert names(text) == expected
 
 
+@pytest.mark.slow
 def test_libraries_hold_no_loss_of_a_vae() -> None:
     """Mixtures, embeddings and every loss of Keras: no false alarm."""
     library = Path(sklearn.__file__).parent
@@ -229,6 +233,7 @@ def test_a_file_without_a_loss_says_so(capsys: pytest.CaptureFixture[str]) -> No
     assert "Nothing here looks like the loss of a VAE." in out
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_which_loss_is_asked(folder: Path) -> None:
     """And no line is wider than the terminal."""
     shown = plain(on_terminal(["audit", ".", *SMALL], folder, 80))

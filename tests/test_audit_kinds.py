@@ -64,7 +64,10 @@ TRUTHS: dict[str, tuple[str, str, float, float, set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", TRUTHS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n == "total_correlation" else n for n in TRUTHS],
+)
 def test_a_loss_is_told_as_what_it_is(name: str) -> None:
     """Its total, form and weights, and whatever changes the answer."""
     total, form, b, beta_eff, changing = TRUTHS[name]

@@ -130,48 +130,48 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
 
 
 def test_a_finished_sweep_trains_nothing(
-    capsys: pytest.CaptureFixture[str], tiny_results: Path
+    capsys: pytest.CaptureFixture[str], drilled_results: Path
 ) -> None:
     """The same command again finds everything done and changes no byte."""
-    before = {path: path.read_bytes() for path in tiny_results.rglob("*.csv")}
-    frozen = tiny_results / "experiment.toml"
-    code, out, err = run(capsys, "sweep", str(frozen), "--out", str(tiny_results))
+    before = {path: path.read_bytes() for path in drilled_results.rglob("*.csv")}
+    frozen = drilled_results / "experiment.toml"
+    code, out, err = run(capsys, "sweep", str(frozen), "--out", str(drilled_results))
     assert code == 0
     assert "4 runs, 4 done" in err
     assert "to train" not in err
     assert "blog" in out
-    assert {path: path.read_bytes() for path in tiny_results.rglob("*.csv")} == before
+    assert {path: path.read_bytes() for path in drilled_results.rglob("*.csv")} == before
 
 
 def test_another_experiment_is_refused_with_a_folder_to_use(
-    capsys: pytest.CaptureFixture[str], tiny_results: Path
+    capsys: pytest.CaptureFixture[str], drilled_results: Path
 ) -> None:
     """What differs is named, and nothing is lost."""
-    code, _, err = run(capsys, "sweep", "--epochs", "7", "--out", str(tiny_results))
+    code, _, err = run(capsys, "sweep", "--epochs", "7", "--out", str(drilled_results))
     assert code == 2
     assert "epochs = 2" in err
     assert "epochs = 7" in err
-    assert f"--out {tiny_results}-2" in err
+    assert f"--out {drilled_results}-2" in err
 
 
 def test_show_and_json_tell_the_same(
-    capsys: pytest.CaptureFixture[str], tiny_results: Path
+    capsys: pytest.CaptureFixture[str], drilled_results: Path
 ) -> None:
     """The table is on stdout; --json has every number in full."""
-    code, out, _ = run(capsys, "show", str(tiny_results))
+    code, out, _ = run(capsys, "show", str(drilled_results))
     assert code == 0
     assert "beta_eff" in out
-    code, out, _ = run(capsys, "show", str(tiny_results), "--json")
+    code, out, _ = run(capsys, "show", str(drilled_results), "--json")
     settings = json.loads(out)["settings"]
     assert {row["loss"]: row["beta_eff"] for row in settings} == {"blog": 8.0, "docs": 1.0}
     assert all(row["n_seeds"] == 2 for row in settings)
 
 
 def test_compare_tells_the_algebra_and_the_gate_exits_with_4(
-    capsys: pytest.CaptureFixture[str], tiny_results: Path
+    capsys: pytest.CaptureFixture[str], drilled_results: Path
 ) -> None:
     """beta_eff 1 against 8, and a gate that trips only if it holds."""
-    sides = (f"{tiny_results}:loss=docs", f"{tiny_results}:loss=blog")
+    sides = (f"{drilled_results}:loss=docs", f"{drilled_results}:loss=blog")
     code, out, _ = run(capsys, "compare", *sides)
     assert code == 0
     assert "beta_eff 1 against 8" in out
@@ -179,17 +179,19 @@ def test_compare_tells_the_algebra_and_the_gate_exits_with_4(
     assert code == 2
     code, out, _ = run(capsys, "compare", *sides, "--fail-if", "kl > 1000")
     assert code == 0
-    seeds = (f"{tiny_results}:loss=docs,seed=0", f"{tiny_results}:loss=docs,seed=1")
+    seeds = (f"{drilled_results}:loss=docs,seed=0", f"{drilled_results}:loss=docs,seed=1")
     code, _, err = run(capsys, "compare", *seeds, "--fail-if", "elbo < 1000")
     assert code == 4
     assert "elbo" in err
 
 
 def test_a_run_id_that_matches_none_or_several_lists_candidates(
-    capsys: pytest.CaptureFixture[str], tiny_results: Path
+    capsys: pytest.CaptureFixture[str], drilled_results: Path
 ) -> None:
     """Exit 2 and the names to choose from."""
-    code, _, err = run(capsys, "compare", f"{tiny_results}:loss=blog", f"{tiny_results}:loss=dcs")
+    code, _, err = run(
+        capsys, "compare", f"{drilled_results}:loss=blog", f"{drilled_results}:loss=dcs"
+    )
     assert code == 2
     assert "docs" in err
 

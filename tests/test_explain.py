@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from test_cli import run as cli
 from typer.testing import CliRunner
 
 from lossbench import explanation as explain
@@ -303,21 +304,17 @@ def test_beta_zero_is_an_autoencoder() -> None:
     ],
 )
 def test_bad_input_is_told_and_exits_with_2(
-    arguments: tuple[str, ...], told: str, tmp_path: Path
+    arguments: tuple[str, ...],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One message on stderr, nothing on stdout, no traceback."""
-    answer = subprocess.run(
-        [sys.executable, "-m", "lossbench", "explain", *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert answer.returncode == 2
-    assert answer.stdout == ""
-    assert told in " ".join(answer.stderr.split())
-    assert "Traceback" not in answer.stderr
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    code, out, err = cli(capsys, "explain", *arguments)
+    assert (code, out) == (2, "")
+    assert told in " ".join(err.split())
+    assert "Traceback" not in err
 
 
 def test_explain_loads_no_array_library_and_no_framework(tmp_path: Path) -> None:

@@ -244,12 +244,12 @@ def loaded_by(commands: list[list[str]]) -> list[tuple[int, set[str]]]:
 
 @pytest.fixture(scope="module")
 def loaded(
-    tiny_results: Path, tmp_path_factory: pytest.TempPathFactory
+    drilled_results: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, tuple[int, set[str]]]:
     """Return for every command its exit code and what it loaded."""
     broken = Path(__file__).parent / "audited" / "broken.py"
     started = tmp_path_factory.mktemp("init") / "mine"
-    places = {"RESULTS": tiny_results, "BROKEN": broken, "INIT": started}
+    places = {"RESULTS": drilled_results, "BROKEN": broken, "INIT": started}
     told = [
         [re.sub("RESULTS|BROKEN|INIT", lambda found: str(places[found[0]]), part) for part in words]
         for words in COMMANDS

@@ -26,7 +26,8 @@ def _true_log_likelihood(run: RunSettings, images: NDArray[np.float64]) -> float
     return float(-0.5 * (mahalanobis.mean() + log_det + run.d * math.log(2 * math.pi)))
 
 
-@pytest.mark.parametrize("noise_std", [pytest.param(1.0, marks=pytest.mark.slow), 0.5])
+@pytest.mark.slow
+@pytest.mark.parametrize("noise_std", [1.0, 0.5])
 def test_the_importance_weighted_bound_closes_on_the_likelihood(
     images: NDArray[np.float32], noise_std: float
 ) -> None:

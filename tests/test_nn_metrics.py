@@ -62,7 +62,7 @@ def _brute_force(
     ("kind", "hidden", "noise_std"),
     [
         ("bce", (8,), 1.0),
-        ("mse", (8, 5), 0.5),
+        pytest.param("mse", (8, 5), 0.5, marks=pytest.mark.slow),
         pytest.param("mse", (), 1.0, marks=pytest.mark.slow),
         pytest.param("bce", (), 0.5, marks=pytest.mark.slow),
     ],

@@ -17,6 +17,7 @@ def _as_bytes(result: Trained) -> list[object]:
     return [result.metrics, result.history, *(array.tobytes() for array in arrays)]
 
 
+@pytest.mark.slow
 def test_a_member_that_turns_non_finite_disturbs_no_other(
     split: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> None:

@@ -77,7 +77,7 @@ def test_the_noise_is_standard_normal() -> None:
     assert noise.var() == pytest.approx(1, abs=0.03)
 
 
-@pytest.mark.parametrize("kind", ["bce", "mse"])
+@pytest.mark.parametrize("kind", [pytest.param("bce", marks=pytest.mark.slow), "mse"])
 @pytest.mark.parametrize(
     "hidden", [*(pytest.param(h, marks=pytest.mark.slow) for h in ((), (8,))), (8, 5)]
 )

@@ -119,6 +119,7 @@ def test_adamw_shrinks_weights_that_no_gradient_moves(images: NDArray[np.float64
             np.testing.assert_allclose(left, factor * before.astype(np.float64), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_refilled_program_starts_where_keras_starts(
     images: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,7 +95,7 @@ def test_a_narrow_terminal_loses_no_axis() -> None:
     assert len(titles) == len(set(titles)) == len(prediction.settings) == 3 * 2 * 2 * 2 * 2 * 3
 
 
-@pytest.mark.parametrize("kind", ["bce", "mse"])
+@pytest.mark.parametrize("kind", ["bce", pytest.param("mse", marks=pytest.mark.slow)])
 def test_every_sentence_holds_for_all_that_it_speaks_of(kind: str) -> None:
     """For every setting of that loss at the values that it names, and for no larger k."""
     prediction = predicted(

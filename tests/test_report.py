@@ -45,6 +45,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_report_of_committed_tables_is_whole(reported: Path) -> None:
     """Every figure that tables give, as PNG and SVG, and a page below its limit."""
     names = set(written(reported))

@@ -30,8 +30,8 @@ def headings(page: str) -> list[str]:
 @pytest.mark.parametrize(
     ("places", "expected"),
     [
-        (("a/x", "b/x"), ["a/x", "b/x"]),
-        (("a/x", "b/y"), ["x", "y"]),
+        pytest.param(("a/x", "b/x"), ["a/x", "b/x"], marks=pytest.mark.slow),
+        pytest.param(("a/x", "b/y"), ["x", "y"], marks=pytest.mark.slow),
         (("x y", "x_y"), ["x y", "x_y"]),
         (("a/m/x", "b/m/x", "b/y"), ["a/m/x", "b/m/x", "y"]),
     ],

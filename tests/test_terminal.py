@@ -20,6 +20,10 @@ COMMANDS = {
     "explain": ("explain", "blog", "--d", "784", "--k", "2"),
     "predict": ("predict", "--dataset", "digits", "--d", "16", "--loss", "blog,keras-io-2020"),
 }
+SOME = [
+    *("show", "explain"),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS if name[0] in "cp"),
+]
 NAMES = {
     "show": ("blog", "docs"),
     "compare": ("blog", "docs", "reconstruction"),
@@ -53,33 +57,37 @@ def on_terminal(
     return child.before
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_off_a_terminal_there_is_no_escape(name: str, tiny_results: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", SOME)
+def test_off_a_terminal_there_is_no_escape(
+    name: str, drilled_results: Path, tmp_path: Path
+) -> None:
     """A pipe gets plain text, with no home folder too; --json is JSON and nothing else."""
     env = {"HOME": str(tmp_path / "none"), "FORCE_COLOR": "", "TERM": "xterm-256color"}
-    answer = lossbench(*command(name, tiny_results), folder=tmp_path, env=env)
+    answer = lossbench(*command(name, drilled_results), folder=tmp_path, env=env)
     assert answer.returncode == 0, answer.stderr
     assert "\x1b" not in answer.stdout + answer.stderr
-    answer = lossbench(*command(name, tiny_results), "--json", folder=tmp_path, env=env)
+    answer = lossbench(*command(name, drilled_results), "--json", folder=tmp_path, env=env)
     assert json.loads(answer.stdout)
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+@pytest.mark.parametrize(
+    "variable", [{"NO_COLOR": "1"}, pytest.param({"TERM": "dumb"}, marks=pytest.mark.slow)]
+)
 def test_no_colour_where_none_is_wanted(
-    variable: dict[str, str], tiny_results: Path, tmp_path: Path
+    variable: dict[str, str], drilled_results: Path, tmp_path: Path
 ) -> None:
     """NO_COLOR leaves no colour, a dumb terminal gets no escape at all."""
-    shown = on_terminal(command("compare", tiny_results), tmp_path, 80, **variable)
+    shown = on_terminal(command("compare", drilled_results), tmp_path, 80, **variable)
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]", shown)
     assert "TERM" not in variable or "\x1b" not in shown
 
 
-@pytest.mark.parametrize("columns", [40, 200])
-@pytest.mark.parametrize("name", COMMANDS)
-def test_no_name_is_cut(name: str, columns: int, tiny_results: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("columns", [40, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", SOME)
+def test_no_name_is_cut(name: str, columns: int, drilled_results: Path, tmp_path: Path) -> None:
     """Names stand whole at 40 columns as at 200: a narrow terminal wraps a row, nothing cuts it."""
-    shown = on_terminal(command(name, tiny_results), tmp_path, columns, NO_COLOR="1")
+    shown = on_terminal(command(name, drilled_results), tmp_path, columns, NO_COLOR="1")
     shown = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert "…" not in shown
     for word in NAMES[name]:
@@ -115,10 +123,12 @@ def read_only(folder: Path) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_a_read_only_folder_is_read_and_never_written(tiny_results: Path, tmp_path: Path) -> None:
+def test_a_read_only_folder_is_read_and_never_written(
+    drilled_results: Path, tmp_path: Path
+) -> None:
     """What only reads works; what writes ends with exit 2, the path and what to do."""
     results = tmp_path / "results"
-    shutil.copytree(tiny_results, results)
+    shutil.copytree(drilled_results, results)
     writing = {
         "sweep": ("sweep", *TINY, "--seeds", "3", "--out", str(results)),
         "report": ("report", str(results)),

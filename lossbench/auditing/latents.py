@@ -332,8 +332,7 @@ def _near(probing: Probing, expected: Floats, totals: Floats, size: Floats) -> F
     chance = np.zeros(len(totals))
     if n_seeds > 1:
         chance = _SIGMAS * (totals - expected).std(axis=1, ddof=1) / math.sqrt(n_seeds)
-    rounding = np.array([probing.rounding(row) for row in totals])
-    return np.asarray(rest <= _SAME * size + rounding + chance)
+    return np.asarray(rest <= _SAME * size + probing.roundings(totals) + chance)
 
 
 def _read_means(probing: Probing, base: Probe, scan: _Scan) -> list[_Means]:
@@ -401,10 +400,7 @@ def _models(
     inner = _Scan(*(a[low : len(a) - high] for a in (scan.places, scan.totals)))
     if shape.form is KlForm.CAP:
         inner, low, high = scan.below_the_cap(probing, base.low), 0, 0
-    fits = list(_fitted_frames(probing, base, shape, inner, frames))
-    usual = expected[0] if expected else ""
-    fits.sort(key=lambda fit: (fit.price, fit.kl.frame.name != usual))
-    for fit in fits:
+    for fit in _fitted_frames(probing, base, shape, inner, frames):
         clamp = _clamp_of(probing, fit, scan, low, high) if low or high else fit.soft
         clamps = tuple(c for c in (shape.clamp, clamp) if c is not None)
         kl = replace(fit.kl, clamps=clamps)
@@ -441,35 +437,69 @@ def _fitted_frames(
     scan: _Scan,
     frames: Sequence[Frame],
 ) -> Iterator[_FrameFit]:
-    """Yield the frames and powers in which the scan of u is a sum of a variance and its log."""
-    mean = float(shape.b.mean())
-    for rank, frame in enumerate(frames):
-        for power in (1.0, 0.5, 2.0):
-            for n, (low, high) in enumerate(_RANGES):
-                part = scan.within(low, high)
-                with np.errstate(all="ignore"):
-                    variance = frame.variance(part.places)
-                    features = 0.5 * base.k * np.column_stack([variance**power, -np.log(variance)])
-                good = np.isfinite(features).all(axis=1)
-                if frame.positive:
-                    good &= part.places > 0
-                if good.sum() < 5:
-                    continue
-                solution, holds = _fitted(probing, features[good], part.totals[good])
-                if not holds:
-                    continue
-                s, l = (float(row.mean()) for row in solution[:2])  # noqa: E741
-                fitted = _weighed(probing, frame, power, (mean, s, l))
-                if fitted is None:
-                    break
-                kl, scale = fitted
-                soft = None
-                short = scan.places[0] < low or scan.places[-1] > high
-                if n and short and not frame.positive and not probing.single:
-                    soft = Clamp("u", low, high, soft=True)
-                wrong = sum(abs(w - 1) > 0.01 for w in kl.weights) + (power != 1)
-                yield _FrameFit(kl, scale, base.k, (wrong, n, rank), soft)
-                break
+    """Yield the frames and powers in which the scan of u is a sum of a variance and its log.
+
+    The plainest come first: those with nothing wrong, in the widest range, by rank. The others are
+    only fitted where one goes on asking.
+    """
+    later = []
+    left = list(enumerate(frames))
+    for n in range(len(_RANGES)):
+        missed = []
+        for rank, frame in left:
+            holds, fit = _fitted_frame(probing, base, shape, scan, (rank, frame, 1.0), n)
+            if not holds:
+                missed.append((rank, frame))
+            elif fit is not None and not fit.price[0]:
+                yield fit
+            elif fit is not None:
+                later.append(fit)
+        left = missed
+    for power in (0.5, 2.0):
+        for rank, frame in enumerate(frames):
+            tried = (
+                _fitted_frame(probing, base, shape, scan, (rank, frame, power), n)
+                for n in range(len(_RANGES))
+            )
+            fit = next((fit for holds, fit in tried if holds), None)
+            if fit is not None:
+                later.append(fit)
+    yield from sorted(later, key=lambda fit: fit.price)
+
+
+def _fitted_frame(
+    probing: Probing,
+    base: Probe,
+    shape: _Means,
+    scan: _Scan,
+    tried: tuple[int, Frame, float],
+    n: int,
+) -> tuple[bool, _FrameFit | None]:
+    """Return whether a frame, with its rank and a power, fits a range, and the KL if it is one."""
+    (rank, frame, power), (low, high) = tried, _RANGES[n]
+    part = scan.within(low, high)
+    with np.errstate(all="ignore"):
+        variance = frame.variance(part.places)
+        features = 0.5 * base.k * np.column_stack([variance**power, -np.log(variance)])
+    good = np.isfinite(features).all(axis=1)
+    if frame.positive:
+        good &= part.places > 0
+    if good.sum() < 5:
+        return False, None
+    solution, holds = _fitted(probing, features[good], part.totals[good])
+    if not holds:
+        return False, None
+    s, l = (float(row.mean()) for row in solution[:2])  # noqa: E741
+    fitted = _weighed(probing, frame, power, (float(shape.b.mean()), s, l))
+    if fitted is None:
+        return True, None
+    kl, scale = fitted
+    soft = None
+    short = scan.places[0] < low or scan.places[-1] > high
+    if n and short and not frame.positive and not probing.single:
+        soft = Clamp("u", low, high, soft=True)
+    wrong = sum(abs(w - 1) > 0.01 for w in kl.weights) + (power != 1)
+    return True, _FrameFit(kl, scale, base.k, (wrong, n, rank), soft)
 
 
 def _weighed(

@@ -4,6 +4,7 @@ A probe is a recipe of a few numbers; ``arrays`` draws it, always the same, on e
 the process boundary, and the terms of the analysis are computed from the same draws.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -96,13 +97,27 @@ def arrays(probe: Probe) -> dict[str, Floats]:
 
 
 def images(probe: Probe) -> tuple[Floats, Floats]:
-    """Return x and x_hat ``(rows, d)``."""
+    """Return x and x_hat ``(rows, d)``, to be read only: most probes move the latents alone."""
     size = (probe.rows, probe.d)
+    how = (probe.x, probe.x_hat, probe.level, probe.x_step)
+    return _images(size, *how, probe.patch, probe.image_draw)
+
+
+@functools.lru_cache(maxsize=2)
+def _images(
+    size: tuple[int, int],
+    kind: str,
+    kind_hat: str,
+    level: float,
+    x_step: float,
+    patch: Patch | None,
+    image_draw: int,
+) -> tuple[Floats, Floats]:
     x = np.random.default_rng([_SEED, 0]).uniform(0.2, 0.8, size)
-    if probe.x == "binary":
+    if kind == "binary":
         x = (x > 0.5).astype(np.float64)
-    draws = np.random.default_rng([_SEED, 1, probe.image_draw])
-    match probe.x_hat:
+    draws = np.random.default_rng([_SEED, 1, image_draw])
+    match kind_hat:
         case "equal" | "saturated":
             x_hat = x.copy()
         case "opposite":
@@ -110,16 +125,17 @@ def images(probe: Probe) -> tuple[Floats, Floats]:
         case "near":
             x_hat = np.where(x > 0.5, 1 - _NEAR, _NEAR)
         case "near_logits" | "far":
-            logit = _NEAR_LOGIT if probe.x_hat == "near_logits" else _FAR_LOGIT
+            logit = _NEAR_LOGIT if kind_hat == "near_logits" else _FAR_LOGIT
             x_hat = np.where(x > 0.5, logit, -logit)
         case "off":
-            x_hat = x + probe.level * np.where(draws.random(size) < 0.5, -1.0, 1.0)
+            x_hat = x + level * np.where(draws.random(size) < 0.5, -1.0, 1.0)
         case "level":
-            x_hat = probe.level + draws.uniform(-0.05, 0.05, size)
-    if probe.patch is not None:
-        x_hat[_inside(probe.patch, size)] = 1 - probe.level
-    if probe.x_step:
-        x = x + probe.x_step * np.where(draws.random(size) < 0.5, -1.0, 1.0)
+            x_hat = level + draws.uniform(-0.05, 0.05, size)
+    if patch is not None:
+        x_hat[_inside(patch, size)] = 1 - level
+    if x_step:
+        x = x + x_step * np.where(draws.random(size) < 0.5, -1.0, 1.0)
+    x.flags.writeable = x_hat.flags.writeable = False
     return x, x_hat
 
 

@@ -14,6 +14,7 @@ from lossbench.auditing.total import Total, find_total
 _MOST_SEEDS, _FEWEST_SEEDS = 12, 4
 _CALLS = 260  # of an audit, each asked once a seed
 _ROUNDING = 40.0  # of a sum of many numbers, in units of the last place
+_EPS, _EPS_SINGLE = float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps)
 _MISFIT = 5e-4
 UNEVEN = 0.02  # how far a part may count other than once
 
@@ -133,8 +134,14 @@ class Probing:
 
     def rounding(self, values: Floats) -> float:
         """Return how far rounding alone may move these values."""
-        eps = np.finfo(np.float32 if self.single else np.float64).eps
-        return float(_ROUNDING * eps * np.abs(values[np.isfinite(values)]).max(initial=0.0))
+        return float(self.roundings(values[None]).max(initial=0.0))
+
+    def roundings(self, values: Floats) -> Floats:
+        """Return how far rounding alone may move each of values ``(n, ...)``, ``(n,)``."""
+        eps = _EPS_SINGLE if self.single else _EPS
+        sizes = np.abs(values).reshape(len(values), -1)
+        largest: Floats = sizes.max(axis=1, initial=0.0, where=np.isfinite(sizes))
+        return _ROUNDING * eps * largest
 
     def chance(self, residual: Floats) -> float:
         """Return three standard errors of residuals ``(n_probes, n_seeds)``, a root mean square."""

@@ -111,7 +111,8 @@ class Values:
                 before, now = arrays_[role], to_array(made)
                 if now.dtype.kind == "f" and now.dtype != np.float64:
                     before = before.astype(now.dtype)
-                if not np.array_equal(now, before, equal_nan=True):
+                same = np.array_equal(now, before)  # the quick answer is nearly always right
+                if not (same or np.array_equal(now, before, equal_nan=True)):
                     yield role
 
     def _make(self, role: str) -> Any:  # noqa: PLR0911 - a case for every role

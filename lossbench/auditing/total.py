@@ -1,6 +1,7 @@
 """Which of the things that a loss returns is the total: what each depends on is measured."""
 
 import ast
+import functools
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -76,6 +77,7 @@ def _check(node: ast.expr) -> None:
             raise ValueError(ast.unparse(node))
 
 
+@functools.lru_cache(maxsize=256)
 def _path(node: ast.expr) -> str | None:
     """Return the path that ``out[...]`` or ``out.name`` names, or ``None`` for anything else."""
     inner = node
