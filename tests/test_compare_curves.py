@@ -8,8 +8,7 @@ import pytest
 from made_runs import compared, frame_of, made_run, seeds_of, write_runs
 from scipy import stats
 
-from lossbench.comparison import elbo_curves, select
-from lossbench.comparison.curves import over_seeds
+from lossbench.comparison import elbo_curves, over_seeds, select
 from lossbench.schema import HISTORY
 
 

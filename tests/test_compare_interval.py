@@ -9,7 +9,7 @@ from made_runs import ELBO, ends_of
 from scipy import stats
 
 from lossbench.comparison import MetricDifference
-from lossbench.comparison.interval import holm, paired
+from lossbench.comparison.difference import holm, paired
 from lossbench.schema import METRICS
 
 

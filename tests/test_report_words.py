@@ -18,9 +18,15 @@ from lossbench.report.cases import (
     shared_beta,
     shown_dataset,
 )
-from lossbench.report.collapse import d_sweeps, kl_and_active_units, measured_against_predicted
-from lossbench.report.learning import learning_curves
-from lossbench.report.planes import comparisons, elbo_curves, rate_distortion
+from lossbench.report.charts import (
+    comparisons,
+    d_sweeps,
+    elbo_curves,
+    kl_and_active_units,
+    learning_curves,
+    measured_against_predicted,
+    rate_distortion,
+)
 from lossbench.report.style import figure, legend, log_axis, series_of
 
 NO_THRESHOLDS = pd.DataFrame({"ratio": []})

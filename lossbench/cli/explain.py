@@ -63,7 +63,7 @@ def explain(
     `lossbench explain --lineage keras`
     """
     from lossbench import explanation as algebra  # noqa: PLC0415
-    from lossbench.console import catalogue, explanation, plain, screen  # noqa: PLC0415
+    from lossbench.console import explanation, plain, screen  # noqa: PLC0415
     from lossbench.loss import Sizes  # noqa: PLC0415
 
     _check_together(loss, to, lineage, reconstruction_loss)
@@ -73,11 +73,11 @@ def explain(
     width = screen.out().width
     if lineage is not None:
         rows = algebra.lineage(lineage, asked, weight)
-        shown = catalogue.lineage_of(rows, width, ascii_only=screen.out().options.ascii_only)
+        shown = explanation.lineage_of(rows, width, ascii_only=screen.out().options.ascii_only)
         facts: object = {"lineage": lineage, "losses": [plain.listed(row) for row in rows]}
     elif loss is None:
         rows = algebra.listing(sizes, weight)
-        shown = catalogue.catalogue_of(rows, width)
+        shown = explanation.catalogue_of(rows, width)
         facts = {"losses": [plain.listed(row) for row in rows]}
     elif to is not None:
         same = algebra.equivalent(loss, weight, to, sizes)

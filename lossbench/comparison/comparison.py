@@ -1,19 +1,38 @@
 """Two selections of runs, paired: the algebra, the settings, the metrics and the verdict."""
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
-from lossbench.comparison.algebra import OBJECTIVE_SETTINGS, ObjectivePair, algebra, objective
-from lossbench.comparison.interval import paired
-from lossbench.comparison.pairing import Pairing, paired_runs, rows_of
-from lossbench.comparison.records import Cell, Comparison, RunPair
-from lossbench.comparison.verdict import NATS_NEED, verdict
-from lossbench.comparison.wording import Row, Value, counted
+from lossbench.comparison.algebra import (
+    OBJECTIVE_SETTINGS,
+    Objective,
+    ObjectivePair,
+    algebra,
+    objective,
+)
+from lossbench.comparison.difference import (
+    CONFIDENCE,
+    ELBOS,
+    NATS_NEED,
+    MetricDifference,
+    outcome,
+    paired,
+    verdict,
+)
+from lossbench.comparison.pairing import Pairing, Row, Value, paired_runs, rows_of
 from lossbench.errors import UsageError
 from lossbench.schema import METRICS, Column
+from lossbench.store import Store
+from lossbench.words import counted
 
+Plain = str | int | float | bool | list["Plain"] | dict[str, "Plain"] | None
 _GREY = (
     "Cross-entropy on grey pixels is not a likelihood: a bce ELBO ranks runs with each other "
     "and nothing else."
@@ -27,6 +46,90 @@ _NEEDS = {
     "bits_per_dim": ("dataset", "reconstruction_loss"),
     "iwae": (*NATS_NEED, "iwae_samples"),
 }
+
+
+@dataclass(frozen=True)
+class RunPair:
+    """One run of A, by its id, beside one of B."""
+
+    seed: Value
+    run_a: str
+    run_b: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Pairs that differ in nothing but the seed.
+
+    ``settings`` are those that vary between the cells, ``metrics`` every metric of the table.
+    """
+
+    settings: dict[str, Value]
+    reconstruction_loss: str
+    objectives: ObjectivePair
+    pairs: tuple[RunPair, ...]
+    metrics: dict[str, MetricDifference]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that is known of B against A; every difference is B minus A.
+
+    ``common`` and ``differing`` are settings (``differing`` holds the value of A and of B, the
+    seed too if each side has but one); ``paired_by`` the columns that each pair agrees in;
+    ``unpaired_*`` and ``failed_*`` the ids of the runs that were left out.
+    """
+
+    algebra: str
+    common: dict[str, Value]
+    differing: dict[str, tuple[Value, Value]]
+    paired_by: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    unpaired_a: tuple[str, ...]
+    unpaired_b: tuple[str, ...]
+    failed_a: tuple[str, ...]
+    failed_b: tuple[str, ...]
+    verdict: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Plain]:
+        """Return plain types in full precision; what is not known is ``None``."""
+        return {
+            "algebra": self.algebra,
+            "common": dict(self.common),
+            "differing": {name: {"a": a, "b": b} for name, (a, b) in self.differing.items()},
+            "paired_by": list(self.paired_by),
+            "cells": [_cell(cell) for cell in self.cells],
+            "unpaired": {"a": list(self.unpaired_a), "b": list(self.unpaired_b)},
+            "failed": {"a": list(self.failed_a), "b": list(self.failed_b)},
+            "verdict": list(self.verdict),
+            "notes": list(self.notes),
+        }
+
+
+def _cell(cell: Cell) -> dict[str, Plain]:
+    return {
+        "settings": dict(cell.settings),
+        "reconstruction_loss": cell.reconstruction_loss,
+        "relation": cell.objectives.relation,
+        "a": _objective(cell.objectives.a),
+        "b": _objective(cell.objectives.b),
+        "pairs": [asdict(pair) for pair in cell.pairs],
+        "metrics": {name: _metric(metric) for name, metric in cell.metrics.items()},
+    }
+
+
+def _objective(side: Objective) -> dict[str, Plain]:
+    return {name: _known(value) for name, value in asdict(side).items()}
+
+
+def _metric(metric: MetricDifference) -> dict[str, Plain]:
+    facts = {name: _known(value) for name, value in asdict(metric).items() if name != "metric"}
+    return facts | ({"outcome": outcome(metric)} if metric.metric in ELBOS else {})
+
+
+def _known(value: Plain) -> Plain:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
@@ -121,3 +224,37 @@ def _notes(cells: Sequence[Cell], pairing: Pairing) -> list[str]:
                 f"{counted(len(failed), 'failed run')} of {side} {verb} left out ({statuses})."
             )
     return notes
+
+
+def over_seeds(history: pd.DataFrame, run_ids: Collection[str]) -> pd.DataFrame:
+    """Return ``mean`` and ``half_width`` of the ELBO of these runs by epoch, in nats.
+
+    The half width is of the 95% t-interval, missing for a single run.
+    """
+    by_epoch = history[history["run_id"].isin(run_ids)].groupby("epoch")["elbo"]
+    count = by_epoch.count()
+    t = stdtrit((count - 1).clip(lower=1), 0.5 + CONFIDENCE / 2)
+    half_width = t * by_epoch.std() / np.sqrt(count)
+    return pd.DataFrame({"mean": by_epoch.mean(), "half_width": half_width})
+
+
+def elbo_curves(
+    comparison: Comparison, a: pd.DataFrame, b: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """Return the curve of A and of B over their pairs, as ``over_seeds`` gives it.
+
+    ``a`` and ``b`` are the selections that were compared. Empty for several cells, and where
+    the folders have no history.
+    """
+    if len(comparison.cells) != 1:
+        return {}
+    pairs = comparison.cells[0].pairs
+    curves = {}
+    for side, runs, run_ids in (
+        ("A", a, [pair.run_a for pair in pairs]),
+        ("B", b, [pair.run_b for pair in pairs]),
+    ):
+        places = sorted(set(runs.loc[runs["run_id"].isin(run_ids), "folder"]))
+        history = pd.concat([Store(Path(place)).history() for place in places])
+        curves[side] = over_seeds(history, run_ids)
+    return curves if all(len(curve) > 1 for curve in curves.values()) else {}

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lossbench.comparison.interval import MetricDifference
-from lossbench.comparison.records import Cell, Comparison
-from lossbench.comparison.wording import setting
+from lossbench.comparison.comparison import Cell, Comparison
+from lossbench.comparison.difference import MetricDifference
 from lossbench.errors import ResultsError, UsageError, nearest
 from lossbench.schema import METRIC_COLUMNS
+from lossbench.words import setting
 
 _EXPRESSION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(\S+)\s*")
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {

@@ -11,14 +11,17 @@ beta varies, the runs pair by ``beta_eff`` instead if that pairs more of them.
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from lossbench.comparison.wording import Row, Value, listed
 from lossbench.errors import ResultsError, UsageError
 from lossbench.schema import SETTING_COLUMNS
+from lossbench.words import distinct
+
+Value = str | int | float | bool | None
+Row = Mapping[str, Value]
 
 _Key = tuple[Value, ...]
 
@@ -142,12 +145,12 @@ def _no_pairs(a: Sequence[Row], b: Sequence[Row], keys: Sequence[str]) -> UsageE
             )
     apart = [name for name in keys if not _values(a, name) & _values(b, name)]
     values = [
-        f"{name} is {listed([row[name] for row in a])} in A and "
-        f"{listed([row[name] for row in b])} in B"
+        f"{name} is {distinct([row[name] for row in a])} in A and "
+        f"{distinct([row[name] for row in b])} in B"
         for name in apart or keys
     ]
     to_fix = (apart or list(keys))[0]
-    one = listed([a[0][to_fix]])
+    one = distinct([a[0][to_fix]])
     return UsageError(
         "no run of A has a partner in B",
         expected=f"runs that agree in {', '.join(keys)}",

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lossbench.comparison.wording import listed
 from lossbench.errors import ResultsError, UsageError, nearest
 from lossbench.schema import RUNS, Column
 from lossbench.store import Store
+from lossbench.words import distinct
 
 _RUNS_TABLE = "runs.csv"
 _COLUMNS = {column.name: column for column in RUNS}
@@ -88,7 +88,7 @@ def _named(runs: pd.DataFrame, name: str) -> pd.DataFrame:
         near = difflib.get_close_matches(name, sorted(set(ids)), n=3, cutoff=0.4)
         raise UsageError(
             f"no run is called {name!r}",
-            where=listed(sorted(set(runs["folder"]))),
+            where=distinct(sorted(set(runs["folder"]))),
             expected="a run id, a unique prefix of one, or a selection such as loss=blog,beta=1",
             remedy=", ".join(near) or "see the runs with `lossbench show`",
         )
@@ -141,7 +141,7 @@ def _matches(cells: pd.Series, column: Column, text: str, so_far: str) -> np.nda
             mask = np.isclose(numbers, _number(text), rtol=1e-9, atol=0)
     if not mask.any():
         there = cells.dropna().unique().tolist()
-        values = listed(there)
+        values = distinct(there)
         raise UsageError(
             f"no run{so_far} has {column.name}={text}",
             expected=f"{column.name} is {values} there" if there else "",
@@ -160,14 +160,14 @@ def _number(text: str) -> float:
 
 def _one_of_each(found: pd.DataFrame) -> pd.DataFrame:
     """Return every run once; ``UsageError`` if two folders disagree about one."""
-    distinct = found.drop_duplicates(subset=list(_COLUMNS))
-    twice = distinct[distinct["run_id"].duplicated(keep=False)]
+    once = found.drop_duplicates(subset=list(_COLUMNS))
+    twice = once[once["run_id"].duplicated(keep=False)]
     if not twice.empty:
         run_id = twice["run_id"].iloc[0]
         places = sorted(set(twice.loc[twice["run_id"] == run_id, "folder"]))
         raise UsageError(
             f"the run {run_id} has different results in {len(places)} folders",
-            received=listed(places),
+            received=distinct(places),
             remedy=f"name the folder before a colon, as in {places[0]}:{run_id}",
         )
-    return distinct.reset_index(drop=True)
+    return once.reset_index(drop=True)

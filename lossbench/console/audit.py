@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lossbench.auditing import Audit, Coefficient, Listed, Options, Unread
-from lossbench.console.explanation import Indented
-from lossbench.console.screen import joined
+from lossbench.console.screen import Indented
+from lossbench.words import joined
 
 _ROUNDING = 1e-9
 _OBJECTIVES = {

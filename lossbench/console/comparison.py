@@ -7,11 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.comparison import Cell, Comparison, MetricDifference
-from lossbench.comparison.verdict import ELBOS, outcome
-from lossbench.comparison.wording import counted, factor, setting
-from lossbench.console.screen import joined
-from lossbench.console.sparkline import settled_range, sparkline
+from lossbench.comparison import ELBOS, Cell, Comparison, MetricDifference, outcome
+from lossbench.console.screen import settled_range, sparkline
+from lossbench.words import counted, joined, setting, significant
 
 _ESSENTIAL = (
     "elbo",
@@ -76,7 +74,7 @@ def _settings(comparison: Comparison) -> Iterator[RenderableType]:
         table.add_row(name, setting(a), setting(b))
     if len(comparison.cells) == 1:
         a, b = cell.objectives.a.beta_eff, cell.objectives.b.beta_eff
-        table.add_row("beta_eff", factor(a), factor(b))
+        table.add_row("beta_eff", significant(a), significant(b))
     if table.row_count:
         yield table
     if not comparison.differing:
@@ -161,8 +159,8 @@ def _cell_table(title: str, cells: Sequence[Cell], name: str) -> Table:
         width = metric.half_width
         table.add_row(
             label,
-            factor(sides.a.beta_eff, 4),
-            factor(sides.b.beta_eff, 4),
+            significant(sides.a.beta_eff, 4),
+            significant(sides.b.beta_eff, 4),
             *_sides(metric),
             _signed(metric),
             "" if width is None else _text(width, name),

@@ -1,40 +1,31 @@
-"""The algebra on a screen: a derivation, and the equal setting in another convention."""
+"""The algebra on a screen: a derivation, the equal setting elsewhere, the catalogue, a history."""
 
-import textwrap
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.explanation import Derivation, Equivalent, Step
+from lossbench.console.screen import INDENT, Indented
+from lossbench.explanation import Derivation, Equivalent, Listed, Step
 from lossbench.loss import Sizes
 
-INDENT = 3
-
-
-@dataclass(frozen=True)
-class Indented:
-    """A paragraph that wraps between words, every line indented and none padded."""
-
-    text: str
-    style: str = ""
-
-    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield its lines at the console's width."""
-        yield from (
-            Text(line, style=self.style)
-            for line in textwrap.wrap(
-                self.text,
-                options.max_width,
-                initial_indent=" " * INDENT,
-                subsequent_indent=" " * INDENT,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        )
+_GAP = "  "
+_NARROWEST_AXIS = 12
+_WIDEST_AXIS = 60
+_RIGHT = ("beta_eff",)
+_BELOW = ("from", "flags", "why not")  # what a second line may hold
+_LEGEND = (
+    "mean: the sizes that the loss averages over; it sums over the others.",
+    "formula: of beta_eff; beta multiplies the weight that the code has by default.",
+    "B, N: beta_eff depends on the batch size, on the data size. scale B: only the step scale "
+    "does. noise: the code's factor on its sampling noise (a sweep has 1).",
+    "`lossbench explain NAME` derives one, `lossbench explain --lineage keras` tells a history.",
+)
+Row = dict[str, str]
 
 
 def number(value: Fraction | None) -> str:
@@ -141,3 +132,141 @@ def _needs(told: Equivalent) -> Table:
 def _exactly(value: Fraction) -> str:
     """Return a number to be copied, to ten significant digits."""
     return f"{float(value):.10g}"
+
+
+def catalogue_of(rows: Sequence[Listed], width: int) -> RenderableType:
+    """Return the catalogue as two lists: what can be trained, and what cannot, with reasons.
+
+    ``width`` is the console's: where a row does not fit it takes a second line; no name is cut.
+    """
+    where = at(rows[0].sizes, rows[0].beta)
+    trainable = [row for row in rows if row.entry.trainable]
+    others = [row for row in rows if not row.entry.trainable]
+    return Group(
+        Text(f"{len(trainable)} losses that a sweep can train, at {where}", style="bold"),
+        *_list(trainable, width),
+        Text(),
+        Text(f"{len(others)} that are not wholly a*R + b*K: the closest, and why", style="bold"),
+        *_list(others, width),
+        Text(),
+        *(Text(line, style="dim") for line in _LEGEND),
+    )
+
+
+def _list(rows: Sequence[Listed], width: int) -> Iterator[RenderableType]:
+    table = [_cells(row) for row in rows]
+    whole = [name for name in table[0] if any(row[name] for row in table)]
+    undated = [name for name in whole if name != "date"]
+    short = [name for name in undated if name not in ("from", "why not")]
+    shorter = [name for name in short if name != "flags"]
+    choices = (whole, undated, short, shorter)
+    columns = next((names for names in choices if _width(table, names) <= width), shorter)
+    below = [name for name in _BELOW if name in undated and name not in columns]
+    yield Text(_line({name: name for name in columns}, table, columns), style="dim")
+    for row in table:
+        yield Text(_line(row, table, columns))
+        if below:
+            told = [row[name] for name in below if row[name]]
+            told[0] += f", {row['date']}"  # from is the first of those that can stand below
+            yield Indented("; ".join(told), style="dim")
+
+
+def _cells(row: Listed) -> Row:
+    return {
+        "loss": row.entry.name,
+        "mean": " ".join(row.averaged) or "-",
+        "formula": row.formula,
+        "beta_eff": number(row.beta_eff),
+        "flags": ", ".join(row.flags),
+        "from": row.entry.origin,
+        "date": row.entry.date.replace("after ", ">"),
+        "why not": row.entry.reason,
+    }
+
+
+def _widths(table: Sequence[Row], columns: Sequence[str]) -> dict[str, int]:
+    return {name: max(len(name), *(len(row[name]) for row in table)) for name in columns}
+
+
+def _width(table: Sequence[Row], columns: Sequence[str]) -> int:
+    return sum(_widths(table, columns).values()) + len(_GAP) * (len(columns) - 1)
+
+
+def _line(row: Row, table: Sequence[Row], columns: Sequence[str]) -> str:
+    widths = _widths(table, columns)
+    cells = (
+        f"{row[name]:>{widths[name]}}" if name in _RIGHT else f"{row[name]:<{widths[name]}}"
+        for name in columns
+    )
+    return _GAP.join(cells).rstrip()
+
+
+def lineage_of(rows: Sequence[Listed], width: int, *, ascii_only: bool) -> RenderableType:
+    """Return beta_eff by date, a row each, with a dot on a logarithmic axis.
+
+    ``width`` is the console's, in characters; the vertical line is beta_eff = 1.
+    """
+    table = [_cells(row) for row in rows]
+    columns = ["date", "loss", "beta_eff"]
+    if any(row["flags"] for row in table):
+        columns.append("flags")
+    room = width - _width(table, columns) - len(_GAP)
+    if room < _NARROWEST_AXIS and "flags" in columns:
+        columns.remove("flags")
+        room = width - _width(table, columns) - len(_GAP)
+    axis = _Axis([float(row.beta_eff or 0) for row in rows], min(room, _WIDEST_AXIS), ascii_only)
+    head = _line({name: name for name in columns}, table, columns)
+    place = _width(table, columns) + len(_GAP)
+    lines = [Text(f"{head:<{place}}{axis.labels()}", style="dim")]
+    for row, cells in zip(rows, table, strict=True):
+        line = Text(f"{_line(cells, table, columns):<{place}}")
+        line.append(axis.drawn(None if row.beta_eff is None else float(row.beta_eff)))
+        lines.append(line)
+    return Group(
+        Text(f"beta_eff of {rows[0].entry.lineage} by date", style="bold"),
+        Text(_usual_sizes(rows), style="dim"),
+        *lines,
+    )
+
+
+def _usual_sizes(rows: Sequence[Listed]) -> str:
+    """Return the sizes of most rows, and those of the rows that have others."""
+    sizes = [f"d {row.sizes.d}, k {row.sizes.k}" for row in rows]
+    (usual, _), *_ = Counter(sizes).most_common(1)
+    others = [f"{row.entry.name}: {s}" for row, s in zip(rows, sizes, strict=True) if s != usual]
+    beta = f", beta {number(rows[0].beta)}" if rows[0].beta != 1 else ""
+    exceptions = f" ({'; '.join(others)})" if others else ""
+    return f"at {usual}{beta}{exceptions}"
+
+
+class _Axis:
+    """A logarithmic axis of so many characters, around the values and 1."""
+
+    def __init__(self, values: Sequence[float], room: int, ascii_only: bool) -> None:
+        logs = [math.log10(value) for value in values if value > 0] + [0.0]
+        self._low, self._high = min(logs), max(logs)
+        self._last = max(room, 1) - 1
+        self._dot, self._bar = ("o", "|") if ascii_only else ("●", "│")
+
+    def _place(self, log: float) -> int:
+        span = self._high - self._low
+        return round((log - self._low) / span * self._last) if span else 0
+
+    def labels(self) -> str:
+        """Return the powers of ten over their places, as many as there is room for."""
+        text = ""
+        for power in range(math.ceil(self._low - 1e-9), math.floor(self._high + 1e-9) + 1):
+            place, label = self._place(power), f"{10.0**power:g}"
+            if place + len(label) <= self._last + 1 and (not text or place > len(text)):
+                text = f"{text:<{place}}{label}"
+        return text
+
+    def drawn(self, value: float | None) -> str:
+        """Return one row of the axis; zero stands at its left end as an arrow."""
+        cells = [" "] * (self._last + 1)
+        cells[self._place(0.0)] = self._bar
+        if value is not None:
+            cells[self._place(math.log10(value)) if value > 0 else 0] = (
+                self._dot if value > 0 else "<"
+            )
+        return "".join(cells).rstrip()

@@ -9,10 +9,10 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.console.screen import joined
 from lossbench.experiment import layers_text
 from lossbench.prediction import CriticalLatents, Prediction, Setting, Thresholds
 from lossbench.schema import SETTING_COLUMNS
+from lossbench.words import joined
 
 _DECIDING = ("noise_std", "batch_size")  # what beta_eff at beta 1 and t_1 depend on besides d and k
 _UNBOUNDED = 1000

@@ -13,7 +13,6 @@ from rich.progress import (
 )
 
 from lossbench.console.screen import (
-    joined,
     messages,
     out,
     plain_rows,
@@ -26,6 +25,7 @@ from lossbench.console.summary import curves_to_draw, summary_tables
 from lossbench.experiment import RunSettings, layers_text, stacks
 from lossbench.store import TABLES, Record, Store
 from lossbench.sweeping import Plan
+from lossbench.words import joined
 
 _MOST_VALUES = 8
 

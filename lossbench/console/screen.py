@@ -1,14 +1,17 @@
-"""The two consoles, and how an error is told."""
+"""The two consoles, how an error is told, and a curve in a few characters."""
 
 import functools
 import json
+import math
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
@@ -17,8 +20,13 @@ from lossbench.errors import LossbenchError
 if TYPE_CHECKING:  # an error, or an explanation, is told without loading pandas
     import pandas as pd
 
+INDENT = 3
+
 _PIPE_WIDTH = 160
 _NARROWEST = 80
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_ASCII = "_.-~=+*#"
+_SETTLED = 0.2  # of a curve, after which its range is taken: the first steps fall out of it
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 
 
@@ -33,6 +41,28 @@ class _Console(Console):
                 yield segment
             else:
                 yield segment._replace(text=_CONTROL_CHARACTERS.sub("", segment.text))
+
+
+@dataclass(frozen=True)
+class Indented:
+    """A paragraph that wraps between words, every line indented and none padded."""
+
+    text: str
+    style: str = ""
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield its lines at the console's width."""
+        yield from (
+            Text(line, style=self.style)
+            for line in textwrap.wrap(
+                self.text,
+                options.max_width,
+                initial_indent=" " * INDENT,
+                subsequent_indent=" " * INDENT,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
 
 
 @functools.cache
@@ -104,7 +134,34 @@ def _plain(value: object) -> object:
     return value.item() if hasattr(value, "item") else value
 
 
-def joined(words: Sequence[object]) -> str:
-    """Return words as people list them: ``a, b and c``."""
-    *first, last = [str(word) for word in words]
-    return f"{', '.join(first)} and {last}" if first else last
+def settled_range(curves: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return the least and the largest value of several curves past their first fifth."""
+    values = [
+        value
+        for curve in curves
+        for value in curve[math.floor(_SETTLED * len(curve)) :]
+        if math.isfinite(value)
+    ]
+    return (min(values), max(values)) if values else (0.0, 0.0)
+
+
+def sparkline(
+    curve: Sequence[float], width: int, low: float, high: float, *, ascii_only: bool = False
+) -> str:
+    """Return ``curve`` in ``width`` characters between ``low`` and ``high``; empty without points.
+
+    >>> sparkline([0, 1, 2, 3], 4, 0, 3)
+    '▁▃▆█'
+    >>> sparkline([-9, 1, 1], 3, 1, 1, ascii_only=True)
+    '___'
+    """
+    if not curve:
+        return ""
+    marks = _ASCII if ascii_only else _BLOCKS
+    places = [round(step * (len(curve) - 1) / max(width - 1, 1)) for step in range(width)]
+    span = high - low
+    shares = [(curve[place] - low) / span if span > 0 else 0.0 for place in places]
+    return "".join(
+        marks[round(min(max(share, 0.0), 1.0) * (len(marks) - 1))] if math.isfinite(share) else " "
+        for share in shares
+    )

@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.console.sparkline import settled_range, sparkline
+from lossbench.console.screen import settled_range, sparkline
 from lossbench.prediction import agreement
 from lossbench.schema import SETTING_COLUMNS
 from lossbench.store import SUMMARY_TABLE, Store

@@ -1,16 +1,22 @@
-"""From the loss as it is written to beta_eff, step by step, in the seed question's symbols."""
+"""From the loss as it is written to what it is after, step by step, in the question's symbols."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lossbench.explanation.answers import answers
-from lossbench.explanation.listing import Listed, listed
-from lossbench.explanation.optimum import EITHER, Optimum, optimum
-from lossbench.explanation.step import Step
-from lossbench.explanation.symbols import equation, number, shown, unweighted, weighted
-from lossbench.loss import Coefficients, Entry, Sizes, entry
+from lossbench.explanation.listing import (
+    Listed,
+    equation,
+    listed,
+    number,
+    shown,
+    unweighted,
+    weighted,
+)
+from lossbench.loss import Coefficients, Entry, Sizes, convention, entry, implied_sigma
 
+EITHER = "bce or mse"  # a loss that its users take with either, as the seed question writes it
+_OF_SIGMA = ("mse", EITHER)
 _TERMS = {
     EITHER: EITHER,
     "bce": "bce",
@@ -23,6 +29,112 @@ _TERMS = {
 }
 _SQUARED = ("mse", "gaussian_fixed_sigma", "learned_sigma")
 _ANSWERED = ("seed", "keras")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A heading, the formulas under it (a line each) and a paragraph that follows from them."""
+
+    title: str
+    formulas: tuple[str, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """What ``R + beta_eff*K`` is after.
+
+    ``beta_norm`` is Higgins' normalised beta, ``beta_eff*k/d``; ``implied_sigma`` is the
+    standard deviation of the pixel noise that a squared error implies, ``None`` for another
+    reconstruction term; ``meaning`` is one sentence.
+    """
+
+    reconstruction_loss: str
+    beta_eff: Fraction
+    beta_norm: Fraction
+    implied_sigma: float | None
+    meaning: str
+
+
+def optimum(beta_eff: Fraction, d: int, k: int, reconstruction_loss: str) -> Optimum:
+    """Return what an objective with this ``beta_eff`` is after.
+
+    >>> optimum(Fraction(392), 784, 2, "mse").implied_sigma
+    14.0
+    """
+    beta_norm = beta_eff * k / d
+    sigma = implied_sigma(float(beta_eff)) if reconstruction_loss in _OF_SIGMA else None
+    return Optimum(
+        reconstruction_loss=reconstruction_loss,
+        beta_eff=beta_eff,
+        beta_norm=beta_norm,
+        implied_sigma=sigma,
+        meaning=_meaning(beta_eff, beta_norm, sigma, likelihood=reconstruction_loss != "mse"),
+    )
+
+
+def _meaning(
+    beta_eff: Fraction, beta_norm: Fraction, sigma: float | None, *, likelihood: bool
+) -> str:
+    if beta_eff == 0:
+        return (
+            "The KL has no weight: it trains an autoencoder whose noise costs nothing to shrink, "
+            "and nothing draws the codes to the prior."
+        )
+    norm = f"Higgins' beta_norm = beta_eff*k/d = {number(beta_norm)}"
+    if beta_eff == 1:
+        sentence = f"It trains the ELBO itself, a VAE with beta 1 ({norm})"
+    else:
+        sentence = f"It trains a beta-VAE with beta {number(beta_eff)} ({norm})"
+    if likelihood and beta_eff != 1:
+        weight = number(beta_eff)
+        sentence += f": a nat of KL has to save more than {weight} nats of reconstruction"
+    if sigma is not None:
+        decoder = ", and for mse that of" if likelihood and beta_eff == 1 else ":"
+        decoder = "; for mse this is" if likelihood and beta_eff != 1 else decoder
+        sentence += (
+            f"{decoder} a decoder that believes in pixel noise of sigma {number(sigma)} on a "
+            "scale of 0 to 1"
+        )
+    return f"{sentence}."
+
+
+def answers(sizes: Sizes) -> tuple[Step, ...]:
+    """Return both answers at these sizes; d and k must be known."""
+    beta_eff = convention("blog").coefficients(sizes, 1).beta_eff
+    return _one_letter(sizes, beta_eff), _multiplied(sizes)
+
+
+def _one_letter(sizes: Sizes, beta_eff: Fraction) -> Step:
+    holds = (
+        f"It holds here only because k = d = {sizes.d}."
+        if sizes.d == sizes.k
+        else f"It holds only where k = d; here, with d = {sizes.d} and k = {sizes.k}, the blog "
+        f"weighs the KL {number(beta_eff)} times as much as the documentation does."
+    )
+    return Step(
+        'Wrong on the web: "the first loss is the second divided by d"',
+        (
+            "docs(beta)/d = mean_d(bce or mse) + beta * K/d",
+            "blog(beta)   = mean_d(bce or mse) + beta * K/k",
+            f"blog(beta)   = docs(beta*d/k)/d = docs({number(beta_eff)}*beta)/{sizes.d}",
+        ),
+        "It writes one d for two sizes: the inputs that the reconstruction is averaged over "
+        f"(d) and the latents that the KL is averaged over (k). {holds}",
+    )
+
+
+def _multiplied(sizes: Sizes) -> Step:
+    return Step(
+        'Right up to what it leaves out: "multiply the MSE by m", the number of pixels',
+        (
+            "-ln N(x; x_hat, sigma^2*I) = m*MSE/(2*sigma^2) + (m/2)*ln(2*pi*sigma^2)",
+            f"m = d = {sizes.d}, and m*MSE = R, the sum of squared errors",
+        ),
+        "A Gaussian decoder gives m*MSE times the 1/(2*sigma^2) that the answer leaves out, so "
+        "m*MSE + KL has decided on sigma^2 = 1/2. That is docs at beta 1; any other sigma is "
+        "docs at beta = 2*sigma^2.",
+    )
 
 
 @dataclass(frozen=True)

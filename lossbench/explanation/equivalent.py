@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lossbench.explanation.symbols import number
+from lossbench.explanation.listing import number
 from lossbench.loss import Coefficients, Sizes, convention, entry
 
 KERAS_ADAM_EPSILON = Fraction(1, 10**7)

@@ -1,17 +1,16 @@
-"""The catalogue at given sizes: beta_eff of every row, and what surprises in it."""
+"""The catalogue at given sizes: every loss's formula and beta_eff, and what surprises in them."""
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from lossbench.errors import UsageError, nearest
-from lossbench.explanation.symbols import shown, weighted
 from lossbench.loss import Coefficients, Entry, Sizes, catalogue
 
+_LEADING_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e-?\d+)?)(?![\w.])(.*)")
 DEFAULT_SIZES = Sizes(d=784, k=2, batch_size=128, n_images=60_000)
-
 _PROBES = (97, 1009)  # sizes at which a formula that depends on them shows it
 
 
@@ -57,27 +56,6 @@ class Listed:
         return tuple(flag for flag, holds in found.items() if holds)
 
 
-def listed(entry: Entry, sizes: Sizes, beta: Fraction) -> Listed:
-    """Return one row at these sizes; ``UsageError`` says which size it lacks."""
-
-    def depends(change: Callable[[int], Sizes], part: Callable[[Coefficients], Fraction]) -> bool:
-        found = {part(entry.convention.coefficients(change(probe), 1)) for probe in _PROBES}
-        return len(found) > 1
-
-    probed = Sizes(d=31, k=7, batch_size=_PROBES[0], n_images=_PROBES[0])
-    known = entry.reconstruction != "learned_sigma"
-    return Listed(
-        entry=entry,
-        sizes=sizes,
-        beta=beta,
-        formula=shown(weighted(entry.beta_eff, entry)),
-        coefficients=entry.convention.coefficients(sizes, beta) if known else None,
-        depends_on_batch=depends(lambda n: replace(probed, batch_size=n), lambda c: c.beta_eff),
-        depends_on_data=depends(lambda n: replace(probed, n_images=n), lambda c: c.beta_eff),
-        scale_depends_on_batch=depends(lambda n: replace(probed, batch_size=n), lambda c: c.a),
-    )
-
-
 def listing(sizes: Sizes, beta: Fraction) -> tuple[Listed, ...]:
     """Return the whole catalogue at the same sizes, in its own order."""
     return tuple(listed(entry, sizes, beta) for entry in catalogue().values())
@@ -106,6 +84,27 @@ def lineage(name: str, asked: Sizes, beta: Fraction) -> tuple[Listed, ...]:
     )
 
 
+def listed(entry: Entry, sizes: Sizes, beta: Fraction) -> Listed:
+    """Return one row at these sizes; ``UsageError`` says which size it lacks."""
+
+    def depends(change: Callable[[int], Sizes], part: Callable[[Coefficients], Fraction]) -> bool:
+        found = {part(entry.convention.coefficients(change(probe), 1)) for probe in _PROBES}
+        return len(found) > 1
+
+    probed = Sizes(d=31, k=7, batch_size=_PROBES[0], n_images=_PROBES[0])
+    known = entry.reconstruction != "learned_sigma"
+    return Listed(
+        entry=entry,
+        sizes=sizes,
+        beta=beta,
+        formula=shown(weighted(entry.beta_eff, entry)),
+        coefficients=entry.convention.coefficients(sizes, beta) if known else None,
+        depends_on_batch=depends(lambda n: replace(probed, batch_size=n), lambda c: c.beta_eff),
+        depends_on_data=depends(lambda n: replace(probed, n_images=n), lambda c: c.beta_eff),
+        scale_depends_on_batch=depends(lambda n: replace(probed, batch_size=n), lambda c: c.a),
+    )
+
+
 def completed(*choices: Sizes) -> Sizes:
     """Return each size from the first of the choices that knows it."""
 
@@ -114,6 +113,76 @@ def completed(*choices: Sizes) -> Sizes:
         return next((value for value in values if value is not None), None)
 
     return Sizes(first("d"), first("k"), first("batch_size"), first("n_images"))
+
+
+def number(value: float | Fraction) -> str:
+    """Return a number to six significant digits.
+
+    >>> number(Fraction(1, 784)), number(392.0)
+    ('0.00127551', '392')
+    """
+    return f"{float(value):.6g}"
+
+
+def weighted(formula: str, entry: Entry) -> str:
+    """Return a formula of b or beta_eff with the user's beta in it.
+
+    In the catalogue beta is the weight as published; what a user calls beta multiplies it. In
+    a row with a learned variance the catalogue's beta is that variance, shown as sigma^2.
+    """
+    published = entry.convention.default_beta
+    if entry.reconstruction == "learned_sigma":
+        formula = unweighted(formula, entry)
+    elif re.search(r"\bbeta\b", formula):
+        return re.sub(
+            r"\bbeta\b", "beta" if published == 1 else f"{number(published)}*beta", formula
+        )
+    return _times_beta(formula)
+
+
+def unweighted(formula: str, entry: Entry) -> str:
+    """Return a formula of ``a``, which holds no weight but perhaps a learned variance."""
+    if entry.reconstruction == "learned_sigma":
+        return re.sub(r"\bbeta\b", "sigma^2", formula)
+    return formula
+
+
+def _times_beta(formula: str) -> str:
+    """Return the formula times beta.
+
+    >>> [_times_beta(text) for text in ("1", "0", "1/d", "5*B/k", "1e-3/k", "d/k")]
+    ['beta', '0', 'beta/d', '5*beta*B/k', '1e-3*beta/k', 'beta*d/k']
+    """
+    leading = _LEADING_NUMBER.fullmatch(formula)
+    if leading is None:
+        return f"beta*{formula}"
+    if leading[1] == "0":
+        return formula
+    return f"beta{leading[2]}" if leading[1] == "1" else f"{leading[1]}*beta{leading[2]}"
+
+
+def shown(formula: str) -> str:
+    """Return a formula as people write powers.
+
+    >>> shown("d/(3*k**2)")
+    'd/(3*k^2)'
+    """
+    return formula.replace("**", "^")
+
+
+def equation(
+    name: str, formula: str, symbols: Mapping[str, Fraction | int], value: Fraction
+) -> str:
+    """Return ``name = formula = numbers put in = value``, without repetitions.
+
+    >>> equation("b", "beta/k", {"beta": 1, "k": 2}, Fraction(1, 2))
+    'b = beta/k = 1/2 = 0.5'
+    """
+    with_numbers = re.sub(
+        r"\b(?:d|k|B|N|beta|epoch)\b", lambda found: number(symbols[found[0]]), formula
+    )
+    parts = [name, shown(formula), shown(with_numbers), number(value)]
+    return " = ".join(dict.fromkeys(parts))
 
 
 def _when(date: str) -> tuple[str, bool]:

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from lossbench.comparison.verdict import EQUAL_WITHIN_NATS
-from lossbench.comparison.wording import amount, factor, setting
+from lossbench.comparison import EQUAL_WITHIN_NATS
 from lossbench.report.cases import Case, cases, losses_of, measured, shared_beta
-from lossbench.report.planes import furthest
+from lossbench.report.charts import furthest
+from lossbench.words import nats, setting, significant
 
 
 def answer(summary: pd.DataFrame, thresholds: pd.DataFrame) -> list[str]:
@@ -34,8 +34,9 @@ def _at_one_beta(case: Case) -> str:
     head = "Yes, the same up to a factor" if same else "No, not the same loss up to a factor"
     return (
         f"{head}: on {case.label}, beta {setting(beta)} is a beta_eff of "
-        f"{factor(one['beta_eff'], 4)} for {one['loss']} and of {factor(other['beta_eff'], 4)} "
-        f"for {other['loss']}; {_reached(one)}, {_reached(other)}."
+        f"{significant(one['beta_eff'], 4)} for {one['loss']} and of "
+        f"{significant(other['beta_eff'], 4)} for {other['loss']}; {_reached(one)}, "
+        f"{_reached(other)}."
     )
 
 
@@ -58,11 +59,11 @@ def _at_one_beta_eff(compared: list[Case]) -> str:
     if apart <= EQUAL_WITHIN_NATS:
         return (
             f"At the same beta_eff they train the same VAE: over {_pairs(n_pairs)} of settings "
-            f"({where}) the mean ELBOs are at most {amount(apart)} nats apart."
+            f"({where}) the mean ELBOs are at most {nats(apart)} nats apart."
         )
     return (
         f"At the same beta_eff, {_pairs(n_pairs)} of settings ({where}) are up to "
-        f"{amount(apart)} nats of ELBO apart."
+        f"{nats(apart)} nats of ELBO apart."
     )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lossbench.comparison.wording import setting
 from lossbench.schema import SETTING_COLUMNS
+from lossbench.words import setting
 
 _LEADING = ("docs", "blog")
 _MODEL = tuple(

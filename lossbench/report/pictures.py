@@ -11,9 +11,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lossbench.comparison.wording import factor, setting
 from lossbench.report.cases import Case, losses_of, runs_of, shared_beta
 from lossbench.report.style import MUTED, WIDTH, Drawing, Series, figure
+from lossbench.words import setting, significant
 
 Arrays = Mapping[str, NDArray[np.float32]]
 ArraysOf = Callable[[str], Arrays]
@@ -54,7 +54,7 @@ def _shown(case: Case, runs: pd.DataFrame) -> list[pd.Series]:
 
 
 def _written(row: pd.Series) -> str:
-    return f"{row['loss']} beta {factor(row['beta'], 4)}"
+    return f"{row['loss']} beta {significant(row['beta'], 4)}"
 
 
 def _strip(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -82,7 +82,7 @@ def _image_rows(rows: list[tuple[str, NDArray[np.float32]]]) -> Figure:
 
 
 def _two_lines(row: pd.Series) -> str:
-    return f"{row['loss']}\nbeta {factor(row['beta'], 4)}"
+    return f"{row['loss']}\nbeta {significant(row['beta'], 4)}"
 
 
 def _reconstructions(case: Case, found: list[tuple[pd.Series, Arrays]]) -> Drawing:

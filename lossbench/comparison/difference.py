@@ -1,20 +1,116 @@
-"""What a paired difference in ELBO means, in one word and in one sentence."""
+"""A paired difference in a metric: its interval, its p-value, and what it means in words."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
-from lossbench.comparison.interval import MetricDifference
-from lossbench.comparison.wording import amount, counted, probability
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
 
+from lossbench.comparison.pairing import Value
+from lossbench.schema import Column
+from lossbench.words import counted, nats, probability
+
+CONFIDENCE = 0.95
+_ROUNDING = 1e-12  # a difference below this part of the numbers themselves is rounding
 EQUAL_WITHIN_NATS = 0.3
 ELBOS = ("elbo", "elbo_best_sigma")
 NATS_NEED = ("dataset", "reconstruction_loss", "d")  # what two ELBOs in nats must agree in
 _SIGMA_HALF = "Under a Gaussian decoder with sigma^2 = 1/2"
 _BEST_SIGMA = "With each run's best sigma"
 _SIGNIFICANT = 0.05
-
 Outcome = Literal["better", "worse", "equal", "unclear", "one pair", "not comparable", "unknown"]
+
+
+@dataclass(frozen=True)
+class MetricDifference:
+    """One metric of A and of B, and B minus A over ``n`` pairs.
+
+    ``a``, ``b`` and ``difference`` are means over the pairs (for ``collapsed`` shares);
+    ``low`` and ``high`` are the ends of the 95% t-interval, ``None`` for one pair and for
+    ``collapsed``; ``p`` is two-sided, ``None`` also where the difference is the same on every
+    pair; ``p_holm`` is adjusted over the cells of the comparison. The difference is ``None``
+    where the metric is not comparable (``comparable``) or not known.
+    """
+
+    metric: str
+    unit: str
+    comparable: bool
+    n: int
+    a: float | None
+    b: float | None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the width of the interval."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+def paired(
+    metric: Column,
+    a: Sequence[Sequence[Value]],
+    b: Sequence[Sequence[Value]],
+    comparable: Sequence[bool],
+) -> list[MetricDifference]:
+    """Return the paired comparison of each cell's ``a (n,)`` and ``b (n,)``, whatever its n.
+
+    A pair with a value that is not known, or not finite, is left out. The p-values are adjusted
+    over the cells. The paired t-interval covers at its nominal rate from three seeds on, where
+    bootstraps fall to 66-90%.
+    """
+    values_a, values_b = _table(a), _table(b)
+    known = np.isfinite(values_a) & np.isfinite(values_b)
+    values_a, values_b = np.where(known, values_a, 0), np.where(known, values_b, 0)
+    n = known.sum(axis=1)
+    with np.errstate(all="ignore"):
+        mean_a, mean_b = values_a.sum(axis=1) / n, values_b.sum(axis=1) / n
+        differences = values_b - values_a
+        scale = np.maximum(abs(values_a), abs(values_b)).max(axis=1, initial=0)
+        mean = differences.sum(axis=1) / n
+        mean = np.where(abs(mean) <= _ROUNDING * scale, 0.0, mean)
+        squares = np.where(known, differences - mean[:, None], 0) ** 2
+        error = np.sqrt(squares.sum(axis=1) / (n - 1) / n)
+        constant = error <= _ROUNDING * scale
+        half_width = np.where(constant, 0, stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * error)
+        p = np.where(constant, np.nan, 2 * stdtr(n - 1, -abs(mean) / error))
+    mean[~np.asarray(comparable)] = np.nan
+    columns = [mean_a, mean_b, mean]
+    if metric.kind == "bool":
+        columns += [np.full_like(mean, np.nan)] * 3
+    else:
+        columns += [mean - half_width, mean + half_width, np.where(np.isnan(mean), mean, p)]
+    *means, p_values = ([x if isfinite(x) else None for x in column.tolist()] for column in columns)
+    facts = zip(comparable, n.tolist(), *means, p_values, holm(p_values), strict=True)
+    return [MetricDifference(metric.name, metric.unit, *of_cell) for of_cell in facts]
+
+
+def _table(cells: Sequence[Sequence[Value]]) -> NDArray[np.float64]:
+    """Return values as ``(cells, largest n)``, NaN where there is none."""
+    n = max(map(len, cells))
+    return np.array([[*values, *[None] * (n - len(values))] for values in cells], np.float64)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return Holm's step-down adjustment; ``None`` stays and counts as no test.
+
+    >>> holm([0.01, 0.04, None, 0.03])
+    [0.03, 0.06, None, 0.06]
+    """
+    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, place) in enumerate(known):
+        largest = max(largest, min(1.0, (len(known) - rank) * p))
+        adjusted[place] = largest
+    return adjusted
 
 
 def outcome(elbo: MetricDifference) -> Outcome:
@@ -75,7 +171,7 @@ def _sentence(elbo: MetricDifference, yardstick: str = "") -> str:
     """Return the verdict on one ELBO; ``yardstick`` says what it rests on (``mse``: sigma)."""
     found = outcome(elbo)
     difference = elbo.difference or 0.0
-    size, more = amount(abs(difference)), "higher" if difference > 0 else "lower"
+    size, more = nats(abs(difference)), "higher" if difference > 0 else "lower"
     match found:
         case "not comparable" | "unknown":
             return ""
@@ -89,13 +185,13 @@ def _sentence(elbo: MetricDifference, yardstick: str = "") -> str:
         case "equal":
             said = (
                 f"A and B are shown equal within ±{EQUAL_WITHIN_NATS} nats of ELBO "
-                f"(B minus A is {amount(difference)}, {_interval(elbo)})"
+                f"(B minus A is {nats(difference)}, {_interval(elbo)})"
             )
         case _:
             widest = max(abs(elbo.low or 0.0), abs(elbo.high or 0.0))
             said = (
-                f"no difference in ELBO was found (B minus A is {amount(difference)} nats, "
-                f"{_interval(elbo)}), but one of up to {amount(widest)} nats is not ruled out"
+                f"no difference in ELBO was found (B minus A is {nats(difference)} nats, "
+                f"{_interval(elbo)}), but one of up to {nats(widest)} nats is not ruled out"
             )
     return f"{yardstick}: {said}." if yardstick else f"{said[0].upper()}{said[1:]}."
 
@@ -107,7 +203,7 @@ def _interval(elbo: MetricDifference, *, magnitude: bool = False) -> str:
     if elbo.p is None:
         return f"the same on all {counted(elbo.n, 'seed')}, so no p-value"
     return (
-        f"95% interval {amount(low)} to {amount(high)}, {counted(elbo.n, 'seed')}, "
+        f"95% interval {nats(low)} to {nats(high)}, {counted(elbo.n, 'seed')}, "
         f"p {probability(elbo.p)}"
     )
 

@@ -1,0 +1,533 @@
+"""The figures of one case, and the sentence under each, from the tables alone."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from lossbench.comparison import EQUAL_WITHIN_NATS, over_seeds
+from lossbench.report.cases import (
+    Case,
+    by_data,
+    losses_of,
+    measured,
+    model_of,
+    models,
+    runs_of,
+    shared_beta,
+    shown_dataset,
+)
+from lossbench.report.style import (
+    INK,
+    MUTED,
+    SHADE,
+    Drawing,
+    Series,
+    figure,
+    legend,
+    log_axis,
+    series_of,
+)
+from lossbench.words import nats, setting, significant
+
+_LABELS = {
+    "elbo": "ELBO (nats per image)",
+    "beta": "beta, as the loss writes it (no unit)",
+    "beta_eff": "beta_eff = b/a (no unit)",
+    "reconstruction": "reconstruction (nats per image)",
+    "kl": "KL (nats per image)",
+}
+_TALL = 4.4
+_LEAST_SPAN = 0.5  # nats: less is noise, and is drawn as a level line
+
+
+def comparisons(case: Case, series: dict[str, Series]) -> Iterator[Drawing]:
+    """Yield the figures that set the losses of one case against each other."""
+    n_losses = case.rows["loss"].nunique()
+    if n_losses > 1 and case.rows["beta"].nunique() > 1:
+        yield elbo_curves(case, series, "beta")
+    if case.rows["beta_eff"].nunique() > 1:
+        yield elbo_curves(case, series, "beta_eff")
+    if len(case.rows) > 2:
+        yield rate_distortion(case, series)
+
+
+def rate_distortion(case: Case, series: dict[str, Series]) -> Drawing:
+    """Draw KL against reconstruction: every setting of every loss."""
+    drawn = figure()
+    axes = drawn.add_subplot()
+    losses = losses_of(case.rows)
+    for loss in losses:
+        rows = case.rows[case.rows["loss"] == loss]
+        axes.plot(
+            rows["reconstruction"], rows["kl"], linestyle="", label=loss, **series[loss].options
+        )
+    axes.set_xlabel(_LABELS["reconstruction"])
+    axes.set_ylabel(_LABELS["kl"])
+    legend(axes)
+    said = _on_one_curve(case)
+    return Drawing(
+        f"rate-distortion-{case.slug}",
+        f"Rate and distortion: {case.label}",
+        said,
+        f"Scatter plot of {case.label}: KL against reconstruction, one point a setting, for "
+        f"{', '.join(losses)}. {said}",
+        drawn,
+    )
+
+
+def elbo_curves(case: Case, series: dict[str, Series], weight: str) -> Drawing:
+    """Draw the ELBO of every loss against ``weight``, ``beta`` or ``beta_eff``."""
+    drawn = figure()
+    axes = drawn.add_subplot()
+    losses = losses_of(case.rows)
+    for loss in losses:
+        rows = case.rows[case.rows["loss"] == loss].sort_values(weight)
+        axes.errorbar(
+            rows[weight],
+            rows["elbo"],
+            yerr=rows["elbo_ci95"].fillna(0.0),
+            capsize=2.0,
+            elinewidth=1.0,
+            label=loss,
+            **series[loss].options,
+        )
+    log_axis(axes, "x", case.rows[weight].tolist())
+    axes.set_xlabel(_LABELS[weight])
+    sigma = "" if case.reconstruction_loss == "bce" else ", sigma² = 1/2"
+    axes.set_ylabel(_LABELS["elbo"].replace(")", f"{sigma})"))
+    legend(axes)
+    if weight == "beta_eff" and case.threshold <= case.rows["beta_eff"].max():
+        axes.axvline(case.threshold, color="#6e7781", linewidth=1.0, linestyle=":")
+        axes.annotate(
+            "t_1 ", (case.threshold, 0.02), xycoords=("data", "axes fraction"), ha="right"
+        )
+    said = _apart(case, weight)
+    return Drawing(
+        f"elbo-{weight}-{case.slug}",
+        f"ELBO against {weight}: {case.label}",
+        said,
+        f"Line chart of {case.label}: ELBO against {weight}, one line a loss, for "
+        f"{', '.join(losses)}, with 95% intervals over the seeds. {said}",
+        drawn,
+    )
+
+
+def pairs_at(rows: pd.DataFrame, weight: str) -> list[tuple[float, pd.Series, pd.Series]]:
+    """Return every two settings of different losses that have the same ``weight``."""
+    found = []
+    for value, group in rows.groupby(weight):
+        settings = [row for _, row in group.iterrows()]
+        found += [
+            (float(str(value)), one, other)
+            for one, other in itertools.combinations(settings, 2)
+            if one["loss"] != other["loss"]
+        ]
+    return found
+
+
+def furthest(rows: pd.DataFrame, weight: str) -> tuple[int, float, pd.Series, pd.Series] | None:
+    """Return how many equal weights two losses share, and the two whose ELBOs differ most.
+
+    The number of pairs, the weight, and the two settings; None if they share none.
+    """
+    pairs = pairs_at(rows, weight)
+    if not pairs:
+        return None
+    value, one, other = max(pairs, key=lambda pair: abs(pair[1]["elbo"] - pair[2]["elbo"]))
+    return len(pairs), value, one, other
+
+
+def _apart(case: Case, weight: str) -> str:
+    found = furthest(case.rows, weight)
+    if found is None:
+        best = case.rows.iloc[int(case.rows["elbo"].argmax())]
+        return (
+            f"The best ELBO is {best['elbo']:.2f} nats, of {best['loss']} at beta_eff "
+            f"{significant(best['beta_eff'], 4)}"
+            + ("; no two losses were trained at one beta_eff." if _several(case) else ".")
+        )
+    n_pairs, value, one, other = found
+    difference = nats(abs(one["elbo"] - other["elbo"]))
+    if weight == "beta":
+        return (
+            f"At the same beta the losses are up to {difference} nats apart: at beta "
+            f"{setting(value)}, {one['loss']} reaches {one['elbo']:.2f} and {other['loss']} "
+            f"{other['elbo']:.2f}."
+        )
+    counted = "the one beta_eff" if n_pairs == 1 else f"the {n_pairs} pairs of equal beta_eff"
+    return (
+        f"Against beta_eff the curves coincide: over {counted} the mean ELBOs are at most "
+        f"{difference} nats apart."
+        if abs(one["elbo"] - other["elbo"]) <= EQUAL_WITHIN_NATS
+        else f"Over {counted} the mean ELBOs are up to {difference} nats apart, at beta_eff "
+        f"{significant(value, 4)}."
+    )
+
+
+def _several(case: Case) -> bool:
+    return bool(case.rows["loss"].nunique() > 1)
+
+
+def _on_one_curve(case: Case) -> str:
+    rows = case.rows
+    spread = (
+        f"the KL goes from {nats(rows['kl'].max())} nats at beta_eff "
+        f"{significant(rows['beta_eff'].min(), 4)} to {nats(max(rows['kl'].min(), 0.0))} at "
+        f"{significant(rows['beta_eff'].max(), 4)}"
+    )
+    pairs = pairs_at(rows, "beta_eff")
+    if not pairs:
+        return f"Along the curve {spread}."
+    apart = max(
+        abs(one["kl"] - other["kl"]) + abs(one["reconstruction"] - other["reconstruction"])
+        for _, one, other in pairs
+    )
+    return (
+        f"The losses move along one curve, on which beta_eff is the place: {spread}, and two "
+        f"losses at one beta_eff are at most {nats(apart)} nats apart."
+    )
+
+
+def kl_and_active_units(case: Case, series: dict[str, Series]) -> Drawing:
+    """Draw KL and active units against beta_eff, with the predicted threshold and units."""
+    drawn = figure(_TALL)
+    above, below = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    losses = losses_of(case.rows)
+    for loss in losses:
+        rows = case.rows[case.rows["loss"] == loss]
+        above.plot(rows["beta_eff"], rows["kl"], label=loss, **series[loss].options)
+        below.plot(rows["beta_eff"], rows["active_units"], linestyle="", **series[loss].options)
+    log_axis(above, "x", case.rows["beta_eff"].tolist())
+    steps = case.rows.drop_duplicates("beta_eff")
+    (predicted,) = below.plot(
+        steps["beta_eff"],
+        steps["predicted_active_units"].astype("float64"),
+        color=INK,
+        linestyle="",
+        marker="_",
+        markersize=13,
+        markeredgewidth=1.6,
+        zorder=4,
+    )
+    right = max(above.get_xlim()[1], case.threshold * 1.05)
+    for axes in (above, below):
+        axes.axvspan(case.threshold, right, color=SHADE, linewidth=0, zorder=0)
+        axes.axvline(case.threshold, color=MUTED, linewidth=1.0, zorder=0)
+    above.set_xlim(right=right)
+    above.annotate(
+        f"t_1 = {case.threshold:.3g} ",
+        (case.threshold, 0.94),
+        xycoords=("data", "axes fraction"),
+        ha="right",
+        va="top",
+    )
+    above.set_ylabel("KL (nats per image)")
+    below.set_ylabel("active units")
+    below.set_xlabel("beta_eff = b/a (no unit)")
+    below.set_ylim(-0.08 * case.k, 1.12 * case.k)
+    below.yaxis.get_major_locator().set_params(integer=True)
+    below.legend([predicted], ["predicted"], loc="lower left")
+    legend(above)
+    said = _where_it_vanishes(case)
+    return Drawing(
+        f"kl-{case.slug}",
+        f"KL and active units: {case.label}",
+        said,
+        f"Two line charts of {case.label} against beta_eff: KL, and active units with the number "
+        f"predicted; the region past the threshold is shaded. {said}",
+        drawn,
+    )
+
+
+def _where_it_vanishes(case: Case) -> str:
+    rows = case.rows[case.rows["threshold"].notna()]
+    past = rows["beta_eff"] >= rows["threshold"]
+    collapsed = rows["collapsed"] >= 0.5
+    n_right = int((past == collapsed).sum())
+    n_past = int(past.sum())
+    told = (
+        f"Theory puts the collapse at beta_eff {case.threshold:.3g}: {n_past} of "
+        f"{len(rows)} settings {'is' if n_past == 1 else 'are'} past it"
+    )
+    if n_right == len(rows):
+        return f"{told}, and exactly {'this one' if n_past == 1 else 'these'} collapsed."
+    wrong = rows[past != collapsed]
+    ratios = (wrong["beta_eff"] / wrong["threshold"]).sort_values()
+    span = " to ".join(dict.fromkeys(f"{ratio:.2f}" for ratio in (ratios.iloc[0], ratios.iloc[-1])))
+    return (
+        f"{told}, and {n_right} of {len(rows)} did as predicted; the others have a beta_eff of "
+        f"{span} times the threshold."
+    )
+
+
+def d_sweeps(summary: pd.DataFrame, series: dict[str, Series]) -> Iterator[Drawing]:
+    """Yield one figure for each dataset and kind of reconstruction that has several d.
+
+    It is drawn of the k and the model with the most d (of several, the smaller k), at the beta
+    nearest to 1 that the losses share.
+    """
+    for slug, group in by_data(measured(summary)):
+        found = []
+        for rows in models(group, "k"):
+            beta = shared_beta(rows)
+            at_beta = rows[rows["beta"] == beta].sort_values(["d", "loss"])
+            if at_beta["d"].nunique() > 1:
+                found.append(at_beta)
+        if found:
+            most = max(found, key=lambda rows: (rows["d"].nunique(), -rows["k"].iloc[0]))
+            yield _d_sweep(slug, most, model_of(most, group), series)
+
+
+def _d_sweep(slug: str, rows: pd.DataFrame, model: str, series: dict[str, Series]) -> Drawing:
+    drawn = figure()
+    axes = drawn.add_subplot()
+    threshold = rows.drop_duplicates("d").set_index("d")["threshold"].astype("float64")
+    losses = losses_of(rows)
+    sizes = [float(d) for d in threshold.index]
+    for loss in losses:
+        own = rows[rows["loss"] == loss]
+        axes.plot(own["d"], own["beta_eff"], color=series[loss].colour, zorder=2)
+        for is_collapsed, points in own.groupby(own["collapsed"] >= 0.5):
+            axes.plot(
+                points["d"],
+                points["beta_eff"],
+                linestyle="",
+                zorder=3,
+                **series[loss].options
+                | {
+                    "markersize": 7.0,
+                    "markerfacecolor": series[loss].colour if is_collapsed else "#ffffff",
+                },
+            )
+        axes.plot(
+            [],
+            [],
+            label=loss,
+            **series[loss].options | {"markersize": 7.0, "markerfacecolor": series[loss].colour},
+        )
+    axes.plot(sizes, threshold, color=INK, linestyle="--", label="threshold t_1")
+    log_axis(axes, "x", sizes)
+    log_axis(axes, "y", [*rows["beta_eff"], *threshold])
+    axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    low, high = axes.get_ylim()
+    axes.fill_between(sizes, threshold, high, color=SHADE, linewidth=0, zorder=0)
+    axes.set_ylim(low, high)
+    axes.annotate(
+        "collapse predicted\n(filled marker: measured)",
+        (0.04, 0.96),
+        xycoords="axes fraction",
+        va="top",
+        color=INK,
+    )
+    axes.set_xlabel("d, input dimension (pixels)")
+    axes.set_ylabel("beta_eff = b/a (no unit)")
+    legend(axes)
+    first = rows.iloc[0]
+    beta = float(first["beta"])
+    label = (
+        f"{shown_dataset(str(first['dataset']))}, {first['reconstruction_loss']}, "
+        f"k {first['k']}{model}, beta {setting(beta)}"
+    )
+    said = _against_d(rows, beta, threshold)
+    return Drawing(
+        f"d-sweep-{slug}",
+        f"The same beta at other sizes: {label}",
+        said,
+        f"Line chart of {label}: beta_eff of each loss and the threshold of collapse against d; "
+        f"filled markers collapsed, open ones did not. {said}",
+        drawn,
+    )
+
+
+def _against_d(rows: pd.DataFrame, beta: float, threshold: pd.Series) -> str:
+    first, last = threshold.index[0], threshold.index[-1]
+    parts = []
+    for loss in losses_of(rows):
+        own = rows[rows["loss"] == loss].set_index("d")
+        n_collapsed = int((own["collapsed"] >= 0.5).sum())
+        ends = dict.fromkeys(significant(own["beta_eff"].iloc[place], 4) for place in (0, -1))
+        went = f"goes from {' to '.join(ends)}" if len(ends) > 1 else f"stays {next(iter(ends))}"
+        parts.append(f"that of {loss} {went} ({n_collapsed} of {len(own)} collapsed)")
+    return (
+        f"From d {first} to {last} at beta {setting(beta)} the threshold goes from "
+        f"{threshold.iloc[0]:.3g} to {threshold.iloc[-1]:.3g}, and the beta_eff: "
+        f"{'; '.join(parts)}."
+    )
+
+
+def measured_against_predicted(table: pd.DataFrame) -> Drawing:
+    """Draw the measured threshold against the predicted one, both on logarithmic axes."""
+    drawn = figure()
+    axes = drawn.add_subplot()
+    ends = [
+        table[["predicted", "measured"]].min().min() / 1.3,
+        table[["predicted", "measured"]].max().max() * 1.3,
+    ]
+    axes.plot(ends, ends, color=MUTED, linewidth=1.0, label="measured = predicted")
+    styles = {"bce": ("#0072b2", "o"), "mse": ("#d55e00", "s")}
+    for kind, rows in table.groupby("reconstruction_loss", sort=True):
+        colour, marker = styles[str(kind)]
+        axes.plot(
+            rows["predicted"],
+            rows["measured"],
+            linestyle="",
+            color=colour,
+            marker=marker,
+            label=kind,
+        )
+    for name in ("x", "y"):
+        log_axis(axes, name, ends)
+    axes.set_xlabel("predicted threshold, beta_eff (no unit)")
+    axes.set_ylabel("measured threshold, beta_eff (no unit)")
+    legend(axes)
+    ratios = table["ratio"]
+    names = ", ".join(dict.fromkeys(shown_dataset(str(name)) for name in table["dataset"]))
+    said = (
+        f"In {len(table)} cases of {names}, from beta_eff {nats(table['predicted'].min())} to "
+        f"{nats(table['predicted'].max())}, the measured threshold is {ratios.min():.2f} to "
+        f"{ratios.max():.2f} times the predicted one."
+    )
+    return Drawing(
+        "thresholds",
+        "Where the model collapses, measured and predicted",
+        said,
+        f"Scatter plot of measured against predicted thresholds, on the diagonal. {said}",
+        drawn,
+    )
+
+
+def learning_curves(
+    case: Case, runs: pd.DataFrame, history: pd.DataFrame, series: dict[str, Series]
+) -> Drawing | None:
+    """Draw the ELBO over the epochs: every loss at one beta, and again at the first's beta_eff.
+
+    None if the history of these runs is not known.
+    """
+    chosen = _chosen(case)
+    curves = [
+        (row, over_seeds(history, list(runs_of(row, runs)["run_id"])), is_converted)
+        for row, is_converted in chosen
+    ]
+    curves = [(row, curve, converted) for row, curve, converted in curves if len(curve) > 1]
+    if not curves:
+        return None
+    drawn = figure()
+    axes = drawn.add_subplot()
+    for row, curve, is_converted in curves:
+        options = series[str(row["loss"])].options | {"marker": ""}
+        epochs = curve.index.to_numpy(dtype=np.float64)
+        axes.plot(
+            epochs,
+            curve["mean"],
+            linestyle="--" if is_converted else "-",
+            zorder=3,
+            label=f"{row['loss']}, beta {significant(row['beta'], 4)}",
+            **options,
+        )
+        if is_converted:
+            continue  # its interval lies on the first one's
+        band = curve["half_width"].fillna(0.0)
+        axes.fill_between(
+            epochs,
+            curve["mean"] - band,
+            curve["mean"] + band,
+            color=options["color"],
+            alpha=0.18,
+            linewidth=0,
+        )
+    axes.set_ylim(*_limits(curves))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("ELBO (nats per image)")
+    legend(axes)
+    said = _ends(curves)
+    return Drawing(
+        f"learning-{case.slug}",
+        f"Learning curves: {case.label}",
+        said,
+        f"Line chart of {case.label}: ELBO over the epochs, mean over the seeds with its 95% "
+        f"interval. {said}",
+        drawn,
+    )
+
+
+def _chosen(case: Case) -> list[tuple[pd.Series, bool]]:
+    """Return the settings to draw, and whether each was converted to the first one's beta_eff."""
+    rows = case.rows
+    beta = shared_beta(rows)
+    losses = losses_of(rows)
+    if beta is None:
+        nearest = int((rows["beta"] - 1).abs().argmin())
+        return [(rows.iloc[nearest], False)]
+    at_beta = [rows[(rows["loss"] == loss) & (rows["beta"] == beta)] for loss in losses]
+    chosen = [(found.iloc[0], False) for found in at_beta if len(found)]
+    leader = chosen[0][0]
+    equal = rows[
+        (rows["beta_eff"] == leader["beta_eff"])
+        & (rows["loss"] != leader["loss"])
+        & (rows["beta"] != beta)
+    ]
+    return chosen + [(row, True) for _, row in equal.drop_duplicates("loss").iterrows()]
+
+
+def _limits(curves: list[tuple[pd.Series, pd.DataFrame, bool]]) -> tuple[float, float]:
+    """Return limits that leave out the first steps' fall, if that would flatten the rest."""
+    values = np.concatenate(
+        [curve["mean"].to_numpy()[len(curve) // 10 :] for _, curve, _ in curves]
+    )
+    low, high = float(values.min()), float(values.max())
+    margin = max(0.08 * (high - low), (_LEAST_SPAN - (high - low)) / 2)
+    return low - margin, high + margin
+
+
+def _ends(curves: list[tuple[pd.Series, pd.DataFrame, bool]]) -> str:
+    ends = []
+    for row, curve, is_converted in curves:
+        half_width = curve["half_width"].iloc[-1]
+        interval = "" if pd.isna(half_width) else f" ± {half_width:.2f}"
+        at = f"beta {significant(row['beta'], 4)}"
+        same = f" (beta_eff {significant(row['beta_eff'], 4)})" if is_converted else ""
+        ends.append(f"{row['loss']} at {at}{same} ends at {curve['mean'].iloc[-1]:.2f}{interval}")
+    epochs = int(curves[0][1].index[-1])
+    return f"After {epochs} epochs {'; '.join(ends)} nats."
+
+
+def learning_of_sides(curves: Mapping[str, pd.DataFrame]) -> list[Drawing]:
+    """Return the learning curves of A and B in one figure; none if there are no curves."""
+    if not curves:
+        return []
+    series = series_of(list(curves))
+    drawn = figure()
+    axes = drawn.add_subplot()
+    for side, curve in curves.items():
+        band = curve["half_width"].fillna(0.0)
+        axes.plot(curve.index, curve["mean"], color=series[side].colour, label=side)
+        axes.fill_between(
+            curve.index,
+            curve["mean"] - band,
+            curve["mean"] + band,
+            color=series[side].colour,
+            alpha=0.18,
+            linewidth=0,
+        )
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("ELBO (nats per image)")
+    legend(axes)
+    said = "; ".join(
+        f"{side} ends at {curve['mean'].iloc[-1]:.2f}" for side, curve in curves.items()
+    )
+    said = f"After {_last_epoch(curves)} epochs {said} nats."
+    return [
+        Drawing(
+            "learning",
+            "Learning curves of A and B",
+            said,
+            f"Line chart: ELBO over the epochs, mean over the seeds with its 95% interval. {said}",
+            drawn,
+        )
+    ]
+
+
+def _last_epoch(curves: Mapping[str, pd.DataFrame]) -> int:
+    return max(int(curve.index[-1]) for curve in curves.values())
