@@ -1,6 +1,6 @@
 """What theory says of every setting of a grid, from its data alone, before any training."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,10 +95,6 @@ class Prediction:
 
     thresholds: tuple[Thresholds, ...]
     settings: tuple[Setting, ...]
-
-    def to_json(self) -> dict[str, object]:
-        """Return the prediction as plain values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -126,23 +126,27 @@ def distinct(settings: Iterable[str | float | bool | None]) -> str:
 
 
 @runtime_checkable
-class Told(Protocol):
-    """A record that programs are told by other facts than its fields."""
+class HasFacts(Protocol):
+    """A record whose JSON has other names, or more facts, than its fields."""
 
     def facts(self) -> Mapping[str, object]:
         """Return the facts by name; their values may be records again."""
 
 
 def plain(value: object) -> Plain:
-    """Return a value as JSON can hold it: a record by its fields, or by its ``facts``.
+    """Return a value as JSON can hold it: a record by its ``facts``, or else by its fields.
 
-    Tuples are lists, exact and NumPy's numbers are Python's own, NaN and infinity are ``None``;
-    what JSON has no form for, such as a path, is text.
+    A tuple becomes a list, a fraction and NumPy's numbers become Python's own, NaN and infinity
+    ``None``; what JSON has no form for, such as a path, becomes text.
 
     >>> plain({"a": Fraction(1, 2), "b": (math.nan, True)})
     {'a': 0.5, 'b': [None, True]}
     """
-    if isinstance(value, Told):
+    if isinstance(value, Fraction):
+        value = float(value)
+    elif hasattr(value, "item"):
+        value = value.item()
+    elif isinstance(value, HasFacts):
         value = value.facts()
     elif is_dataclass(value):
         value = {field.name: getattr(value, field.name) for field in fields(value)}
@@ -150,10 +154,6 @@ def plain(value: object) -> Plain:
         return {str(name): plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
-    if isinstance(value, Fraction):
-        value = float(value)
-    elif hasattr(value, "item"):
-        value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if value is None or isinstance(value, str | int | float) else str(value)

@@ -166,7 +166,7 @@ def _one(
 
     found = audits.predicted(audits.audit(where, options, _said), *data)
     if json:
-        screen.show_json(found.to_json())
+        screen.show_json(found)
     else:
         screen.show(audit_report(found))
     _hold({str(where): found}, where, options, gate)

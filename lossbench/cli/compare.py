@@ -34,7 +34,7 @@ def compare(
     comparison = comparisons.compare(a, b)
     curves = comparisons.elbo_curves(comparison, a, b)
     if json:
-        screen.show_json(comparison.to_json())
+        screen.show_json(comparison)
     else:
         screen.show(comparison_table(comparison, curves, ascii_only=screen.ascii_only()))
     if html:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossbench.errors import UsageError
+from lossbench.words import setting
 
 if TYPE_CHECKING:
     from lossbench.loss import Sizes
@@ -63,7 +64,7 @@ def explain(
     `lossbench explain --lineage keras`
     """
     from lossbench import explanation as algebra  # noqa: PLC0415
-    from lossbench.console import explanation, plain, screen  # noqa: PLC0415
+    from lossbench.console import explanation, screen  # noqa: PLC0415
     from lossbench.loss import Sizes  # noqa: PLC0415
 
     _check_together(loss, to, lineage, reconstruction_loss)
@@ -74,17 +75,17 @@ def explain(
     if lineage is not None:
         rows = algebra.lineage(lineage, asked, weight)
         shown = explanation.lineage_of(rows, width, ascii_only=screen.out().options.ascii_only)
-        facts: object = {"lineage": lineage, "losses": [plain.listed(row) for row in rows]}
+        facts: object = {"lineage": lineage, "losses": rows}
     elif loss is None:
         rows = algebra.listing(sizes, weight)
         shown = explanation.catalogue_of(rows, width)
-        facts = {"losses": [plain.listed(row) for row in rows]}
+        facts = {"losses": rows}
     elif to is not None:
         same = algebra.equivalent(loss, weight, to, sizes)
-        shown, facts = explanation.equivalent_of(same), plain.equivalent(same)
+        shown, facts = explanation.equivalent_of(same), same
     else:
-        told = algebra.derivation(loss, sizes, weight, reconstruction_loss)
-        shown, facts = explanation.derivation_of(told), plain.derivation(told)
+        derived = algebra.derivation(loss, sizes, weight, reconstruction_loss)
+        shown, facts = explanation.derivation_of(derived), derived
     if json:
         screen.show_json(facts)
     else:
@@ -123,7 +124,7 @@ def _weight(beta: float) -> Fraction:
             "`beta` has a value that it cannot take",
             where="--beta",
             expected="a number of at least 0, below 1e12",
-            received=f"{beta:g}",
+            received=setting(beta),
         )
     return Fraction(repr(beta))
 

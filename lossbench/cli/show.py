@@ -17,15 +17,13 @@ def show(
 
     Example: `lossbench show results/default`
     """
-    from lossbench.console import screen  # noqa: PLC0415
-    from lossbench.console.summary import curves_to_draw, summary_tables  # noqa: PLC0415
+    from lossbench.console.screen import tell  # noqa: PLC0415
+    from lossbench.console.summary import show_summary  # noqa: PLC0415
     from lossbench.store import Store, folders  # noqa: PLC0415
 
     for folder in folders(results):
         store = Store(folder)
-        table = store.summary()
-        if json:
-            screen.show_json({"folder": str(folder), "settings": screen.plain_rows(table)})
-            continue
-        screen.tell(str(folder), style="bold")
-        screen.show(summary_tables(table, curves_to_draw(store, table), screen.out()))
+        summary = store.summary()
+        if not json:
+            tell(str(folder), style="bold")
+        show_summary(store, summary, as_json=json)

@@ -1,9 +1,8 @@
 """Two selections of runs, paired: the algebra, the settings, the metrics and the verdict."""
 
-import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +11,14 @@ from scipy.special import stdtrit
 
 from lossbench.comparison.algebra import (
     OBJECTIVE_SETTINGS,
-    Objective,
     ObjectivePair,
     algebra,
     objective,
 )
 from lossbench.comparison.difference import (
     CONFIDENCE,
-    ELBOS,
     NATS_NEED,
     MetricDifference,
-    outcome,
     paired,
     verdict,
 )
@@ -70,6 +66,18 @@ class Cell:
     pairs: tuple[RunPair, ...]
     metrics: dict[str, MetricDifference]
 
+    def facts(self) -> dict[str, object]:
+        """Return the cell as JSON has it."""
+        return {
+            "settings": self.settings,
+            "reconstruction_loss": self.reconstruction_loss,
+            "relation": self.objectives.relation,
+            "a": self.objectives.a,
+            "b": self.objectives.b,
+            "pairs": self.pairs,
+            "metrics": self.metrics,
+        }
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -92,44 +100,19 @@ class Comparison:
     verdict: tuple[str, ...]
     notes: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Plain]:
-        """Return plain types in full precision; what is not known is ``None``."""
+    def facts(self) -> dict[str, object]:
+        """Return the comparison as JSON has it, in full precision."""
         return {
             "algebra": self.algebra,
-            "common": dict(self.common),
+            "common": self.common,
             "differing": {name: {"a": a, "b": b} for name, (a, b) in self.differing.items()},
-            "paired_by": list(self.paired_by),
-            "cells": [_cell(cell) for cell in self.cells],
-            "unpaired": {"a": list(self.unpaired_a), "b": list(self.unpaired_b)},
-            "failed": {"a": list(self.failed_a), "b": list(self.failed_b)},
-            "verdict": list(self.verdict),
-            "notes": list(self.notes),
+            "paired_by": self.paired_by,
+            "cells": self.cells,
+            "unpaired": {"a": self.unpaired_a, "b": self.unpaired_b},
+            "failed": {"a": self.failed_a, "b": self.failed_b},
+            "verdict": self.verdict,
+            "notes": self.notes,
         }
-
-
-def _cell(cell: Cell) -> dict[str, Plain]:
-    return {
-        "settings": dict(cell.settings),
-        "reconstruction_loss": cell.reconstruction_loss,
-        "relation": cell.objectives.relation,
-        "a": _objective(cell.objectives.a),
-        "b": _objective(cell.objectives.b),
-        "pairs": [asdict(pair) for pair in cell.pairs],
-        "metrics": {name: _metric(metric) for name, metric in cell.metrics.items()},
-    }
-
-
-def _objective(side: Objective) -> dict[str, Plain]:
-    return {name: _known(value) for name, value in asdict(side).items()}
-
-
-def _metric(metric: MetricDifference) -> dict[str, Plain]:
-    facts = {name: _known(value) for name, value in asdict(metric).items() if name != "metric"}
-    return facts | ({"outcome": outcome(metric)} if metric.metric in ELBOS else {})
-
-
-def _known(value: Plain) -> Plain:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Literal
 
@@ -12,7 +12,7 @@ from scipy.special import stdtr, stdtrit
 
 from lossbench.comparison.pairing import Value
 from lossbench.schema import Column
-from lossbench.words import counted, nats, probability
+from lossbench.words import counted, joined, nats, probability
 
 CONFIDENCE = 0.95
 _ROUNDING = 1e-12  # a difference below this part of the numbers themselves is rounding
@@ -52,6 +52,12 @@ class MetricDifference:
     def half_width(self) -> float | None:
         """Half the width of the interval."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    def facts(self) -> dict[str, object]:
+        """Return the difference as JSON has it, an ELBO's with its outcome, without its name."""
+        known = asdict(self)
+        del known["metric"]
+        return known | ({"outcome": outcome(self)} if self.metric in ELBOS else {})
 
 
 def paired(
@@ -145,7 +151,7 @@ def verdict(
     sentences = [_collapsed([metrics["collapsed"] for _, metrics in cells])] if several else []
     apart = [name for name in NATS_NEED if name in compared]
     if apart:
-        no_verdict = f"No verdict: ELBOs in nats are not comparable across {' and '.join(apart)}."
+        no_verdict = f"No verdict: ELBOs in nats are not comparable across {joined(apart)}."
         return (*filter(None, sentences), no_verdict)
     for kind in dict.fromkeys(kind for kind, _ in cells):
         yardsticks = (_SIGMA_HALF, _BEST_SIGMA) if kind == "mse" else ("",)

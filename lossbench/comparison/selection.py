@@ -1,13 +1,12 @@
 """Which runs a person means: an id, a prefix, a path or a selection by columns."""
 
-import difflib
 import functools
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lossbench.errors import ResultsError, UsageError, nearest
+from lossbench.errors import ResultsError, UsageError, did_you_mean
 from lossbench.schema import RUNS, Column
 from lossbench.store import Store
 from lossbench.words import distinct
@@ -85,12 +84,12 @@ def _named(runs: pd.DataFrame, name: str) -> pd.DataFrame:
         found = runs[ids.str.startswith(name)]
     candidates = sorted(set(found["run_id"]))
     if not candidates:
-        near = difflib.get_close_matches(name, sorted(set(ids)), n=3, cutoff=0.4)
+        without_hash = sorted({str(run_id).rpartition("-")[0] for run_id in ids})
         raise UsageError(
             f"no run is called {name!r}",
             where=distinct(sorted(set(runs["folder"]))),
             expected="a run id, a unique prefix of one, or a selection such as loss=blog,beta=1",
-            remedy=", ".join(near) or "see the runs with `lossbench show`",
+            remedy=did_you_mean(name, without_hash) or "see the runs with `lossbench show`",
         )
     if len(candidates) > 1:
         shown = candidates[:_MOST_CANDIDATES]
@@ -117,7 +116,7 @@ def _filtered(runs: pd.DataFrame, selection: str) -> pd.DataFrame:
                 f"no column is called {name or left!r}",
                 where=repr(selection),
                 expected="columns of runs.csv, as in loss=blog,beta=1",
-                remedy=nearest(name or left, _COLUMNS) or f"one of {', '.join(_COLUMNS)}",
+                remedy=did_you_mean(name or left, _COLUMNS) or f"one of {', '.join(_COLUMNS)}",
             )
         wanted.setdefault(name, []).append(right if equals else left)
     found, so_far = runs, ""
@@ -146,7 +145,7 @@ def _matches(cells: pd.Series, column: Column, text: str, so_far: str) -> np.nda
             f"no run{so_far} has {column.name}={text}",
             expected=f"{column.name} is {values} there" if there else "",
             received=repr(text),
-            remedy=nearest(text, map(str, there)) if column.kind == "text" else "",
+            remedy=did_you_mean(text, map(str, there)) if column.kind == "text" else "",
         )
     return mask
 

@@ -215,7 +215,7 @@ def listing_facts(listed: Sequence[Listed], unread: Sequence[Unread]) -> dict[st
                 "file": str(each.candidate.target.path),
                 "line": each.candidate.line,
                 "name": each.candidate.target.name,
-                "audit": each.audit.to_json() if each.audit else None,
+                "audit": each.audit,
                 "refused": each.reason or None,
             }
             for each in listed

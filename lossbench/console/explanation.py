@@ -12,6 +12,7 @@ from rich.text import Text
 from lossbench.console.screen import INDENT, Indented
 from lossbench.explanation import Derivation, Equivalent, Listed, Step
 from lossbench.loss import Sizes
+from lossbench.words import significant
 
 _GAP = "  "
 _NARROWEST_AXIS = 12
@@ -32,8 +33,12 @@ def number(value: Fraction | None) -> str:
     """Return a number to six digits, a small one to four; an unknown one is empty."""
     if value is None:
         return ""
-    real = float(value)
-    return f"{real:.4g}" if abs(real) < 1 else f"{real:.6g}"
+    return significant(value, 4 if abs(value) < 1 else 6)
+
+
+def _exact(value: Fraction) -> str:
+    """Return a number to be copied."""
+    return significant(value, 10)
 
 
 def at(sizes: Sizes, beta: Fraction) -> str:
@@ -85,10 +90,10 @@ def equivalent_of(told: Equivalent) -> RenderableType:
         ("to", told.other, told.other_beta, told.other_coefficients),
     )
     for side, loss, beta, ab in sides:
-        table.add_row(side, loss, _exactly(beta), *map(number, (ab.a, ab.b, ab.beta_eff)))
-    title = f"{told.loss} at beta {_exactly(told.beta)} is {told.other} at beta "
+        table.add_row(side, loss, _exact(beta), *map(number, (ab.a, ab.b, ab.beta_eff)))
+    title = f"{told.loss} at beta {_exact(told.beta)} is {told.other} at beta "
     parts: list[RenderableType] = [
-        Text(title + _exactly(told.other_beta), style="bold"),
+        Text(title + _exact(told.other_beta), style="bold"),
         Text(f"at {at(told.sizes, told.beta)}", style="dim"),
         Text(),
         table,
@@ -99,7 +104,7 @@ def equivalent_of(told: Equivalent) -> RenderableType:
     else:
         parts.append(
             Text(
-                f"The same optimum. The objective of {told.other} is c = {_exactly(told.scale)} "
+                f"The same optimum. The objective of {told.other} is c = {_exact(told.scale)} "
                 f"times that of {told.loss}, and so is its gradient. For the same run:"
             )
         )
@@ -114,24 +119,19 @@ def _needs(told: Equivalent) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column()
-    table.add_row("SGD", f"learning rate times 1/c = {_exactly(told.sgd_learning_rate_factor)}")
+    table.add_row("SGD", f"learning rate times 1/c = {_exact(told.sgd_learning_rate_factor)}")
     table.add_row(
         "Adam",
-        f"epsilon times c: Keras' 1e-07 becomes {_exactly(told.adam_epsilon)}; learning rate as "
+        f"epsilon times c: Keras' 1e-07 becomes {_exact(told.adam_epsilon)}; learning rate as "
         "it was",
     )
     table.add_row(
         "RMSprop",
-        f"epsilon times c^2 = {_exactly(told.rmsprop_epsilon_factor)}, since Keras has it under "
+        f"epsilon times c^2 = {_exact(told.rmsprop_epsilon_factor)}, since Keras has it under "
         "the root; learning rate as it was",
     )
     table.add_row("clipping", "thresholds on the gradient times c")
     return table
-
-
-def _exactly(value: Fraction) -> str:
-    """Return a number to be copied, to ten significant digits."""
-    return f"{float(value):.10g}"
 
 
 def catalogue_of(rows: Sequence[Listed], width: int) -> RenderableType:
@@ -256,7 +256,7 @@ class _Axis:
         """Return the powers of ten over their places, as many as there is room for."""
         text = ""
         for power in range(math.ceil(self._low - 1e-9), math.floor(self._high + 1e-9) + 1):
-            place, label = self._place(power), f"{10.0**power:g}"
+            place, label = self._place(power), significant(10.0**power)
             if place + len(label) <= self._last + 1 and (not text or place > len(text)):
                 text = f"{text:<{place}}{label}"
         return text

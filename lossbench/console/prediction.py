@@ -9,10 +9,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.experiment import layers_text
 from lossbench.prediction import CriticalLatents, Prediction, Setting, Thresholds
 from lossbench.schema import SETTING_COLUMNS
-from lossbench.words import joined
+from lossbench.words import joined, setting, significant
 
 _DECIDING = ("noise_std", "batch_size")  # what beta_eff at beta 1 and t_1 depend on besides d and k
 _UNBOUNDED = 1000
@@ -42,7 +41,7 @@ def _facts(thresholds: Thresholds) -> Iterator[Text]:
     yield Text(
         f"{thresholds.dataset}, d {thresholds.d}, {thresholds.reconstruction_loss}", style="bold"
     )
-    largest = " ".join(f"{t:.4g}" for t in thresholds.largest)
+    largest = " ".join(significant(t, 4) for t in thresholds.largest)
     plain = all(critical.noise_std == 1 for critical in thresholds.critical)
     yield Text(f"thresholds t_1, t_2, ... {'' if plain else 'at noise_std 1: '}{largest}")
     for loss in dict.fromkeys(critical.loss for critical in thresholds.critical):
@@ -62,7 +61,7 @@ def _critical(cases: Sequence[CriticalLatents]) -> Iterator[Text]:
         if (plain or "noise_std" in names) and (k_of := _by(names, cases)) is not None
     )
     for values, k in k_of.items():
-        told = [f"{name} {_text(value)}" for name, value in zip(names, values, strict=True)]
+        told = [f"{name} {setting(value)}" for name, value in zip(names, values, strict=True)]
         where = joined([f"{cases[0].loss} at beta 1", *told])
         if k is None:
             yield Text(f"{where} collapses for every k")
@@ -107,14 +106,7 @@ def _settings(
 
 
 def _texts(differing: Sequence[str], found: Setting) -> list[str]:
-    return [_text(getattr(found, name)) for name in differing]
-
-
-def _text(value: str | float | tuple[int, ...]) -> str:
-    """Return a setting as an option takes it."""
-    if isinstance(value, tuple):
-        return layers_text(value)
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    return [setting(getattr(found, name)) for name in differing]
 
 
 def _table(differing: Sequence[str], chosen: Sequence[Setting]) -> Table:
@@ -134,9 +126,9 @@ def _table(differing: Sequence[str], chosen: Sequence[Setting]) -> Table:
 
 def _cells(found: Setting, exact: bool) -> Iterator[Text | str]:
     yield str(found.k)
-    yield f"{found.beta:.4g}"
-    yield f"{found.beta_eff:.4g}"
-    yield f"{found.threshold:.4g}"
+    yield significant(found.beta, 4)
+    yield significant(found.beta_eff, 4)
+    yield significant(found.threshold, 4)
     yield f"{found.predicted_active_units} of {found.k}"
     if exact:
         for number in (found.kl, found.reconstruction, found.elbo):

@@ -14,18 +14,14 @@ from rich.progress import (
 
 from lossbench.console.screen import (
     messages,
-    out,
-    plain_rows,
-    show,
-    show_json,
     tell,
     tell_command,
 )
-from lossbench.console.summary import curves_to_draw, summary_tables
-from lossbench.experiment import RunSettings, layers_text, stacks
+from lossbench.console.summary import show_summary
+from lossbench.experiment import RunSettings, stacks
 from lossbench.store import TABLES, Record, Store
 from lossbench.sweeping import Plan
-from lossbench.words import joined
+from lossbench.words import joined, setting
 
 _MOST_VALUES = 8
 
@@ -37,15 +33,9 @@ def show_plan(plan: Plan, missing: Sequence[RunSettings]) -> None:
     done = f"{n_runs} runs, {n_runs - len(missing)} done{to_train}"
     tell(f"{plan.experiment.name}: {done}", style="bold")
     for name, values in plan.experiment.varying().items():
-        shown = [_shown(value) for value in values[:_MOST_VALUES]]
+        shown = [setting(value) for value in values[:_MOST_VALUES]]
         rest = [f"{len(values) - _MOST_VALUES} more"] if len(values) > _MOST_VALUES else []
         tell(f"  {name}: {joined([*shown, *rest])}")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return layers_text(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def tracked(records: Iterable[Record], n_runs: int) -> Iterator[Record]:
@@ -121,10 +111,7 @@ def tell_failure(record: Record) -> None:
 def show_results(store: Store, *, as_json: bool) -> None:
     """Show a finished sweep's summary, name the files that it wrote and what to try next."""
     summary = store.summary()
-    if as_json:
-        show_json({"folder": str(store.folder), "settings": plain_rows(summary)})
-    else:
-        show(summary_tables(summary, curves_to_draw(store, summary), out()))
+    show_summary(store, summary, as_json=as_json)
     tell(f"\nwrote {joined([store.folder / name for name in TABLES])}")
     tell_command("next", _next_command(store, summary))
 
@@ -134,11 +121,11 @@ def _next_command(store: Store, summary: pd.DataFrame) -> str:
     losses = list(dict.fromkeys(summary["loss"]))
     if len(losses) < 2:
         return f"lossbench show {store.folder}"
-    nearest = (summary["beta"] - 1).abs().min()
-    chosen = summary[(summary["beta"] - 1).abs() == nearest].sort_values("d").iloc[-1]
+    least = (summary["beta"] - 1).abs().min()
+    chosen = summary[(summary["beta"] - 1).abs() == least].sort_values("d").iloc[-1]
     varying = [name for name in ("reconstruction_loss", "d", "k") if summary[name].nunique() > 1]
     where = "".join(f",{name}={chosen[name]}" for name in varying)
     selections = [
-        f"{store.folder}:loss={loss},beta={chosen['beta']:g}{where}" for loss in losses[:2]
+        f"{store.folder}:loss={loss},beta={setting(chosen['beta'])}{where}" for loss in losses[:2]
     ]
     return f"lossbench compare {' '.join(selections)}"

@@ -9,16 +9,13 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
 from lossbench.errors import LossbenchError
-
-if TYPE_CHECKING:  # an error, or an explanation, is told without loading pandas
-    import pandas as pd
+from lossbench.words import plain
 
 INDENT = 3
 
@@ -112,8 +109,8 @@ def show_path(path: object) -> None:
 
 
 def show_json(facts: object) -> None:
-    """Print a result as JSON, plain whatever the terminal."""
-    sys.stdout.write(json.dumps(facts, indent=2, allow_nan=False) + "\n")
+    """Print records or plain values as JSON, without colours whatever the terminal."""
+    sys.stdout.write(json.dumps(plain(facts), indent=2, allow_nan=False) + "\n")
 
 
 def show_error(error: LossbenchError) -> None:
@@ -122,16 +119,6 @@ def show_error(error: LossbenchError) -> None:
     messages().print(Text("error: ", style="bold red") + Text(problem, style="bold"))
     if facts:
         messages().print(Text(facts))
-
-
-def plain_rows(table: "pd.DataFrame") -> list[dict[str, object]]:
-    """Return a table's rows as plain values for JSON, ``None`` where a cell is not known."""
-    rows = table.astype(object).where(table.notna(), None).to_dict(orient="records")
-    return [{str(name): _plain(value) for name, value in row.items()} for row in rows]
-
-
-def _plain(value: object) -> object:
-    return value.item() if hasattr(value, "item") else value
 
 
 def settled_range(curves: Sequence[Sequence[float]]) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
-from lossbench.errors import ExperimentError, nearest
+from lossbench.errors import ExperimentError, did_you_mean
 
 Value = str | int | float | tuple[int, ...]
 
@@ -56,7 +56,7 @@ class Key:
                 where=where,
                 expected=self.expected,
                 received=shown(raw),
-                remedy=nearest(raw, known) if isinstance(raw, str) else "",
+                remedy=did_you_mean(raw, known) if isinstance(raw, str) else "",
             ) from None
 
 
@@ -207,7 +207,7 @@ def key_named(name: str, where: str) -> Key:
         where=where,
         expected=f"one of {', '.join(KEYS)}",
         received=name,
-        remedy=nearest(name, KEYS),
+        remedy=did_you_mean(name, KEYS),
     )
 
 

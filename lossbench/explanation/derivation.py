@@ -8,12 +8,12 @@ from lossbench.explanation.listing import (
     Listed,
     equation,
     listed,
-    number,
     shown,
     unweighted,
     weighted,
 )
 from lossbench.loss import Coefficients, Entry, Sizes, convention, entry, implied_sigma
+from lossbench.words import setting, significant
 
 EITHER = "bce or mse"  # a loss that its users take with either, as the seed question writes it
 _OF_SIGMA = ("mse", EITHER)
@@ -81,19 +81,19 @@ def _meaning(
             "The KL has no weight: it trains an autoencoder whose noise costs nothing to shrink, "
             "and nothing draws the codes to the prior."
         )
-    norm = f"Higgins' beta_norm = beta_eff*k/d = {number(beta_norm)}"
+    norm = f"Higgins' beta_norm = beta_eff*k/d = {significant(beta_norm)}"
     if beta_eff == 1:
         sentence = f"It trains the ELBO itself, a VAE with beta 1 ({norm})"
     else:
-        sentence = f"It trains a beta-VAE with beta {number(beta_eff)} ({norm})"
+        sentence = f"It trains a beta-VAE with beta {significant(beta_eff)} ({norm})"
     if likelihood and beta_eff != 1:
-        weight = number(beta_eff)
+        weight = significant(beta_eff)
         sentence += f": a nat of KL has to save more than {weight} nats of reconstruction"
     if sigma is not None:
         decoder = ", and for mse that of" if likelihood and beta_eff == 1 else ":"
         decoder = "; for mse this is" if likelihood and beta_eff != 1 else decoder
         sentence += (
-            f"{decoder} a decoder that believes in pixel noise of sigma {number(sigma)} on a "
+            f"{decoder} a decoder that believes in pixel noise of sigma {significant(sigma)} on a "
             "scale of 0 to 1"
         )
     return f"{sentence}."
@@ -110,14 +110,14 @@ def _one_letter(sizes: Sizes, beta_eff: Fraction) -> Step:
         f"It holds here only because k = d = {sizes.d}."
         if sizes.d == sizes.k
         else f"It holds only where k = d; here, with d = {sizes.d} and k = {sizes.k}, the blog "
-        f"weighs the KL {number(beta_eff)} times as much as the documentation does."
+        f"weighs the KL {significant(beta_eff)} times as much as the documentation does."
     )
     return Step(
         'Wrong on the web: "the first loss is the second divided by d"',
         (
             "docs(beta)/d = mean_d(bce or mse) + beta * K/d",
             "blog(beta)   = mean_d(bce or mse) + beta * K/k",
-            f"blog(beta)   = docs(beta*d/k)/d = docs({number(beta_eff)}*beta)/{sizes.d}",
+            f"blog(beta)   = docs(beta*d/k)/d = docs({significant(beta_eff)}*beta)/{sizes.d}",
         ),
         "It writes one d for two sizes: the inputs that the reconstruction is averaged over "
         f"(d) and the latents that the KL is averaged over (k). {holds}",
@@ -155,6 +155,20 @@ class Derivation:
     def coefficients(self) -> Coefficients | None:
         """The trained objective, if it is known."""
         return self.listed.coefficients
+
+    def facts(self) -> dict[str, object]:
+        """Return the derivation as JSON has it, its steps as text."""
+        best = self.optimum
+        return {
+            **self.listed.facts(),
+            "reconstruction_loss": best.reconstruction_loss if best else None,
+            "beta_norm": best.beta_norm if best else None,
+            "implied_sigma": best.implied_sigma if best else None,
+            "meaning": best.meaning if best else None,
+            "surprises": self.surprises,
+            "steps": [{"title": step.title, "formulas": step.formulas} for step in self.steps],
+            "answers": self.answers,
+        }
 
 
 def derivation(
@@ -194,14 +208,14 @@ def _steps(row: Listed, term: str, found: Optimum | None) -> tuple[Step, ...]:
             )
         )
     if found is not None and found.implied_sigma is not None:
-        half = f"sqrt({number(found.beta_eff)}/2)"
+        half = f"sqrt({significant(found.beta_eff)}/2)"
         steps.append(
             Step(
                 "For squared errors: a Gaussian decoder of variance sigma^2",
                 (
                     "-ln p(x|z) = R/(2*sigma^2) + (d/2)*ln(2*pi*sigma^2)",
                     "2*sigma^2 * (-ELBO) = R + 2*sigma^2*K + constant",
-                    f"sigma = sqrt(beta_eff/2) = {half} = {number(found.implied_sigma)}",
+                    f"sigma = sqrt(beta_eff/2) = {half} = {significant(found.implied_sigma)}",
                 ),
             )
         )
@@ -284,14 +298,14 @@ def _surprises(row: Listed, kind: str) -> Iterator[str]:
     elif row.scale_depends_on_batch:
         yield "The scale a depends on the batch size: SGD feels that, Adam only in its epsilon."
     if found.noise_std != 1:
-        factor = number(Fraction(str(found.noise_std)) ** -2)
+        factor = significant(Fraction(str(found.noise_std)) ** -2)
         yield (
-            f"Its code multiplies the sampling noise by {found.noise_std:g}, so that it collapses "
-            f"only at {factor} times the threshold; a sweep takes the scaling alone, with unit "
-            "noise."
+            f"Its code multiplies the sampling noise by {setting(found.noise_std)}, so that it "
+            f"collapses only at {factor} times the threshold; a sweep takes the scaling alone, "
+            "with unit noise."
         )
     if found.convention.default_beta != 1 and found.reconstruction != "learned_sigma":
-        published = number(Fraction(found.convention.default_beta))
+        published = significant(Fraction(found.convention.default_beta))
         yield f"beta multiplies the weight that the code has by default, {published}."
     if _TERMS[kind] != _TERMS[found.reconstruction] and found.lineage != "seed":
         yield f"Its own code has {found.reconstruction} for the reconstruction; this is {kind}."

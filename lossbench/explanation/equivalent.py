@@ -1,10 +1,11 @@
 """The equal setting in another convention: the same optimum, and the same run on the way to it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 
-from lossbench.explanation.listing import number
+from lossbench.explanation.listing import coefficient_facts
 from lossbench.loss import Coefficients, Sizes, convention, entry
+from lossbench.words import setting, significant
 
 KERAS_ADAM_EPSILON = Fraction(1, 10**7)
 
@@ -52,6 +53,21 @@ class Equivalent:
         """The epsilon for Adam that equals Keras' default of 1e-7 in this convention."""
         return KERAS_ADAM_EPSILON * self.scale
 
+    def facts(self) -> dict[str, object]:
+        """Return the equal setting as JSON has it, with the factors that make the runs the same."""
+        here, there = self.coefficients, self.other_coefficients
+        return {
+            **asdict(self.sizes),
+            "from": {"loss": self.loss, "beta": self.beta, **coefficient_facts(here)},
+            "to": {"loss": self.other, "beta": self.other_beta, **coefficient_facts(there)},
+            "scale": self.scale,
+            "sgd_learning_rate_factor": self.sgd_learning_rate_factor,
+            "adam_epsilon_factor": self.adam_epsilon_factor,
+            "adam_epsilon": self.adam_epsilon,
+            "rmsprop_epsilon_factor": self.rmsprop_epsilon_factor,
+            "cautions": self.cautions,
+        }
+
     @property
     def cautions(self) -> tuple[str, ...]:
         """What the two published codes do besides, a sentence each."""
@@ -60,14 +76,14 @@ class Equivalent:
         if (published := Fraction(there.convention.default_beta)) != 1:
             found.append(
                 f"beta multiplies the weight that {self.other} has by default: in its own code "
-                f"this is a weight of {number(self.other_beta * published)} in place of "
-                f"{number(published)}."
+                f"this is a weight of {significant(self.other_beta * published)} in place of "
+                f"{significant(published)}."
             )
         if here.noise_std != there.noise_std:
             found.append(
                 f"This is about the scaling. The codes also differ in their sampling noise: "
-                f"times {here.noise_std:g} in {self.loss}, times {there.noise_std:g} in "
-                f"{self.other}; a sweep trains both with the same noise."
+                f"times {setting(here.noise_std)} in {self.loss}, times {setting(there.noise_std)} "
+                f"in {self.other}; a sweep trains both with the same noise."
             )
         return tuple(found)
 

@@ -3,11 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 
-from lossbench.errors import UsageError, nearest
+from lossbench.errors import UsageError, did_you_mean
 from lossbench.loss import Coefficients, Entry, Sizes, catalogue
+from lossbench.words import setting, significant
 
 _LEADING_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e-?\d+)?)(?![\w.])(.*)")
 DEFAULT_SIZES = Sizes(d=784, k=2, batch_size=128, n_images=60_000)
@@ -51,9 +52,44 @@ class Listed:
             "B": self.depends_on_batch,
             "N": self.depends_on_data,
             "scale B": self.scale_depends_on_batch and not self.depends_on_batch,
-            f"noise {self.entry.noise_std:g}": self.entry.noise_std != 1,
+            f"noise {setting(self.entry.noise_std)}": self.entry.noise_std != 1,
         }
         return tuple(flag for flag, holds in found.items() if holds)
+
+    def facts(self) -> dict[str, object]:
+        """Return the row as JSON has it."""
+        entry, loss = self.entry, self.entry.convention
+        return {
+            "loss": entry.name,
+            "title": loss.title,
+            "lineage": entry.lineage,
+            "source": entry.source,
+            "citation": entry.citation,
+            "date": entry.date,
+            "reconstruction": entry.reconstruction,
+            "over_inputs": loss.over_inputs,
+            "over_latents": loss.over_latents,
+            "over_batch": loss.over_batch,
+            "reconstruction_factor": loss.reconstruction_factor,
+            "kl_factor": loss.kl_factor,
+            "default_beta": float(loss.default_beta),
+            "noise_std": entry.noise_std,
+            "trainable": entry.trainable,
+            "reason": entry.reason or None,
+            "flags": self.flags,
+            "note": entry.note,
+            **asdict(self.sizes),
+            "beta": self.beta,
+            "formula": self.formula,
+            **coefficient_facts(self.coefficients),
+        }
+
+
+def coefficient_facts(coefficients: Coefficients | None) -> dict[str, Fraction | None]:
+    """Return a, b and beta_eff as JSON has them, ``None`` where they are not known."""
+    if coefficients is None:
+        return {"a": None, "b": None, "beta_eff": None}
+    return {"a": coefficients.a, "b": coefficients.b, "beta_eff": coefficients.beta_eff}
 
 
 def listing(sizes: Sizes, beta: Fraction) -> tuple[Listed, ...]:
@@ -76,7 +112,7 @@ def lineage(name: str, asked: Sizes, beta: Fraction) -> tuple[Listed, ...]:
             where="--lineage",
             expected=f"{', '.join(histories)}; or one of those with a single row",
             received=repr(name),
-            remedy=nearest(name, known),
+            remedy=did_you_mean(name, known),
         )
     return tuple(
         listed(entry, completed(asked, entry.sizes, DEFAULT_SIZES), beta)
@@ -115,15 +151,6 @@ def completed(*choices: Sizes) -> Sizes:
     return Sizes(first("d"), first("k"), first("batch_size"), first("n_images"))
 
 
-def number(value: float | Fraction) -> str:
-    """Return a number to six significant digits.
-
-    >>> number(Fraction(1, 784)), number(392.0)
-    ('0.00127551', '392')
-    """
-    return f"{float(value):.6g}"
-
-
 def weighted(formula: str, entry: Entry) -> str:
     """Return a formula of b or beta_eff with the user's beta in it.
 
@@ -135,7 +162,7 @@ def weighted(formula: str, entry: Entry) -> str:
         formula = unweighted(formula, entry)
     elif re.search(r"\bbeta\b", formula):
         return re.sub(
-            r"\bbeta\b", "beta" if published == 1 else f"{number(published)}*beta", formula
+            r"\bbeta\b", "beta" if published == 1 else f"{significant(published)}*beta", formula
         )
     return _times_beta(formula)
 
@@ -179,9 +206,9 @@ def equation(
     'b = beta/k = 1/2 = 0.5'
     """
     with_numbers = re.sub(
-        r"\b(?:d|k|B|N|beta|epoch)\b", lambda found: number(symbols[found[0]]), formula
+        r"\b(?:d|k|B|N|beta|epoch)\b", lambda found: significant(symbols[found[0]]), formula
     )
-    parts = [name, shown(formula), shown(with_numbers), number(value)]
+    parts = [name, shown(formula), shown(with_numbers), significant(value)]
     return " = ".join(dict.fromkeys(parts))
 
 

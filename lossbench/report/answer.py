@@ -4,8 +4,8 @@ import pandas as pd
 
 from lossbench.comparison import EQUAL_WITHIN_NATS
 from lossbench.report.cases import Case, cases, losses_of, measured, shared_beta
-from lossbench.report.charts import furthest
-from lossbench.words import nats, setting, significant
+from lossbench.report.charts import furthest, ratio_span
+from lossbench.words import counted, nats, plus_minus, setting, significant
 
 
 def answer(summary: pd.DataFrame, thresholds: pd.DataFrame) -> list[str]:
@@ -41,11 +41,11 @@ def _at_one_beta(case: Case) -> str:
 
 
 def _reached(row: pd.Series) -> str:
-    interval = "" if pd.isna(row["elbo_ci95"]) else f" ± {row['elbo_ci95']:.2f}"
     n_seeds = int(row["n_seeds"])
     n_collapsed = round(float(row["collapsed"]) * n_seeds)
     collapsed = f" ({n_collapsed} of {n_seeds} runs collapsed)" if n_collapsed else ""
-    return f"{row['loss']} reaches an ELBO of {row['elbo']:.2f}{interval} nats{collapsed}"
+    elbo = plus_minus(row["elbo"], row["elbo_ci95"])
+    return f"{row['loss']} reaches an ELBO of {elbo} nats{collapsed}"
 
 
 def _at_one_beta_eff(compared: list[Case]) -> str:
@@ -53,22 +53,18 @@ def _at_one_beta_eff(compared: list[Case]) -> str:
     shared = [(case, facts) for case, facts in found if facts is not None]
     if not shared:
         return ""
-    n_pairs = sum(facts[0] for _, facts in shared)
+    pairs = counted(sum(facts[0] for _, facts in shared), "pair")
     apart = max(abs(facts[2]["elbo"] - facts[3]["elbo"]) for _, facts in shared)
     where = "; ".join(case.label for case, _ in shared)
     if apart <= EQUAL_WITHIN_NATS:
         return (
-            f"At the same beta_eff they train the same VAE: over {_pairs(n_pairs)} of settings "
+            f"At the same beta_eff they train the same VAE: over {pairs} of settings "
             f"({where}) the mean ELBOs are at most {nats(apart)} nats apart."
         )
     return (
-        f"At the same beta_eff, {_pairs(n_pairs)} of settings ({where}) are up to "
+        f"At the same beta_eff, {pairs} of settings ({where}) are up to "
         f"{nats(apart)} nats of ELBO apart."
     )
-
-
-def _pairs(n_pairs: int) -> str:
-    return "one pair" if n_pairs == 1 else f"{n_pairs} pairs"
 
 
 def _collapse(summary: pd.DataFrame, thresholds: pd.DataFrame) -> str:
@@ -82,13 +78,13 @@ def _collapse(summary: pd.DataFrame, thresholds: pd.DataFrame) -> str:
     wrong = (known["beta_eff"] / known["threshold"])[past != collapsed]
     ratios = ""
     if len(wrong):
-        ends = dict.fromkeys(f"{ratio:.2f}" for ratio in (wrong.min(), wrong.max()))
-        ratios = f" (the others are at {' to '.join(ends)} times t_1)"
+        span = ratio_span(wrong)
+        ratios = f" (the others are at {span} times t_1)"
     if len(thresholds):
-        low, high = thresholds["ratio"].min(), thresholds["ratio"].max()
+        span = ratio_span(thresholds["ratio"])
         ratios += (
-            f"; the measured threshold is {low:.2f} to {high:.2f} times the predicted one in "
-            f"{len(thresholds)} cases"
+            f"; the measured threshold is {span} times the predicted one in "
+            f"{counted(len(thresholds), 'case')}"
         )
     return (
         f"Whether a model collapses is known before training, from beta_eff and the data's "

@@ -29,7 +29,7 @@ from lossbench.report.style import (
     log_axis,
     series_of,
 )
-from lossbench.words import nats, setting, significant
+from lossbench.words import counted, nats, plus_minus, setting, significant, spread
 
 _LABELS = {
     "elbo": "ELBO (nats per image)",
@@ -156,12 +156,12 @@ def _apart(case: Case, weight: str) -> str:
             f"{setting(value)}, {one['loss']} reaches {one['elbo']:.2f} and {other['loss']} "
             f"{other['elbo']:.2f}."
         )
-    counted = "the one beta_eff" if n_pairs == 1 else f"the {n_pairs} pairs of equal beta_eff"
+    shared = "the one beta_eff" if n_pairs == 1 else f"the {n_pairs} pairs of equal beta_eff"
     return (
-        f"Against beta_eff the curves coincide: over {counted} the mean ELBOs are at most "
+        f"Against beta_eff the curves coincide: over {shared} the mean ELBOs are at most "
         f"{difference} nats apart."
         if abs(one["elbo"] - other["elbo"]) <= EQUAL_WITHIN_NATS
-        else f"Over {counted} the mean ELBOs are up to {difference} nats apart, at beta_eff "
+        else f"Over {shared} the mean ELBOs are up to {difference} nats apart, at beta_eff "
         f"{significant(value, 4)}."
     )
 
@@ -217,7 +217,7 @@ def kl_and_active_units(case: Case, series: dict[str, Series]) -> Drawing:
         axes.axvline(case.threshold, color=MUTED, linewidth=1.0, zorder=0)
     above.set_xlim(right=right)
     above.annotate(
-        f"t_1 = {case.threshold:.3g} ",
+        f"t_1 = {significant(case.threshold, 3)} ",
         (case.threshold, 0.94),
         xycoords=("data", "axes fraction"),
         ha="right",
@@ -248,18 +248,22 @@ def _where_it_vanishes(case: Case) -> str:
     n_right = int((past == collapsed).sum())
     n_past = int(past.sum())
     told = (
-        f"Theory puts the collapse at beta_eff {case.threshold:.3g}: {n_past} of "
+        f"Theory puts the collapse at beta_eff {significant(case.threshold, 3)}: {n_past} of "
         f"{len(rows)} settings {'is' if n_past == 1 else 'are'} past it"
     )
     if n_right == len(rows):
         return f"{told}, and exactly {'this one' if n_past == 1 else 'these'} collapsed."
     wrong = rows[past != collapsed]
-    ratios = (wrong["beta_eff"] / wrong["threshold"]).sort_values()
-    span = " to ".join(dict.fromkeys(f"{ratio:.2f}" for ratio in (ratios.iloc[0], ratios.iloc[-1])))
+    span = ratio_span(wrong["beta_eff"] / wrong["threshold"])
     return (
         f"{told}, and {n_right} of {len(rows)} did as predicted; the others have a beta_eff of "
         f"{span} times the threshold."
     )
+
+
+def ratio_span(ratios: pd.Series) -> str:
+    """Return the least and the largest of ratios to the threshold, in words."""
+    return spread(f"{ratio:.2f}" for ratio in (ratios.min(), ratios.max()))
 
 
 def d_sweeps(summary: pd.DataFrame, series: dict[str, Series]) -> Iterator[Drawing]:
@@ -310,7 +314,7 @@ def _d_sweep(slug: str, rows: pd.DataFrame, model: str, series: dict[str, Series
     axes.plot(sizes, threshold, color=INK, linestyle="--", label="threshold t_1")
     log_axis(axes, "x", sizes)
     log_axis(axes, "y", [*rows["beta_eff"], *threshold])
-    axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    axes.set_xticks(sizes, [setting(size) for size in sizes])
     low, high = axes.get_ylim()
     axes.fill_between(sizes, threshold, high, color=SHADE, linewidth=0, zorder=0)
     axes.set_ylim(low, high)
@@ -347,13 +351,14 @@ def _against_d(rows: pd.DataFrame, beta: float, threshold: pd.Series) -> str:
     for loss in losses_of(rows):
         own = rows[rows["loss"] == loss].set_index("d")
         n_collapsed = int((own["collapsed"] >= 0.5).sum())
-        ends = dict.fromkeys(significant(own["beta_eff"].iloc[place], 4) for place in (0, -1))
-        went = f"goes from {' to '.join(ends)}" if len(ends) > 1 else f"stays {next(iter(ends))}"
+        first_weight, last_weight = (significant(own["beta_eff"].iloc[end], 4) for end in (0, -1))
+        goes = f"goes from {first_weight} to {last_weight}"
+        went = goes if first_weight != last_weight else f"stays {first_weight}"
         parts.append(f"that of {loss} {went} ({n_collapsed} of {len(own)} collapsed)")
     return (
         f"From d {first} to {last} at beta {setting(beta)} the threshold goes from "
-        f"{threshold.iloc[0]:.3g} to {threshold.iloc[-1]:.3g}, and the beta_eff: "
-        f"{'; '.join(parts)}."
+        f"{significant(threshold.iloc[0], 3)} to {significant(threshold.iloc[-1], 3)}, and the "
+        f"beta_eff: {'; '.join(parts)}."
     )
 
 
@@ -382,12 +387,11 @@ def measured_against_predicted(table: pd.DataFrame) -> Drawing:
     axes.set_xlabel("predicted threshold, beta_eff (no unit)")
     axes.set_ylabel("measured threshold, beta_eff (no unit)")
     legend(axes)
-    ratios = table["ratio"]
     names = ", ".join(dict.fromkeys(shown_dataset(str(name)) for name in table["dataset"]))
     said = (
-        f"In {len(table)} cases of {names}, from beta_eff {nats(table['predicted'].min())} to "
-        f"{nats(table['predicted'].max())}, the measured threshold is {ratios.min():.2f} to "
-        f"{ratios.max():.2f} times the predicted one."
+        f"In {counted(len(table), 'case')} of {names}, from beta_eff "
+        f"{nats(table['predicted'].min())} to {nats(table['predicted'].max())}, the measured "
+        f"threshold is {ratio_span(table['ratio'])} times the predicted one."
     )
     return Drawing(
         "thresholds",
@@ -458,8 +462,7 @@ def _chosen(case: Case) -> list[tuple[pd.Series, bool]]:
     beta = shared_beta(rows)
     losses = losses_of(rows)
     if beta is None:
-        nearest = int((rows["beta"] - 1).abs().argmin())
-        return [(rows.iloc[nearest], False)]
+        return [(rows.iloc[int((rows["beta"] - 1).abs().argmin())], False)]
     at_beta = [rows[(rows["loss"] == loss) & (rows["beta"] == beta)] for loss in losses]
     chosen = [(found.iloc[0], False) for found in at_beta if len(found)]
     leader = chosen[0][0]
@@ -484,11 +487,10 @@ def _limits(curves: list[tuple[pd.Series, pd.DataFrame, bool]]) -> tuple[float, 
 def _ends(curves: list[tuple[pd.Series, pd.DataFrame, bool]]) -> str:
     ends = []
     for row, curve, is_converted in curves:
-        half_width = curve["half_width"].iloc[-1]
-        interval = "" if pd.isna(half_width) else f" ± {half_width:.2f}"
         at = f"beta {significant(row['beta'], 4)}"
         same = f" (beta_eff {significant(row['beta_eff'], 4)})" if is_converted else ""
-        ends.append(f"{row['loss']} at {at}{same} ends at {curve['mean'].iloc[-1]:.2f}{interval}")
+        end = plus_minus(curve["mean"].iloc[-1], curve["half_width"].iloc[-1])
+        ends.append(f"{row['loss']} at {at}{same} ends at {end}")
     epochs = int(curves[0][1].index[-1])
     return f"After {epochs} epochs {'; '.join(ends)} nats."
 

@@ -29,7 +29,7 @@ from lossbench.report.tables import (
     thresholds_view,
 )
 from lossbench.store import Record, Store, measured_thresholds, refusals_told, write_whole
-from lossbench.words import setting
+from lossbench.words import setting, significant
 
 if TYPE_CHECKING:
     from lossbench.comparison import Comparison
@@ -275,7 +275,7 @@ def _comparison(
 
 def _own_case(d: int, k: int) -> OwnCase:
     beta_eff = convention("blog").coefficients(Sizes(d=d, k=k), 1).beta_eff
-    return OwnCase(d, k, f"{float(beta_eff):g}", str(Fraction(1) / beta_eff))
+    return OwnCase(d, k, significant(beta_eff), str(Fraction(1) / beta_eff))
 
 
 def _rendered(template: str, **facts: object) -> bytes:

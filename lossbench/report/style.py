@@ -17,6 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from lossbench.words import significant
+
 INK, MUTED, SHADE, PAPER = "#1f2328", "#6e7781", "#eceff2", "#ffffff"
 _SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#9467bd")
 _MARKERS = "osD^vPX*"
@@ -131,7 +133,7 @@ def log_axis(axes: Axes, name: str, values: Sequence[float]) -> None:
     if min(values) > 0:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: significant(value)))
 
 
 def legend(axes: Axes) -> None:

@@ -9,12 +9,12 @@ from lossbench.comparison import Cell, Comparison, MetricDifference
 from lossbench.report.cases import shown_dataset
 from lossbench.schema import METRICS, RUNS, SETTING_COLUMNS
 from lossbench.store import THRESHOLD_COLUMNS
-from lossbench.words import probability, setting, significant
+from lossbench.words import counted, plus_minus, probability, setting, significant
 
 _COLUMNS = {column.name: column for column in RUNS}
 _ALWAYS = ("loss", "beta", "beta_eff", "threshold", "predicted_active_units")
 _SUMMARY_METRICS = ("elbo", "elbo_best_sigma", "kl", "reconstruction", "bits_per_dim")
-_DIGITS = {"bits_per_dim": 4}
+_DECIMALS = {"bits_per_dim": 4}
 _METRIC_HEADINGS = ("metric", "A", "B", "B - A", "95% interval", "p (Holm)")
 _MOST_ROWS = 500  # of a table: more are no reading matter, and a page of megabytes
 
@@ -88,7 +88,7 @@ def thresholds_view(thresholds: pd.DataFrame) -> View:
         [
             Shown("", "")
             if pd.isna(value)
-            else Shown(f"{value:.4g}", repr(value))
+            else Shown(significant(value, 4), repr(value))
             if isinstance(value, float)
             else Shown(shown_dataset(str(value)), str(value), not isinstance(value, str))
             for value in row
@@ -112,7 +112,7 @@ def runs_view(runs: pd.DataFrame) -> View:
         for row in runs.head(_MOST_ROWS).astype(object).to_dict(orient="records")
     ]
     note = _left_out(len(runs), "runs.csv").strip()
-    return View(f"{len(runs):,} runs", note, [_heading(name) for name in names], rows)
+    return View(counted(len(runs), "run"), note, [_heading(name) for name in names], rows)
 
 
 def settled(summary: pd.DataFrame, runs: pd.DataFrame) -> list[tuple[str, str, str]]:
@@ -169,16 +169,15 @@ def _cell(value: object, name: str = "") -> Shown:
     if isinstance(value, bool):
         return Shown("true" if value else "false", str(int(value)))
     number = float(str(value))
-    return Shown(f"{number:.6g}", repr(number))
+    return Shown(significant(number), repr(number))
 
 
 def _metric(row: pd.Series, name: str) -> Shown:
     mean, half_width = float(str(row[name])), float(str(row[f"{name}_ci95"]))
     if pd.isna(mean):
         return Shown("", "")
-    digits = _DIGITS.get(name, 2)
-    interval = "" if pd.isna(half_width) else f" ± {half_width:.{digits}f}"
-    return Shown(f"{mean:.{digits}f}{interval}".replace("-", "\N{MINUS SIGN}"), repr(mean))
+    text = plus_minus(mean, half_width, _DECIMALS.get(name, 2))
+    return Shown(text.replace("-", "\N{MINUS SIGN}"), repr(mean))
 
 
 def _varying(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
@@ -199,7 +198,9 @@ def _label(cell: Cell) -> str:
 def _row(metric: MetricDifference) -> list[Shown]:
     unit = f", {metric.unit}" if metric.unit else ""
     low, high = metric.low, metric.high
-    interval = "" if low is None or high is None else f"{low:.4g} to {high:.4g}"
+    interval = (
+        "" if low is None or high is None else f"{significant(low, 4)} to {significant(high, 4)}"
+    )
     return [
         Shown(f"{metric.metric}{unit}", metric.metric, False),
         _number(metric.a),
@@ -214,4 +215,4 @@ def _row(metric: MetricDifference) -> list[Shown]:
 
 
 def _number(number: float | None) -> Shown:
-    return Shown("", "") if number is None else Shown(f"{number:.6g}", repr(number))
+    return Shown("", "") if number is None else Shown(significant(number), repr(number))
