@@ -5,7 +5,6 @@ from collections.abc import Collection
 import pytest
 
 from lossbench.comparison.difference import MetricDifference, Outcome, outcome, verdict
-from lossbench.words import counted, distinct, nats, probability, setting
 
 SIGMA_HALF, BEST_SIGMA = "Under a Gaussian decoder with sigma^2 = 1/2", "With each run's best sigma"
 
@@ -201,25 +200,3 @@ def test_across_data_kind_or_d_there_is_no_verdict() -> None:
         "Collapsed: 0 of 6 runs of A, 6 of 6 of B.",
         no_verdict.format("d"),
     )
-
-
-def test_numbers_are_worded_by_their_size() -> None:
-    """At the edges: two decimals from 0.1 on, p to two digits from 0.0001 on, 1 is no plural."""
-    assert [nats(x) for x in (0, 0.0)] == ["0", "0"]
-    assert [nats(x) for x in (0.1, -0.1, 0.0999, 12.345)] == ["0.10", "-0.10", "0.1", "12.35"]
-    assert [probability(p) for p in (0.0001, 0.00009, 0.05)] == ["= 0.0001", "< 0.0001", "= 0.05"]
-    assert [counted(n, "seed") for n in (0, 1, 2)] == ["0 seeds", "1 seed", "2 seeds"]
-
-
-def test_settings_are_listed_in_order_and_eight_at_most() -> None:
-    """Numbers before text, what is not known is called so, and the rest is counted."""
-    assert distinct(["b", "a", 2, 10.0, 2]) == "2, 10, a, b"
-    assert distinct([None, 3.0]) == "3, unknown"
-    assert distinct(list(range(8))) == "0, 1, 2, 3, 4, 5, 6, 7"
-    assert distinct(list(range(9))) == "0, 1, 2, 3, 4, 5, 6, 7 and 1 more"
-    assert [setting(x) for x in (False, float("nan"), 7, 0.1 + 0.2)] == [
-        "false",
-        "unknown",
-        "7",
-        "0.3",
-    ]

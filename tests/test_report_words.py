@@ -140,8 +140,8 @@ def test_the_plane_tells_the_range_of_the_kl_and_how_far_two_losses_are_apart(
     series = series_of(["docs", "blog"])
     case = case_of(tmp_path / "two", runs)
     assert rate_distortion(case, series).reading == (
-        f"The losses move along one curve, on which beta_eff is the place: {said}, and two "
-        "losses at one beta_eff are at most 1.50 nats apart."
+        f"All losses lie on one curve, and beta_eff decides where on it: {said}. Two losses at "
+        "one beta_eff are at most 1.50 nats apart."
     )
     case = case_of(tmp_path / "one", runs[:2])
     assert rate_distortion(case, series).reading == f"Along the curve {said}."
@@ -217,8 +217,8 @@ def test_the_second_sentence_speaks_of_every_case_with_a_shared_beta_eff(tmp_pat
     )
     apart = summary_of(tmp_path / "apart", equal_weights(-0.31))
     assert answer(apart, NO_THRESHOLDS)[0] == (
-        "At the same beta_eff, one pair of settings (digits, bce, d 64, k 2) are up to 0.31 nats "
-        "of ELBO apart."
+        "At the same beta_eff the mean ELBOs are up to 0.31 nats apart, over 1 pair of settings "
+        "(digits, bce, d 64, k 2)."
     )
 
 

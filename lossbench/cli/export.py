@@ -27,8 +27,8 @@ def export(
     from lossbench.store import Store  # noqa: PLC0415
 
     _check_path(path)
-    found = comparison.select(run)
-    ids = [str(run_id) for run_id in found["run_id"]]
+    chosen = comparison.select(run)
+    ids = [str(run_id) for run_id in chosen["run_id"]]
     if len(ids) > 1:
         raise UsageError(
             f"{len(ids)} runs are selected",
@@ -37,7 +37,7 @@ def export(
             received=", ".join(ids[:3]) + (" and more" if len(ids) > 3 else ""),
             remedy="add columns, as in loss=docs,beta=1,d=64,k=2,seed=0",
         )
-    folder = Path(str(found["folder"].iloc[0]))
+    folder = Path(str(chosen["folder"].iloc[0]))
     store = Store(folder)
     weights, frozen = store.weights(ids[0]), store.frozen()
     settings = {known.run_id: known for known in frozen.runs()} if frozen else {}

@@ -28,7 +28,6 @@ from lossbench.schema import METRICS, Column
 from lossbench.store import Store
 from lossbench.words import counted
 
-Plain = str | int | float | bool | list["Plain"] | dict[str, "Plain"] | None
 _GREY = (
     "Cross-entropy on grey pixels is not a likelihood: a bce ELBO ranks runs with each other "
     "and nothing else."
@@ -172,7 +171,7 @@ def _cells(pairing: Pairing) -> tuple[Cell, ...]:
             str(pairs[0][0]["reconstruction_loss"]),
             objectives[place],
             tuple(RunPair(a["seed"], str(a["run_id"]), str(b["run_id"])) for a, b in pairs),
-            {name: found[place] for name, found in metrics.items()},
+            {name: of_cells[place] for name, of_cells in metrics.items()},
         )
         for place, pairs in enumerate(cells)
     )

@@ -54,7 +54,7 @@ class MetricDifference:
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
     def facts(self) -> dict[str, object]:
-        """Return the difference as JSON has it, an ELBO's with its outcome, without its name."""
+        """Return the difference as JSON has it: with an ELBO's outcome, without its own name."""
         known = asdict(self)
         del known["metric"]
         return known | ({"outcome": outcome(self)} if self.metric in ELBOS else {})
@@ -175,10 +175,10 @@ def _collapsed(shares: Sequence[MetricDifference]) -> str:
 
 def _sentence(elbo: MetricDifference, yardstick: str = "") -> str:
     """Return the verdict on one ELBO; ``yardstick`` says what it rests on (``mse``: sigma)."""
-    found = outcome(elbo)
+    word = outcome(elbo)
     difference = elbo.difference or 0.0
     size, more = nats(abs(difference)), "higher" if difference > 0 else "lower"
-    match found:
+    match word:
         case "not comparable" | "unknown":
             return ""
         case "one pair":
@@ -187,7 +187,7 @@ def _sentence(elbo: MetricDifference, yardstick: str = "") -> str:
                 "interval, so sweep more seeds (--seeds 5) to tell a difference from chance"
             )
         case "better" | "worse":
-            said = f"B is {found} by {size} nats of ELBO ({_interval(elbo, magnitude=True)})"
+            said = f"B is {word} by {size} nats of ELBO ({_interval(elbo, magnitude=True)})"
         case "equal":
             said = (
                 f"A and B are shown equal within ±{EQUAL_WITHIN_NATS} nats of ELBO "

@@ -119,9 +119,9 @@ def _n_pairs(a: Sequence[Row], b: Sequence[Row], keys: Sequence[str]) -> int:
 
 
 def _by_key(rows: Sequence[Row], keys: Sequence[str], side: str) -> dict[_Key, Row]:
-    found: dict[_Key, Row] = {}
+    row_of: dict[_Key, Row] = {}
     for row in rows:
-        twin = found.setdefault(_key(row, keys), row)
+        twin = row_of.setdefault(_key(row, keys), row)
         if twin is not row:
             raise UsageError(
                 f"two runs of {side} have the same settings and the same seed",
@@ -131,7 +131,7 @@ def _by_key(rows: Sequence[Row], keys: Sequence[str], side: str) -> dict[_Key, R
                 ),
                 remedy="name the results folder before a colon, as in results/digits:loss=blog",
             )
-    return found
+    return row_of
 
 
 def _no_pairs(a: Sequence[Row], b: Sequence[Row], keys: Sequence[str]) -> UsageError:

@@ -29,8 +29,8 @@ def select(text: str, results: Path = Path("results")) -> pd.DataFrame:
     runs = _table(folders)
     if not name:
         return runs
-    found = _filtered(runs, name) if "=" in name else _named(runs, name)
-    return _one_of_each(found)
+    chosen = _filtered(runs, name) if "=" in name else _named(runs, name)
+    return _one_of_each(chosen)
 
 
 def _located(text: str, results: Path) -> tuple[list[Path], str]:
@@ -79,10 +79,10 @@ def _table(folders: list[Path]) -> pd.DataFrame:
 def _named(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return the run of that id, or of the one id that starts so."""
     ids = runs["run_id"]
-    found = runs[ids == name]
-    if found.empty:
-        found = runs[ids.str.startswith(name)]
-    candidates = sorted(set(found["run_id"]))
+    named = runs[ids == name]
+    if named.empty:
+        named = runs[ids.str.startswith(name)]
+    candidates = sorted(set(named["run_id"]))
     if not candidates:
         without_hash = sorted({str(run_id).rpartition("-")[0] for run_id in ids})
         raise UsageError(
@@ -97,11 +97,11 @@ def _named(runs: pd.DataFrame, name: str) -> pd.DataFrame:
         raise UsageError(
             f"{len(candidates)} runs start with {name!r}",
             expected="a prefix of one run",
-            received="\n    ".join(["", *shown]) + (f"\n    and {rest} more" if rest else ""),
+            received="\n    ".join(["", *shown, *([f"and {rest} more"] if rest else [])]),
             remedy="add letters until one is left, or select by columns, "
             "as in loss=blog,beta=1,d=64",
         )
-    return found
+    return named
 
 
 def _filtered(runs: pd.DataFrame, selection: str) -> pd.DataFrame:
@@ -119,12 +119,12 @@ def _filtered(runs: pd.DataFrame, selection: str) -> pd.DataFrame:
                 remedy=did_you_mean(name or left, _COLUMNS) or f"one of {', '.join(_COLUMNS)}",
             )
         wanted.setdefault(name, []).append(right if equals else left)
-    found, so_far = runs, ""
+    left_over, so_far = runs, ""
     for name, texts in wanted.items():
-        matches = [_matches(found[name], _COLUMNS[name], text, so_far) for text in texts]
-        found = found[np.logical_or.reduce(matches)]
+        matches = [_matches(left_over[name], _COLUMNS[name], text, so_far) for text in texts]
+        left_over = left_over[np.logical_or.reduce(matches)]
         so_far += f"{', ' if so_far else ' with '}{name}={','.join(texts)}"
-    return found
+    return left_over
 
 
 def _matches(cells: pd.Series, column: Column, text: str, so_far: str) -> np.ndarray:
@@ -157,10 +157,10 @@ def _number(text: str) -> float:
         return float("nan")
 
 
-def _one_of_each(found: pd.DataFrame) -> pd.DataFrame:
-    """Return every run once; ``UsageError`` if two folders disagree about one."""
-    once = found.drop_duplicates(subset=list(_COLUMNS))
-    twice = once[once["run_id"].duplicated(keep=False)]
+def _one_of_each(chosen: pd.DataFrame) -> pd.DataFrame:
+    """Return every run distinct_runs; ``UsageError`` if two folders disagree about one."""
+    distinct_runs = chosen.drop_duplicates(subset=list(_COLUMNS))
+    twice = distinct_runs[distinct_runs["run_id"].duplicated(keep=False)]
     if not twice.empty:
         run_id = twice["run_id"].iloc[0]
         places = sorted(set(twice.loc[twice["run_id"] == run_id, "folder"]))
@@ -169,4 +169,4 @@ def _one_of_each(found: pd.DataFrame) -> pd.DataFrame:
             received=distinct(places),
             remedy=f"name the folder before a colon, as in {places[0]}:{run_id}",
         )
-    return once.reset_index(drop=True)
+    return distinct_runs.reset_index(drop=True)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from lossbench.comparison import ELBOS, Cell, Comparison, MetricDifference, outcome
 from lossbench.console.screen import settled_range, sparkline
-from lossbench.words import counted, joined, setting, significant
+from lossbench.words import counted, joined, probability, setting, significant
 
 _ESSENTIAL = (
     "elbo",
@@ -122,7 +122,7 @@ def _curves(curves: Mapping[str, pd.DataFrame], ascii_only: bool) -> Iterator[Te
     means = {side: [float(mean) for mean in curve["mean"]] for side, curve in curves.items()}
     low, high = settled_range(list(means.values()))
     last = max(int(curve.index[-1]) for curve in curves.values())
-    yield Text(f"\nelbo over {last} epochs, from {low:.2f} to {high:.2f}", "dim")
+    yield Text(f"\nelbo over {counted(last, 'epoch')}, from {low:.2f} to {high:.2f}", "dim")
     for side, mean in means.items():
         drawn = sparkline(mean, _CURVE_WIDTH, low, high, ascii_only=ascii_only)
         yield Text(f"{side}  {drawn}  {mean[-1]:.2f}")
@@ -143,7 +143,7 @@ def _cells(comparison: Comparison) -> Iterator[RenderableType]:
             yield Text()
             yield _cell_table(title, cells[:_MOST_CELLS], name)
             if len(cells) > _MOST_CELLS:
-                rest = f"{len(cells) - _MOST_CELLS:,} more cells; --json prints all."
+                rest = f"{counted(len(cells) - _MOST_CELLS, 'more cell')}; --json prints all."
                 yield Text(rest, style="yellow")
 
 
@@ -216,4 +216,4 @@ def _interval(metric: MetricDifference) -> str:
 def _p(p: float | None) -> str:
     if p is None:
         return ""
-    return "<0.0001" if p < 0.0001 else f"{p:.2g}"
+    return probability(p).removeprefix("= ").replace(" ", "")

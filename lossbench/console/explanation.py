@@ -47,22 +47,22 @@ def at(sizes: Sizes, beta: Fraction) -> str:
     return ", ".join([*known, f"beta {number(beta)}"])
 
 
-def derivation_of(told: Derivation) -> RenderableType:
+def derivation_of(derived: Derivation) -> RenderableType:
     """Return a derivation: steps, what it means, what surprises, what the web says."""
-    entry = told.listed.entry
-    kind = f"{told.optimum.reconstruction_loss} " if told.optimum else ""
+    entry = derived.listed.entry
+    kind = f"{derived.optimum.reconstruction_loss} " if derived.optimum else ""
     parts: list[RenderableType] = [
         Text(f"{entry.name}: {entry.convention.title}", style="bold"),
-        Text(f"{kind}at {at(told.listed.sizes, told.listed.beta)}", style="dim"),
+        Text(f"{kind}at {at(derived.listed.sizes, derived.listed.beta)}", style="dim"),
     ]
-    for place, step in enumerate(told.steps):
+    for place, step in enumerate(derived.steps):
         parts.extend(_step(step, f"{place}. " if place else ""))
-    if told.optimum is not None:
+    if derived.optimum is not None:
         heading = "What it means" if entry.trainable else "What it would mean as a*R + b*K"
-        parts.extend(_step(Step(heading, text=told.optimum.meaning)))
-    if told.surprises:
-        parts.extend(_step(Step("What surprises", told.surprises), wrapped=True))
-    for answer in told.answers:
+        parts.extend(_step(Step(heading, text=derived.optimum.meaning)))
+    if derived.surprises:
+        parts.extend(_step(Step("What surprises", derived.surprises), wrapped=True))
+    for answer in derived.answers:
         parts.extend(_step(answer))
     source = f"{entry.source} ({entry.date})"
     parts.extend(_step(Step("Where it is from", (source, entry.note)), wrapped=True))
@@ -78,7 +78,7 @@ def _step(step: Step, prefix: str = "", *, wrapped: bool = False) -> Iterator[Re
         yield Indented(step.text)
 
 
-def equivalent_of(told: Equivalent) -> RenderableType:
+def equivalent_of(same: Equivalent) -> RenderableType:
     """Return the equal setting in another convention and what each optimizer needs for it."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("")
@@ -86,48 +86,48 @@ def equivalent_of(told: Equivalent) -> RenderableType:
     for heading in ("beta", "a", "b", "beta_eff"):
         table.add_column(heading, justify="right", no_wrap=True)
     sides = (
-        ("from", told.loss, told.beta, told.coefficients),
-        ("to", told.other, told.other_beta, told.other_coefficients),
+        ("from", same.loss, same.beta, same.coefficients),
+        ("to", same.other, same.other_beta, same.other_coefficients),
     )
     for side, loss, beta, ab in sides:
         table.add_row(side, loss, _exact(beta), *map(number, (ab.a, ab.b, ab.beta_eff)))
-    title = f"{told.loss} at beta {_exact(told.beta)} is {told.other} at beta "
+    title = f"{same.loss} at beta {_exact(same.beta)} is {same.other} at beta "
     parts: list[RenderableType] = [
-        Text(title + _exact(told.other_beta), style="bold"),
-        Text(f"at {at(told.sizes, told.beta)}", style="dim"),
+        Text(title + _exact(same.other_beta), style="bold"),
+        Text(f"at {at(same.sizes, same.beta)}", style="dim"),
         Text(),
         table,
         Text(),
     ]
-    if told.scale == 1:
+    if same.scale == 1:
         parts.append(Text("The same objective: nothing else need change."))
     else:
         parts.append(
             Text(
-                f"The same optimum. The objective of {told.other} is c = {_exact(told.scale)} "
-                f"times that of {told.loss}, and so is its gradient. For the same run:"
+                f"The same optimum. The objective of {same.other} is c = {_exact(same.scale)} "
+                f"times that of {same.loss}, and so is its gradient. For the same run:"
             )
         )
-        parts.extend((Text(), _needs(told)))
-    for text in told.cautions:
+        parts.extend((Text(), _needs(same)))
+    for text in same.cautions:
         parts.extend((Text(), Text(text)))
     return Group(*parts)
 
 
-def _needs(told: Equivalent) -> Table:
+def _needs(same: Equivalent) -> Table:
     """Return what each optimizer needs so that its steps are the same."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column()
-    table.add_row("SGD", f"learning rate times 1/c = {_exact(told.sgd_learning_rate_factor)}")
+    table.add_row("SGD", f"learning rate times 1/c = {_exact(same.sgd_learning_rate_factor)}")
     table.add_row(
         "Adam",
-        f"epsilon times c: Keras' 1e-07 becomes {_exact(told.adam_epsilon)}; learning rate as "
+        f"epsilon times c: Keras' 1e-07 becomes {_exact(same.adam_epsilon)}; learning rate as "
         "it was",
     )
     table.add_row(
         "RMSprop",
-        f"epsilon times c^2 = {_exact(told.rmsprop_epsilon_factor)}, since Keras has it under "
+        f"epsilon times c^2 = {_exact(same.rmsprop_epsilon_factor)}, since Keras has it under "
         "the root; learning rate as it was",
     )
     table.add_row("clipping", "thresholds on the gradient times c")
@@ -166,9 +166,9 @@ def _list(rows: Sequence[Listed], width: int) -> Iterator[RenderableType]:
     for row in table:
         yield Text(_line(row, table, columns))
         if below:
-            told = [row[name] for name in below if row[name]]
-            told[0] += f", {row['date']}"  # from is the first of those that can stand below
-            yield Indented("; ".join(told), style="dim")
+            facts = [row[name] for name in below if row[name]]
+            facts[0] += f", {row['date']}"  # from is the first of those that can stand below
+            yield Indented("; ".join(facts), style="dim")
 
 
 def _cells(row: Listed) -> Row:

@@ -21,7 +21,7 @@ from lossbench.console.summary import show_summary
 from lossbench.experiment import RunSettings, stacks
 from lossbench.store import TABLES, Record, Store
 from lossbench.sweeping import Plan
-from lossbench.words import joined, setting
+from lossbench.words import counted, joined, setting
 
 _MOST_VALUES = 8
 
@@ -29,8 +29,8 @@ _MOST_VALUES = 8
 def show_plan(plan: Plan, missing: Sequence[RunSettings]) -> None:
     """Tell how many runs there are, how many are done, in how many stacks, and what varies."""
     n_runs, n_stacks = len(plan.runs), len(stacks(missing))
-    to_train = f", {len(missing)} to train in {n_stacks} stacks" if missing else ""
-    done = f"{n_runs} runs, {n_runs - len(missing)} done{to_train}"
+    to_train = f", {len(missing):,} to train in {counted(n_stacks, 'stack')}" if missing else ""
+    done = f"{counted(n_runs, 'run')}, {n_runs - len(missing):,} done{to_train}"
     tell(f"{plan.experiment.name}: {done}", style="bold")
     for name, values in plan.experiment.varying().items():
         shown = [setting(value) for value in values[:_MOST_VALUES]]

@@ -13,7 +13,7 @@ from lossbench.console.screen import out, settled_range, show, show_json, sparkl
 from lossbench.prediction import agreement
 from lossbench.schema import SETTING_COLUMNS
 from lossbench.store import SUMMARY_TABLE, Store
-from lossbench.words import plus_minus, significant, spread
+from lossbench.words import counted, plus_minus, significant
 
 _WIDE = 116
 _UNBOUNDED = 1000
@@ -154,9 +154,12 @@ def _collapsed(row: Mapping[Any, Any]) -> Text:
 
 def _notes(summary: pd.DataFrame) -> Iterator[Text]:
     yield Text()
-    seeds = spread(str(n) for n in sorted({int(n) for n in summary["n_seeds"]}))
+    n_seeds = sorted({int(n) for n in summary["n_seeds"]})
+    seeds = (
+        counted(n_seeds[0], "seed") if len(n_seeds) == 1 else f"{n_seeds[0]} to {n_seeds[-1]} seeds"
+    )
     yield Text(
-        f"Nats per image on the test split; mean over {seeds} seeds ± 95% t-interval. "
+        f"Nats per image on the test split; mean over {seeds} ± 95% t-interval. "
         "A setting collapses where beta_eff reaches its threshold.",
         style="dim",
     )

@@ -15,7 +15,7 @@ from lossbench.explanation.listing import (
 from lossbench.loss import Coefficients, Entry, Sizes, convention, entry, implied_sigma
 from lossbench.words import setting, significant
 
-EITHER = "bce or mse"  # a loss that its users take with either, as the seed question writes it
+EITHER = "bce or mse"  # blog and docs: the seed question writes them with either
 _OF_SIGMA = ("mse", EITHER)
 _TERMS = {
     EITHER: EITHER,
@@ -185,19 +185,19 @@ def derivation(
     kind = reconstruction_loss or own
     kind = "mse" if kind in _SQUARED else kind
     d, k = sizes.d, sizes.k
-    found = None
+    best = None
     if row.beta_eff is not None and d is not None and k is not None:
-        found = optimum(row.beta_eff, d, k, kind)
+        best = optimum(row.beta_eff, d, k, kind)
     return Derivation(
         listed=row,
-        steps=_steps(row, _TERMS[kind], found),
-        optimum=found,
+        steps=_steps(row, _TERMS[kind], best),
+        optimum=best,
         surprises=tuple(_surprises(row, kind)),
         answers=answers(sizes) if row.entry.lineage in _ANSWERED else (),
     )
 
 
-def _steps(row: Listed, term: str, found: Optimum | None) -> tuple[Step, ...]:
+def _steps(row: Listed, term: str, best: Optimum | None) -> tuple[Step, ...]:
     steps = [_written(row.entry, term), _sums(row, term), _collected(row)]
     if row.beta_eff is not None:
         formula = weighted(row.entry.beta_eff, row.entry)
@@ -207,15 +207,15 @@ def _steps(row: Listed, term: str, found: Optimum | None) -> tuple[Step, ...]:
                 (equation("beta_eff = b/a", formula, _symbols(row), row.beta_eff),),
             )
         )
-    if found is not None and found.implied_sigma is not None:
-        half = f"sqrt({significant(found.beta_eff)}/2)"
+    if best is not None and best.implied_sigma is not None:
+        half = f"sqrt({significant(best.beta_eff)}/2)"
         steps.append(
             Step(
                 "For squared errors: a Gaussian decoder of variance sigma^2",
                 (
                     "-ln p(x|z) = R/(2*sigma^2) + (d/2)*ln(2*pi*sigma^2)",
                     "2*sigma^2 * (-ELBO) = R + 2*sigma^2*K + constant",
-                    f"sigma = sqrt(beta_eff/2) = {half} = {significant(found.implied_sigma)}",
+                    f"sigma = sqrt(beta_eff/2) = {half} = {significant(best.implied_sigma)}",
                 ),
             )
         )
@@ -276,9 +276,9 @@ def _collected(row: Listed) -> Step:
 
 def _product(name: str, simplified: str, *factors: str) -> str:
     """Return ``name = x * y``, the factors that make up a coefficient, if that says more."""
-    told = [factor for factor in factors if factor not in ("", "1")]
-    product = " * ".join(told)
-    repeats = len(told) < 2 or product.replace(" ", "") == simplified
+    named = [factor for factor in factors if factor not in ("", "1")]
+    product = " * ".join(named)
+    repeats = len(named) < 2 or product.replace(" ", "") == simplified
     return name if repeats else f"{name} = {product}"
 
 
@@ -288,24 +288,24 @@ def _symbols(row: Listed) -> dict[str, Fraction | int]:
 
 def _surprises(row: Listed, kind: str) -> Iterator[str]:
     """Yield a sentence for everything that a user of this loss may not expect."""
-    found = row.entry
-    if not found.trainable:
-        yield f"Not of the form a*R + b*K, so no sweep trains it: {found.reason}."
+    code = row.entry
+    if not code.trainable:
+        yield f"Not of the form a*R + b*K, so no sweep trains it: {code.reason}."
     if row.depends_on_batch or row.depends_on_data:
         what = {"batch": row.depends_on_batch, "data set": row.depends_on_data}
         sizes = " and of the ".join(name for name, holds in what.items() if holds)
         yield f"beta_eff depends on the size of the {sizes}: another size is another objective."
     elif row.scale_depends_on_batch:
         yield "The scale a depends on the batch size: SGD feels that, Adam only in its epsilon."
-    if found.noise_std != 1:
-        factor = significant(Fraction(str(found.noise_std)) ** -2)
+    if code.noise_std != 1:
+        factor = significant(Fraction(str(code.noise_std)) ** -2)
         yield (
-            f"Its code multiplies the sampling noise by {setting(found.noise_std)}, so that it "
+            f"Its code multiplies the sampling noise by {setting(code.noise_std)}, so that it "
             f"collapses only at {factor} times the threshold; a sweep takes the scaling alone, "
             "with unit noise."
         )
-    if found.convention.default_beta != 1 and found.reconstruction != "learned_sigma":
-        published = significant(Fraction(found.convention.default_beta))
+    if code.convention.default_beta != 1 and code.reconstruction != "learned_sigma":
+        published = significant(Fraction(code.convention.default_beta))
         yield f"beta multiplies the weight that the code has by default, {published}."
-    if _TERMS[kind] != _TERMS[found.reconstruction] and found.lineage != "seed":
-        yield f"Its own code has {found.reconstruction} for the reconstruction; this is {kind}."
+    if _TERMS[kind] != _TERMS[code.reconstruction] and code.lineage != "seed":
+        yield f"Its own code has {code.reconstruction} for the reconstruction; this is {kind}."

@@ -72,20 +72,20 @@ class Equivalent:
     def cautions(self) -> tuple[str, ...]:
         """What the two published codes do besides, a sentence each."""
         here, there = entry(self.loss), entry(self.other)
-        found = []
+        cautions = []
         if (published := Fraction(there.convention.default_beta)) != 1:
-            found.append(
+            cautions.append(
                 f"beta multiplies the weight that {self.other} has by default: in its own code "
                 f"this is a weight of {significant(self.other_beta * published)} in place of "
                 f"{significant(published)}."
             )
         if here.noise_std != there.noise_std:
-            found.append(
+            cautions.append(
                 f"This is about the scaling. The codes also differ in their sampling noise: "
                 f"times {setting(here.noise_std)} in {self.loss}, times {setting(there.noise_std)} "
                 f"in {self.other}; a sweep trains both with the same noise."
             )
-        return tuple(found)
+        return tuple(cautions)
 
     @property
     def rmsprop_epsilon_factor(self) -> Fraction:

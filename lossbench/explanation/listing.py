@@ -48,13 +48,13 @@ class Listed:
     @property
     def flags(self) -> tuple[str, ...]:
         """What surprises, a word or two each."""
-        found = {
+        surprises = {
             "B": self.depends_on_batch,
             "N": self.depends_on_data,
             "scale B": self.scale_depends_on_batch and not self.depends_on_batch,
             f"noise {setting(self.entry.noise_std)}": self.entry.noise_std != 1,
         }
-        return tuple(flag for flag, holds in found.items() if holds)
+        return tuple(flag for flag, holds in surprises.items() if holds)
 
     def facts(self) -> dict[str, object]:
         """Return the row as JSON has it."""
@@ -124,8 +124,8 @@ def listed(entry: Entry, sizes: Sizes, beta: Fraction) -> Listed:
     """Return one row at these sizes; ``UsageError`` says which size it lacks."""
 
     def depends(change: Callable[[int], Sizes], part: Callable[[Coefficients], Fraction]) -> bool:
-        found = {part(entry.convention.coefficients(change(probe), 1)) for probe in _PROBES}
-        return len(found) > 1
+        values = {part(entry.convention.coefficients(change(probe), 1)) for probe in _PROBES}
+        return len(values) > 1
 
     probed = Sizes(d=31, k=7, batch_size=_PROBES[0], n_images=_PROBES[0])
     known = entry.reconstruction != "learned_sigma"
@@ -206,7 +206,7 @@ def equation(
     'b = beta/k = 1/2 = 0.5'
     """
     with_numbers = re.sub(
-        r"\b(?:d|k|B|N|beta|epoch)\b", lambda found: significant(symbols[found[0]]), formula
+        r"\b(?:d|k|B|N|beta|epoch)\b", lambda symbol: significant(symbols[symbol[0]]), formula
     )
     parts = [name, shown(formula), shown(with_numbers), significant(value)]
     return " = ".join(dict.fromkeys(parts))
@@ -214,5 +214,5 @@ def equation(
 
 def _when(date: str) -> tuple[str, bool]:
     """Return where a date sorts; ``after`` a day is later than that day."""
-    found = re.search(r"\d{4}(-\d\d-\d\d)?", date)
-    return (found[0] if found else "9999", date.startswith("after"))
+    day = re.search(r"\d{4}(-\d\d-\d\d)?", date)
+    return (day[0] if day else "9999", date.startswith("after"))

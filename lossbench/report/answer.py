@@ -14,8 +14,8 @@ def answer(summary: pd.DataFrame, thresholds: pd.DataFrame) -> list[str]:
     Are the losses the same at one beta; are they at one beta_eff; does a model collapse where
     theory says.
     """
-    found = cases(summary)
-    compared = [case for case in found if case.rows["loss"].nunique() > 1]
+    all_cases = cases(summary)
+    compared = [case for case in all_cases if case.rows["loss"].nunique() > 1]
     compared.sort(key=lambda case: case.reconstruction_loss != "bce")
     sentences = []
     if compared:
@@ -49,12 +49,12 @@ def _reached(row: pd.Series) -> str:
 
 
 def _at_one_beta_eff(compared: list[Case]) -> str:
-    found = [(case, furthest(case.rows, "beta_eff")) for case in compared]
-    shared = [(case, facts) for case, facts in found if facts is not None]
+    extremes = [(case, furthest(case.rows, "beta_eff")) for case in compared]
+    shared = [(case, pair) for case, pair in extremes if pair is not None]
     if not shared:
         return ""
-    pairs = counted(sum(facts[0] for _, facts in shared), "pair")
-    apart = max(abs(facts[2]["elbo"] - facts[3]["elbo"]) for _, facts in shared)
+    pairs = counted(sum(pair.n_pairs for _, pair in shared), "pair")
+    apart = max(pair.apart for _, pair in shared)
     where = "; ".join(case.label for case, _ in shared)
     if apart <= EQUAL_WITHIN_NATS:
         return (
@@ -62,8 +62,8 @@ def _at_one_beta_eff(compared: list[Case]) -> str:
             f"({where}) the mean ELBOs are at most {nats(apart)} nats apart."
         )
     return (
-        f"At the same beta_eff, {pairs} of settings ({where}) are up to "
-        f"{nats(apart)} nats of ELBO apart."
+        f"At the same beta_eff the mean ELBOs are up to {nats(apart)} nats apart, over {pairs} "
+        f"of settings ({where})."
     )
 
 

@@ -111,9 +111,10 @@ def models(group: pd.DataFrame, *sizes: str) -> list[pd.DataFrame]:
 def model_of(rows: pd.DataFrame, group: pd.DataFrame) -> str:
     """Return what tells the model of ``rows`` from others of the group: ``, hidden 64x64``."""
     first = rows.iloc[0]
-    told = {name: first[name] for name in _MODEL if group[name].nunique(dropna=False) > 1}
+    differing = {name: first[name] for name in _MODEL if group[name].nunique(dropna=False) > 1}
     return "".join(
-        f", {name} {'none' if pd.isna(value) else setting(value)}" for name, value in told.items()
+        f", {name} {'none' if pd.isna(value) else setting(value)}"
+        for name, value in differing.items()
     )
 
 

@@ -2,9 +2,11 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from lossbench.comparison import EQUAL_WITHIN_NATS, over_seeds
 from lossbench.report.cases import (
@@ -40,6 +42,21 @@ _LABELS = {
 }
 _TALL = 4.4
 _LEAST_SPAN = 0.5  # nats: less is noise, and is drawn as a level line
+
+
+@dataclass(frozen=True, eq=False)
+class FurthestPair:
+    """Of ``n_pairs`` of settings, two losses at one weight each, those whose ELBOs differ most."""
+
+    n_pairs: int
+    weight: float
+    one: pd.Series
+    other: pd.Series
+
+    @property
+    def apart(self) -> float:
+        """How far apart their mean ELBOs are, in nats."""
+        return float(abs(self.one["elbo"] - self.other["elbo"]))
 
 
 def comparisons(case: Case, series: dict[str, Series]) -> Iterator[Drawing]:
@@ -116,77 +133,73 @@ def elbo_curves(case: Case, series: dict[str, Series], weight: str) -> Drawing:
 
 def pairs_at(rows: pd.DataFrame, weight: str) -> list[tuple[float, pd.Series, pd.Series]]:
     """Return every two settings of different losses that have the same ``weight``."""
-    found = []
+    pairs = []
     for value, group in rows.groupby(weight):
         settings = [row for _, row in group.iterrows()]
-        found += [
+        pairs += [
             (float(str(value)), one, other)
             for one, other in itertools.combinations(settings, 2)
             if one["loss"] != other["loss"]
         ]
-    return found
+    return pairs
 
 
-def furthest(rows: pd.DataFrame, weight: str) -> tuple[int, float, pd.Series, pd.Series] | None:
-    """Return how many equal weights two losses share, and the two whose ELBOs differ most.
-
-    The number of pairs, the weight, and the two settings; None if they share none.
-    """
+def furthest(rows: pd.DataFrame, weight: str) -> FurthestPair | None:
+    """Return the two settings at one ``weight`` whose ELBOs differ most; None if there are none."""
     pairs = pairs_at(rows, weight)
     if not pairs:
         return None
     value, one, other = max(pairs, key=lambda pair: abs(pair[1]["elbo"] - pair[2]["elbo"]))
-    return len(pairs), value, one, other
+    return FurthestPair(len(pairs), value, one, other)
 
 
 def _apart(case: Case, weight: str) -> str:
-    found = furthest(case.rows, weight)
-    if found is None:
+    extreme = furthest(case.rows, weight)
+    if extreme is None:
         best = case.rows.iloc[int(case.rows["elbo"].argmax())]
+        n_losses = case.rows["loss"].nunique()
         return (
             f"The best ELBO is {best['elbo']:.2f} nats, of {best['loss']} at beta_eff "
             f"{significant(best['beta_eff'], 4)}"
-            + ("; no two losses were trained at one beta_eff." if _several(case) else ".")
+            + ("; no two losses were trained at one beta_eff." if n_losses > 1 else ".")
         )
-    n_pairs, value, one, other = found
-    difference = nats(abs(one["elbo"] - other["elbo"]))
+    one, other, difference = extreme.one, extreme.other, nats(extreme.apart)
     if weight == "beta":
         return (
             f"At the same beta the losses are up to {difference} nats apart: at beta "
-            f"{setting(value)}, {one['loss']} reaches {one['elbo']:.2f} and {other['loss']} "
-            f"{other['elbo']:.2f}."
+            f"{setting(extreme.weight)}, {one['loss']} reaches {one['elbo']:.2f} and "
+            f"{other['loss']} {other['elbo']:.2f}."
         )
+    n_pairs = extreme.n_pairs
     shared = "the one beta_eff" if n_pairs == 1 else f"the {n_pairs} pairs of equal beta_eff"
+    if extreme.apart <= EQUAL_WITHIN_NATS:
+        return (
+            f"Against beta_eff the curves coincide: over {shared} the mean ELBOs are at most "
+            f"{difference} nats apart."
+        )
     return (
-        f"Against beta_eff the curves coincide: over {shared} the mean ELBOs are at most "
-        f"{difference} nats apart."
-        if abs(one["elbo"] - other["elbo"]) <= EQUAL_WITHIN_NATS
-        else f"Over {shared} the mean ELBOs are up to {difference} nats apart, at beta_eff "
-        f"{significant(value, 4)}."
+        f"Over {shared} the mean ELBOs are up to {difference} nats apart, at beta_eff "
+        f"{significant(extreme.weight, 4)}."
     )
-
-
-def _several(case: Case) -> bool:
-    return bool(case.rows["loss"].nunique() > 1)
 
 
 def _on_one_curve(case: Case) -> str:
     rows = case.rows
-    spread = (
+    course = (
         f"the KL goes from {nats(rows['kl'].max())} nats at beta_eff "
         f"{significant(rows['beta_eff'].min(), 4)} to {nats(max(rows['kl'].min(), 0.0))} at "
         f"{significant(rows['beta_eff'].max(), 4)}"
     )
     pairs = pairs_at(rows, "beta_eff")
     if not pairs:
-        return f"Along the curve {spread}."
+        return f"Along the curve {course}."
     apart = max(
         abs(one["kl"] - other["kl"]) + abs(one["reconstruction"] - other["reconstruction"])
         for _, one, other in pairs
     )
     return (
-        f"The losses move along one curve, on which beta_eff is the place: {spread}, and two "
-        f"losses at one beta_eff are at most {nats(apart)} nats apart."
+        f"All losses lie on one curve, and beta_eff decides where on it: {course}. Two losses at "
+        f"one beta_eff are at most {nats(apart)} nats apart."
     )
 
 
@@ -247,16 +260,16 @@ def _where_it_vanishes(case: Case) -> str:
     collapsed = rows["collapsed"] >= 0.5
     n_right = int((past == collapsed).sum())
     n_past = int(past.sum())
-    told = (
+    theory = (
         f"Theory puts the collapse at beta_eff {significant(case.threshold, 3)}: {n_past} of "
         f"{len(rows)} settings {'is' if n_past == 1 else 'are'} past it"
     )
     if n_right == len(rows):
-        return f"{told}, and exactly {'this one' if n_past == 1 else 'these'} collapsed."
+        return f"{theory}, and exactly {'this one' if n_past == 1 else 'these'} collapsed."
     wrong = rows[past != collapsed]
     span = ratio_span(wrong["beta_eff"] / wrong["threshold"])
     return (
-        f"{told}, and {n_right} of {len(rows)} did as predicted; the others have a beta_eff of "
+        f"{theory}, and {n_right} of {len(rows)} did as predicted; the others have a beta_eff of "
         f"{span} times the threshold."
     )
 
@@ -273,14 +286,14 @@ def d_sweeps(summary: pd.DataFrame, series: dict[str, Series]) -> Iterator[Drawi
     nearest to 1 that the losses share.
     """
     for slug, group in by_data(measured(summary)):
-        found = []
+        sweeps = []
         for rows in models(group, "k"):
             beta = shared_beta(rows)
             at_beta = rows[rows["beta"] == beta].sort_values(["d", "loss"])
             if at_beta["d"].nunique() > 1:
-                found.append(at_beta)
-        if found:
-            most = max(found, key=lambda rows: (rows["d"].nunique(), -rows["k"].iloc[0]))
+                sweeps.append(at_beta)
+        if sweeps:
+            most = max(sweeps, key=lambda rows: (rows["d"].nunique(), -rows["k"].iloc[0]))
             yield _d_sweep(slug, most, model_of(most, group), series)
 
 
@@ -421,9 +434,8 @@ def learning_curves(
     axes = drawn.add_subplot()
     for row, curve, is_converted in curves:
         options = series[str(row["loss"])].options | {"marker": ""}
-        epochs = curve.index.to_numpy(dtype=np.float64)
         axes.plot(
-            epochs,
+            curve.index.to_numpy(dtype=np.float64),
             curve["mean"],
             linestyle="--" if is_converted else "-",
             zorder=3,
@@ -432,15 +444,7 @@ def learning_curves(
         )
         if is_converted:
             continue  # its interval lies on the first one's
-        band = curve["half_width"].fillna(0.0)
-        axes.fill_between(
-            epochs,
-            curve["mean"] - band,
-            curve["mean"] + band,
-            color=options["color"],
-            alpha=0.18,
-            linewidth=0,
-        )
+        _band(axes, curve, series[str(row["loss"])].colour)
     axes.set_ylim(*_limits(curves))
     axes.set_xlabel("epoch")
     axes.set_ylabel("ELBO (nats per image)")
@@ -456,6 +460,19 @@ def learning_curves(
     )
 
 
+def _band(axes: Axes, curve: pd.DataFrame, colour: str) -> None:
+    """Draw the interval around a learning curve."""
+    half_width = curve["half_width"].fillna(0.0)
+    axes.fill_between(
+        curve.index.to_numpy(dtype=np.float64),
+        curve["mean"] - half_width,
+        curve["mean"] + half_width,
+        color=colour,
+        alpha=0.18,
+        linewidth=0,
+    )
+
+
 def _chosen(case: Case) -> list[tuple[pd.Series, bool]]:
     """Return the settings to draw, and whether each was converted to the first one's beta_eff."""
     rows = case.rows
@@ -464,7 +481,7 @@ def _chosen(case: Case) -> list[tuple[pd.Series, bool]]:
     if beta is None:
         return [(rows.iloc[int((rows["beta"] - 1).abs().argmin())], False)]
     at_beta = [rows[(rows["loss"] == loss) & (rows["beta"] == beta)] for loss in losses]
-    chosen = [(found.iloc[0], False) for found in at_beta if len(found)]
+    chosen = [(of_loss.iloc[0], False) for of_loss in at_beta if len(of_loss)]
     leader = chosen[0][0]
     equal = rows[
         (rows["beta_eff"] == leader["beta_eff"])
@@ -491,8 +508,8 @@ def _ends(curves: list[tuple[pd.Series, pd.DataFrame, bool]]) -> str:
         same = f" (beta_eff {significant(row['beta_eff'], 4)})" if is_converted else ""
         end = plus_minus(curve["mean"].iloc[-1], curve["half_width"].iloc[-1])
         ends.append(f"{row['loss']} at {at}{same} ends at {end}")
-    epochs = int(curves[0][1].index[-1])
-    return f"After {epochs} epochs {'; '.join(ends)} nats."
+    n_epochs = int(curves[0][1].index[-1])
+    return f"After {counted(n_epochs, 'epoch')} {'; '.join(ends)} nats."
 
 
 def learning_of_sides(curves: Mapping[str, pd.DataFrame]) -> list[Drawing]:
@@ -503,23 +520,16 @@ def learning_of_sides(curves: Mapping[str, pd.DataFrame]) -> list[Drawing]:
     drawn = figure()
     axes = drawn.add_subplot()
     for side, curve in curves.items():
-        band = curve["half_width"].fillna(0.0)
         axes.plot(curve.index, curve["mean"], color=series[side].colour, label=side)
-        axes.fill_between(
-            curve.index,
-            curve["mean"] - band,
-            curve["mean"] + band,
-            color=series[side].colour,
-            alpha=0.18,
-            linewidth=0,
-        )
+        _band(axes, curve, series[side].colour)
     axes.set_xlabel("epoch")
     axes.set_ylabel("ELBO (nats per image)")
     legend(axes)
     said = "; ".join(
         f"{side} ends at {curve['mean'].iloc[-1]:.2f}" for side, curve in curves.items()
     )
-    said = f"After {_last_epoch(curves)} epochs {said} nats."
+    n_epochs = max(int(curve.index[-1]) for curve in curves.values())
+    said = f"After {counted(n_epochs, 'epoch')} {said} nats."
     return [
         Drawing(
             "learning",
@@ -529,7 +539,3 @@ def learning_of_sides(curves: Mapping[str, pd.DataFrame]) -> list[Drawing]:
             drawn,
         )
     ]
-
-
-def _last_epoch(curves: Mapping[str, pd.DataFrame]) -> int:
-    return max(int(curve.index[-1]) for curve in curves.values())

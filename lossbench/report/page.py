@@ -210,19 +210,19 @@ def _drawings(
 ) -> Iterator[Drawing]:
     """Yield every figure that the tables give, in the order of the page."""
     series = series_of(losses_of(summary))
-    found = cases(summary)
-    for case in found:
+    all_cases = cases(summary)
+    for case in all_cases:
         yield from charts.comparisons(case, series)
         if case.rows["beta_eff"].nunique() > 1 and case.rows["threshold"].notna().all():
             yield charts.kl_and_active_units(case, series)
     yield from charts.d_sweeps(summary, series)
     if len(thresholds):
         yield charts.measured_against_predicted(thresholds)
-    for case in found:
+    for case in all_cases:
         curves = charts.learning_curves(case, runs, history, series)
         if curves is not None:
             yield curves
-    for case in found:
+    for case in all_cases:
         yield from pictures.pictures(case, runs, store.arrays, series)
 
 
@@ -234,14 +234,16 @@ def _left_out(drawings: Sequence[tuple[Drawing, bytes, bytes]], store: Store) ->
 
 def provenance(frozen: Experiment | None, records: Iterable[Record]) -> Provenance:
     """Return where the numbers come from, as far as the folder knows."""
-    found: dict[str, set[str]] = {label: set() for label in _FACTS.values()}
+    values_of: dict[str, set[str]] = {label: set() for label in _FACTS.values()}
     for record in records:
         for name, label in _FACTS.items():
             if (value := record.provenance.get(name)) is not None:
-                found[label].add(str(value))
+                values_of[label].add(str(value))
     return Provenance(
         data=list(frozen.data_sha256.items()) if frozen else [],
-        versions=[(label, ", ".join(sorted(values))) for label, values in found.items() if values],
+        versions=[
+            (label, ", ".join(sorted(values))) for label, values in values_of.items() if values
+        ],
     )
 
 

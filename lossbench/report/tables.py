@@ -147,7 +147,7 @@ def cells_view(comparison: Comparison) -> list[View]:
     return [
         View(
             _label(cell) or "Metrics",
-            f"Mean over {len(cell.pairs)} pairs"
+            f"Mean over {counted(len(cell.pairs), 'pair')}"
             + (f", cell {number} of {n_cells}" if n_cells > 1 else ""),
             headings,
             [_row(metric) for metric in cell.metrics.values()],
