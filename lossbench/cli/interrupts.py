@@ -1,4 +1,4 @@
-"""Ctrl-C and the signals that end a process: a word at once, then an orderly end, in time."""
+"""Ctrl-C and the signals that end a process: told at once, and ended in order within seconds."""
 
 import os
 import select
@@ -40,7 +40,7 @@ def interruptible() -> Iterator[None]:
         _tell(untold)
         if not _asked:
             _asked = Interrupted(number)
-            sys.unraisablehook = lambda _: None  # a destructor swallows it without a word
+            sys.unraisablehook = lambda _: None  # Python would print one raised in a destructor
             raise _asked
 
     reader, writer = os.pipe()
@@ -55,7 +55,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        raise_swallowed()  # and the watch goes on until the process has ended
+        raise_swallowed()
         signal.set_wakeup_fd(wakeup)
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -89,7 +89,7 @@ def _tell(untold: threading.Lock) -> None:
 
 
 def _watch(reader: int, untold: threading.Lock) -> None:
-    """Wait for a signal, tell the user, and end the process at the next one or in time."""
+    """Wait for a signal, tell the user, and end the process at the next one or after a while."""
     if number := _arrived(reader):
         _tell(untold)
         if select.select([reader], [], [], _PATIENCE_SECONDS)[0]:

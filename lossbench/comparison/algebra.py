@@ -1,7 +1,7 @@
 """What the algebra says of two trained objectives, before any metric is looked at.
 
 Every loss is ``a*R + b*K``; ``beta_eff = b/a`` decides the optimum and ``a`` sets the scale.
-Two objectives with the same beta_eff are the same one up to a factor.
+Two objectives with the same beta_eff are the same up to a factor.
 """
 
 import math
@@ -22,7 +22,7 @@ _RELATIVE = 1e-9
 
 @dataclass(frozen=True)
 class Objective:
-    """The objective that one side trains; a number that is not known is NaN."""
+    """The objective that one side trains; what is not known of it is NaN."""
 
     loss: str
     beta: float
@@ -39,7 +39,7 @@ class Objective:
 
     @property
     def collapses(self) -> bool | None:
-        """Whether theory has it collapse; ``None`` where the threshold is not known."""
+        """Whether theory says that it collapses; ``None`` where the threshold is not known."""
         if math.isnan(self.beta_eff) or math.isnan(self.threshold):
             return None
         return self.beta_eff >= self.threshold
@@ -189,7 +189,7 @@ def _against_threshold(side: Objective) -> tuple[str, str]:
 
 
 def _collapses(cells: Sequence[ObjectivePair]) -> str:
-    """Return in how many cells theory has each side collapse."""
+    """Return in how many cells each side collapses, by theory."""
     if any(side.collapses is None for cell in cells for side in (cell.a, cell.b)):
         return ""
     n_a = sum(bool(cell.a.collapses) for cell in cells)

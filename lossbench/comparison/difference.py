@@ -15,7 +15,7 @@ from lossbench.schema import Column
 from lossbench.words import counted, joined, nats, probability
 
 CONFIDENCE = 0.95
-_ROUNDING = 1e-12  # a difference below this part of the numbers themselves is rounding
+_ROUNDING = 1e-12  # relative: a smaller difference is rounding
 EQUAL_WITHIN_NATS = 0.3
 ELBOS = ("elbo", "elbo_best_sigma")
 NATS_NEED = ("dataset", "reconstruction_loss", "d")  # what two ELBOs in nats must agree in
@@ -66,11 +66,11 @@ def paired(
     b: Sequence[Sequence[Value]],
     comparable: Sequence[bool],
 ) -> list[MetricDifference]:
-    """Return the paired comparison of each cell's ``a (n,)`` and ``b (n,)``, whatever its n.
+    """Return the difference of a metric in each cell, from its values ``a (n,)`` and ``b (n,)``.
 
-    A pair with a value that is not known, or not finite, is left out. The p-values are adjusted
-    over the cells. The paired t-interval covers at its nominal rate from three seeds on, where
-    bootstraps fall to 66-90%.
+    Cells may differ in n. A pair with a value that is not known, or not finite, is left out.
+    The p-values are adjusted over the cells. From three seeds on the paired t-interval covers as
+    often as it says, where bootstraps fall to 66-90%.
     """
     values_a, values_b = _table(a), _table(b)
     known = np.isfinite(values_a) & np.isfinite(values_b)
@@ -124,7 +124,7 @@ def outcome(elbo: MetricDifference) -> Outcome:
 
     ``equal``: the whole 95% interval lies within ±0.3 nats, wherever zero is; ``better`` and
     ``worse``: p, adjusted by Holm over the cells, is below 0.05, or the difference is the same
-    on every pair; ``unclear``: neither, so nothing was found; ``one pair``: no interval.
+    on every pair; ``unclear``: none of these; ``one pair``: there is no interval.
     """
     if not elbo.comparable:
         return "not comparable"
@@ -142,7 +142,7 @@ def outcome(elbo: MetricDifference) -> Outcome:
 def verdict(
     cells: Sequence[tuple[str, Mapping[str, MetricDifference]]], compared: Collection[str]
 ) -> tuple[str, ...]:
-    """Return the verdict, one sentence a yardstick; of several cells, how many say what.
+    """Return the verdict, a sentence for each ELBO; of several cells, how many are better or worse.
 
     ``cells`` are reconstruction losses with the cell's metrics; ``compared`` are the settings
     in which A and B differ. An ``mse`` verdict names the sigma that it rests on.

@@ -25,10 +25,9 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 class Gate:
     """A condition on the difference B minus A of one metric.
 
-    It trips if the whole 95% interval fulfils it, so that noise alone cannot trip it: the end
-    that counts is the one near the bound, the upper for ``<`` and the lower for ``>``. Where
-    there is no interval (one pair, ``collapsed``), the difference itself counts. Of several
-    cells one is enough.
+    It trips if the whole 95% interval fulfils it, so that noise alone seldom trips it: for ``<``
+    the upper end decides, for ``>`` the lower one. Where there is no interval (one pair,
+    ``collapsed``), the difference itself decides. One cell of several is enough.
     """
 
     metric: str

@@ -5,8 +5,8 @@ A setting (or the seed) that has one value in A and one in B is *common* if they
 runs that agree in all of these. So ``loss=blog`` and ``loss=docs`` over a grid in beta and k
 pair by beta, k and seed; two single runs always pair, whatever differs between them.
 
-One fact has two names: over a grid in ``beta_eff`` every convention has its own betas. Where
-beta varies, the runs pair by ``beta_eff`` instead if that pairs more of them.
+Over a grid in ``beta_eff`` every convention has betas of its own. So where beta varies, the runs
+pair by ``beta_eff`` instead if that pairs more of them.
 """
 
 import functools
@@ -100,7 +100,7 @@ def paired_runs(a: Sequence[Row], b: Sequence[Row]) -> Pairing:
 
 @functools.lru_cache(maxsize=2**16)
 def _same(value: Value) -> Value:
-    """Return a value by which equal settings are equal: beta_eff is only known as computed."""
+    """Return a value to nine digits: a beta_eff is computed, and its last digits are rounding."""
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
@@ -113,7 +113,7 @@ def _key(row: Row, keys: Sequence[str]) -> _Key:
 
 
 def _n_pairs(a: Sequence[Row], b: Sequence[Row], keys: Sequence[str]) -> int:
-    """Return how many runs pair by these columns, counting those alone that pair uniquely."""
+    """Return how many pairs these columns make, without runs that could pair in several ways."""
     in_a, in_b = (Counter(_key(row, keys) for row in side) for side in (a, b))
     return sum(count == in_b[key] == 1 for key, count in in_a.items())
 

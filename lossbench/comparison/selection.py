@@ -158,7 +158,7 @@ def _number(text: str) -> float:
 
 
 def _one_of_each(chosen: pd.DataFrame) -> pd.DataFrame:
-    """Return every run distinct_runs; ``UsageError`` if two folders disagree about one."""
+    """Return every run once; ``UsageError`` if two folders disagree about one."""
     distinct_runs = chosen.drop_duplicates(subset=list(_COLUMNS))
     twice = distinct_runs[distinct_runs["run_id"].duplicated(keep=False)]
     if not twice.empty:

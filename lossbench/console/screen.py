@@ -23,7 +23,7 @@ _PIPE_WIDTH = 160
 _NARROWEST = 80
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII = "_.-~=+*#"
-_SETTLED = 0.2  # of a curve, after which its range is taken: the first steps fall out of it
+_SETTLED = 0.2  # the part of a curve that its range leaves out: its first steps are far off
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 
 
@@ -68,7 +68,7 @@ def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _PIPE_WIDTH
     if width is None and not stderr and shutil.get_terminal_size().columns < _NARROWEST:
-        width = _NARROWEST  # the terminal wraps; a table of half names tells nothing
+        width = _NARROWEST  # the terminal wraps, which is better than half names
     return _Console(stderr=stderr, width=width, highlight=False, emoji=False, markup=False)
 
 

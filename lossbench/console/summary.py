@@ -18,7 +18,7 @@ from lossbench.words import counted, plus_minus, significant
 _WIDE = 116
 _UNBOUNDED = 1000
 _CURVE_WIDTH = 5
-_MOST_SETTINGS = 400  # more are no reading matter, and take seconds to lay out
+_MOST_SETTINGS = 400  # nobody reads more, and they take seconds to lay out
 _TABLE_COLUMNS = ("dataset", "reconstruction_loss", "k")
 _ROW_COLUMNS = ("d", "beta", "loss")
 _NUMBERS = ("elbo", "iwae", "kl", "reconstruction")
@@ -44,9 +44,9 @@ def summary_tables(
 ) -> RenderableType:
     """Return the summary as one table for each dataset, reconstruction loss and k.
 
-    ``curves`` are the ELBO over training of every row. A narrow console shows the interval of
-    the ELBO alone, and the curves where there is room. Of a very long summary the first few
-    hundred settings are shown.
+    ``curves`` are the ELBO over training of every row. A narrow console shows the
+    interval of the ELBO only, and the curves if they fit. Of a very long summary the first
+    hundreds of settings are shown.
     """
     curve_of = dict(zip(summary.index, curves, strict=True)) if len(curves) else {}
     wide = console.width >= _WIDE

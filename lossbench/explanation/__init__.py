@@ -1,6 +1,6 @@
 """The algebra told step by step, before anything is trained: records and sentences, no printing."""
 
-from lossbench.explanation.derivation import Derivation, Optimum, Step, derivation, optimum
+from lossbench.explanation.derivation import Derivation, Step, derivation
 from lossbench.explanation.equivalent import Equivalent, equivalent
 from lossbench.explanation.listing import DEFAULT_SIZES, Listed, completed, lineage, listing
 
@@ -9,12 +9,10 @@ __all__ = [
     "Derivation",
     "Equivalent",
     "Listed",
-    "Optimum",
     "Step",
     "completed",
     "derivation",
     "equivalent",
     "lineage",
     "listing",
-    "optimum",
 ]

@@ -141,8 +141,8 @@ def _multiplied(sizes: Sizes) -> Step:
 class Derivation:
     """How a loss turns into ``a*R + b*K`` at given sizes, and what it is after.
 
-    ``optimum`` and ``coefficients`` are ``None`` where beta_eff hangs on a learned variance;
-    ``surprises`` are sentences; ``answers`` go through the answers that the question got.
+    ``optimum`` and ``coefficients`` are ``None`` where beta_eff depends on a learned variance;
+    ``surprises`` are sentences; ``answers`` discuss the answers that the seed question got.
     """
 
     listed: Listed
@@ -174,9 +174,9 @@ class Derivation:
 def derivation(
     loss: str, sizes: Sizes, beta: Fraction, reconstruction_loss: str | None = None
 ) -> Derivation:
-    """Return the derivation of a loss; by default with the reconstruction term of its own code.
+    """Return the derivation of a loss, by default with the reconstruction term of its own code.
 
-    ``blog`` and ``docs`` have either, bce or mse.
+    The default of ``blog`` and ``docs`` is either, bce or mse.
 
     ``UsageError`` names the nearest losses, or says which size a formula lacks.
     """
@@ -275,7 +275,7 @@ def _collected(row: Listed) -> Step:
 
 
 def _product(name: str, simplified: str, *factors: str) -> str:
-    """Return ``name = x * y``, the factors that make up a coefficient, if that says more."""
+    """Return ``name = x * y``, the factors of a coefficient; the name where they say no more."""
     named = [factor for factor in factors if factor not in ("", "1")]
     product = " * ".join(named)
     repeats = len(named) < 2 or product.replace(" ", "") == simplified

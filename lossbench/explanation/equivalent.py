@@ -1,4 +1,4 @@
-"""The equal setting in another convention: the same optimum, and the same run on the way to it."""
+"""The equal setting in another convention: what has the same optimum, and trains the same way."""
 
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -15,9 +15,9 @@ class Equivalent:
     """``other`` at ``other_beta`` trains ``scale`` times the objective of ``loss`` at ``beta``.
 
     A loss times c has gradients times c. SGD (with momentum, too) makes the same steps with
-    its learning rate divided by c. Adam divides its mean gradient by the root of the mean
-    square plus epsilon, so it makes the same steps with epsilon times c and its learning rate
-    as it was; where epsilon stands under the root, as in Keras' RMSprop, it takes c^2.
+    its learning rate divided by c. Adam adds epsilon to the root of the mean squared gradient, so
+    it makes the same steps with epsilon times c and the same learning rate. Keras' RMSprop adds
+    epsilon under the root: there it is epsilon times c^2.
     """
 
     loss: str

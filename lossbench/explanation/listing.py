@@ -19,9 +19,9 @@ _PROBES = (97, 1009)  # sizes at which a formula that depends on them shows it
 class Listed:
     """One row of the catalogue at given sizes, with the user's ``beta`` on its KL term.
 
-    ``formula`` is beta_eff in d, k, B, N and beta; ``beta_eff`` is ``None`` where it hangs on
-    a learned variance. ``depends_on_batch`` and ``depends_on_data`` say whether beta_eff
-    does; ``scale_depends_on_batch`` whether only the scale ``a`` does.
+    ``formula`` is beta_eff in d, k, B, N and beta; ``beta_eff`` is ``None`` where it depends on a
+    learned variance. ``depends_on_batch`` and ``depends_on_data`` are of beta_eff,
+    ``scale_depends_on_batch`` of the scale ``a``.
     """
 
     entry: Entry
@@ -154,8 +154,8 @@ def completed(*choices: Sizes) -> Sizes:
 def weighted(formula: str, entry: Entry) -> str:
     """Return a formula of b or beta_eff with the user's beta in it.
 
-    In the catalogue beta is the weight as published; what a user calls beta multiplies it. In
-    a row with a learned variance the catalogue's beta is that variance, shown as sigma^2.
+    The catalogue's beta is the published weight, and the user's beta multiplies it. In a row with
+    a learned variance the catalogue's beta is that variance, shown as sigma^2.
     """
     published = entry.convention.default_beta
     if entry.reconstruction == "learned_sigma":

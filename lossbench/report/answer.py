@@ -9,10 +9,10 @@ from lossbench.words import counted, nats, plus_minus, setting, significant
 
 
 def answer(summary: pd.DataFrame, thresholds: pd.DataFrame) -> list[str]:
-    """Return the answer that a summary gives: three sentences, fewer if it says less.
+    """Return the answer of a summary: a sentence for each question that it can answer.
 
-    Are the losses the same at one beta; are they at one beta_eff; does a model collapse where
-    theory says.
+    Are the losses the same at one beta? Are they the same at one beta_eff? Does a model collapse
+    where theory says?
     """
     all_cases = cases(summary)
     compared = [case for case in all_cases if case.rows["loss"].nunique() > 1]

@@ -1,4 +1,4 @@
-"""What a figure is of: one dataset, kind of reconstruction and size, the one best covered."""
+"""What a figure shows: one dataset, one reconstruction loss and the size with most settings."""
 
 import re
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ _MODEL = tuple(
 class Case:
     """Settings of one summary that differ in nothing but loss and beta.
 
-    ``rows`` are in the order of beta_eff; ``slug`` is fit for a file name and belongs to no other
-    case of the summary; ``model`` names what else tells the rows from others of the summary.
+    ``rows`` are in the order of beta_eff; ``slug`` is a name for files, unique in the summary;
+    ``model`` names the further settings that tell these rows from others of the summary.
     """
 
     slug: str
@@ -36,7 +36,7 @@ class Case:
 
     @property
     def label(self) -> str:
-        """What the case is of, in the words of the tables."""
+        """The settings that all rows share, in the words of the tables."""
         data = f"{shown_dataset(self.dataset)}, {self.reconstruction_loss}"
         return f"{data}, d {self.d}, k {self.k}{self.model}"
 
@@ -47,7 +47,7 @@ class Case:
 
 
 def shown_dataset(dataset: str) -> str:
-    """Return a dataset's name, of a path its last part alone."""
+    """Return a dataset's name; of a path the last part."""
     return Path(dataset).name or dataset
 
 
@@ -67,7 +67,7 @@ def measured(summary: pd.DataFrame) -> pd.DataFrame:
 def cases(summary: pd.DataFrame) -> list[Case]:
     """Return one case a dataset and kind of reconstruction: the size with the most settings.
 
-    Of two that are equally covered it is the one with the larger d, then the smaller k.
+    Of two sizes with as many settings it is the one with the larger d, then the smaller k.
     """
     return [_case(slug, group, _best(group)) for slug, group in by_data(measured(summary))]
 
@@ -109,7 +109,7 @@ def models(group: pd.DataFrame, *sizes: str) -> list[pd.DataFrame]:
 
 
 def model_of(rows: pd.DataFrame, group: pd.DataFrame) -> str:
-    """Return what tells the model of ``rows`` from others of the group: ``, hidden 64x64``."""
+    """Return the settings that tell ``rows`` from the rest of the group, as ``, hidden 64x64``."""
     first = rows.iloc[0]
     differing = {name: first[name] for name in _MODEL if group[name].nunique(dropna=False) > 1}
     return "".join(

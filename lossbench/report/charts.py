@@ -41,12 +41,12 @@ _LABELS = {
     "kl": "KL (nats per image)",
 }
 _TALL = 4.4
-_LEAST_SPAN = 0.5  # nats: less is noise, and is drawn as a level line
+_LEAST_SPAN = 0.5  # nats: an axis of less would show noise
 
 
 @dataclass(frozen=True, eq=False)
 class FurthestPair:
-    """Of ``n_pairs`` of settings, two losses at one weight each, those whose ELBOs differ most."""
+    """Of ``n_pairs`` of settings with one weight and two losses, that whose ELBOs differ most."""
 
     n_pairs: int
     weight: float
@@ -282,7 +282,7 @@ def ratio_span(ratios: pd.Series) -> str:
 def d_sweeps(summary: pd.DataFrame, series: dict[str, Series]) -> Iterator[Drawing]:
     """Yield one figure for each dataset and kind of reconstruction that has several d.
 
-    It is drawn of the k and the model with the most d (of several, the smaller k), at the beta
+    It shows the k and the model that have the most d (of several, the smaller k), at the beta
     nearest to 1 that the losses share.
     """
     for slug, group in by_data(measured(summary)):
@@ -443,7 +443,7 @@ def learning_curves(
             **options,
         )
         if is_converted:
-            continue  # its interval lies on the first one's
+            continue  # its interval would cover that of the first one
         _band(axes, curve, series[str(row["loss"])].colour)
     axes.set_ylim(*_limits(curves))
     axes.set_xlabel("epoch")
@@ -492,7 +492,7 @@ def _chosen(case: Case) -> list[tuple[pd.Series, bool]]:
 
 
 def _limits(curves: list[tuple[pd.Series, pd.DataFrame, bool]]) -> tuple[float, float]:
-    """Return limits that leave out the first steps' fall, if that would flatten the rest."""
+    """Return limits of the ELBO's axis without the first tenth, which would flatten the rest."""
     values = np.concatenate(
         [curve["mean"].to_numpy()[len(curve) // 10 :] for _, curve, _ in curves]
     )

@@ -85,7 +85,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class OwnCase:
-    """The blog's loss at somebody's sizes: its beta_eff, and what mends it."""
+    """The blog's loss at common sizes: its beta_eff, and the factor on the KL that mends it."""
 
     d: int
     k: int
@@ -145,7 +145,7 @@ def _common(folders: Sequence[Path]) -> Path:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """Return the name of each folder, with those above it as far as they tell it from others."""
+    """Return each folder's name, with as many folders above it as tell it from the others."""
     paths = [folder.resolve() for folder in folders]
     return [
         next(
@@ -172,7 +172,7 @@ def _chapter(
 ) -> tuple[list[tuple[Drawing, bytes, bytes]], Chapter]:
     """Return the figures of one folder with their bytes, and its chapter of the page.
 
-    ``prefix`` makes the ids of the chapter's figures its own.
+    ``prefix`` makes the ids of the chapter's figures unique on the page.
     """
     runs, history = store.runs(), store.history()
     summary = store.summary()

@@ -1,6 +1,6 @@
 """Pictures from the arrays that a run leaves: reconstructions, prior draws, latent means.
 
-Arrays are not committed with the tables: without them these figures are left out.
+Arrays are not committed with the tables; where they are missing, so are these figures.
 """
 
 import math
@@ -25,9 +25,9 @@ _GAP = 0.12  # of an image's side, between two images
 def pictures(
     case: Case, runs: pd.DataFrame, arrays_of: ArraysOf, series: dict[str, Series]
 ) -> Iterator[Drawing]:
-    """Yield the pictures of one case, of the lowest seed of every loss at the beta they share.
+    """Yield the pictures of one case: of each loss at the shared beta, the run of the lowest seed.
 
-    ``arrays_of`` gives the arrays of a run, none if they are not there.
+    ``arrays_of`` returns the arrays of a run, none if they are not there.
     """
     drawn_runs = [
         (row, arrays) for row in _shown(case, runs) if (arrays := arrays_of(str(row["run_id"])))

@@ -16,12 +16,12 @@ _ALWAYS = ("loss", "beta", "beta_eff", "threshold", "predicted_active_units")
 _SUMMARY_METRICS = ("elbo", "elbo_best_sigma", "kl", "reconstruction", "bits_per_dim")
 _DECIMALS = {"bits_per_dim": 4}
 _METRIC_HEADINGS = ("metric", "A", "B", "B - A", "95% interval", "p (Holm)")
-_MOST_ROWS = 500  # of a table: more are no reading matter, and a page of megabytes
+_MOST_ROWS = 500  # of a table: nobody reads more, and the page would have megabytes
 
 
 @dataclass(frozen=True)
 class Heading:
-    """A column's name, its unit, and its meaning for whoever points at it."""
+    """A column's name, its unit, and its meaning, which shows under the pointer."""
 
     name: str
     unit: str = ""
