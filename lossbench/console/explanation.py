@@ -26,7 +26,7 @@ _LEGEND = (
     "does. noise: the code's factor on its sampling noise (a sweep has 1).",
     "`lossbench explain NAME` derives one, `lossbench explain --lineage keras` tells a history.",
 )
-Row = dict[str, str]
+_Row = dict[str, str]
 
 
 def number(value: Fraction | None) -> str:
@@ -171,7 +171,7 @@ def _list(rows: Sequence[Listed], width: int) -> Iterator[RenderableType]:
             yield Indented("; ".join(facts), style="dim")
 
 
-def _cells(row: Listed) -> Row:
+def _cells(row: Listed) -> _Row:
     return {
         "loss": row.entry.name,
         "mean": " ".join(row.averaged) or "-",
@@ -184,15 +184,15 @@ def _cells(row: Listed) -> Row:
     }
 
 
-def _widths(table: Sequence[Row], columns: Sequence[str]) -> dict[str, int]:
+def _widths(table: Sequence[_Row], columns: Sequence[str]) -> dict[str, int]:
     return {name: max(len(name), *(len(row[name]) for row in table)) for name in columns}
 
 
-def _width(table: Sequence[Row], columns: Sequence[str]) -> int:
+def _width(table: Sequence[_Row], columns: Sequence[str]) -> int:
     return sum(_widths(table, columns).values()) + len(_GAP) * (len(columns) - 1)
 
 
-def _line(row: Row, table: Sequence[Row], columns: Sequence[str]) -> str:
+def _line(row: _Row, table: Sequence[_Row], columns: Sequence[str]) -> str:
     widths = _widths(table, columns)
     cells = (
         f"{row[name]:>{widths[name]}}" if name in _RIGHT else f"{row[name]:<{widths[name]}}"

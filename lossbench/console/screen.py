@@ -87,10 +87,9 @@ def messages() -> Console:
     return _console(stderr=True)
 
 
-def show(*renderables: RenderableType) -> None:
-    """Print results."""
-    for renderable in renderables:
-        out().print(renderable)
+def show(renderable: RenderableType) -> None:
+    """Print a result."""
+    out().print(renderable)
 
 
 def tell(text: str, style: str = "") -> None:
