@@ -257,6 +257,7 @@ def test_the_last_sentence_counts_where_the_prediction_was_right(tmp_path: Path)
 @pytest.mark.parametrize(
     ("betas", "wrong", "said"),
     [
+        ((1.0, 2.0), (), "3.32: 0 of 2 settings are past it, and none collapsed."),
         ((1.0, 4.0), (), "3.32: 1 of 2 settings is past it, and exactly this one collapsed."),
         ((1.0, 4.0, 9.0), (), "3.32: 2 of 3 settings are past it, and exactly these collapsed."),
         ((3.3187, 1.0), (), "3.32: 1 of 2 settings is past it, and exactly this one collapsed."),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lossbench.comparison.comparison import Cell, Comparison
 from lossbench.comparison.difference import MetricDifference
+from lossbench.comparison.selection import number_in
 from lossbench.errors import ResultsError, UsageError, did_you_mean
 from lossbench.schema import METRIC_COLUMNS
 from lossbench.words import setting, significant
@@ -85,7 +86,7 @@ def parse_gate(expression: str) -> Gate:
     Gate(metric='elbo', comparison='<', bound=-0.5)
     """
     match = _EXPRESSION.fullmatch(expression)
-    bound = _number(match[3]) if match else math.nan
+    bound = number_in(match[3]) if match else math.nan
     if match is None or not math.isfinite(bound):
         raise UsageError(
             "the gate is not a condition on a metric",
@@ -102,10 +103,3 @@ def parse_gate(expression: str) -> Gate:
             remedy=did_you_mean(match[1], METRIC_COLUMNS),
         )
     return Gate(match[1], match[2], bound)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

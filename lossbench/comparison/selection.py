@@ -1,6 +1,7 @@
 """Which runs a person means: an id, a prefix, a path or a selection by columns."""
 
 import functools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +138,7 @@ def _matches(cells: pd.Series, column: Column, text: str, so_far: str) -> np.nda
             mask = (cells == known.get(text.lower())).fillna(False).to_numpy(dtype=bool)
         case _:
             numbers = cells.to_numpy(dtype=np.float64, na_value=np.nan)
-            mask = np.isclose(numbers, _number(text), rtol=1e-9, atol=0)
+            mask = np.isclose(numbers, number_in(text), rtol=1e-9, atol=0)
     if not mask.any():
         there = cells.dropna().unique().tolist()
         values = distinct(there)
@@ -150,11 +151,12 @@ def _matches(cells: pd.Series, column: Column, text: str, so_far: str) -> np.nda
     return mask
 
 
-def _number(text: str) -> float:
+def number_in(text: str) -> float:
+    """Return the number that a user wrote, NaN where it is none."""
     try:
         return float(text)
     except ValueError:
-        return float("nan")
+        return math.nan
 
 
 def _one_of_each(chosen: pd.DataFrame) -> pd.DataFrame:

@@ -3,8 +3,16 @@
 import pandas as pd
 
 from lossbench.comparison import EQUAL_WITHIN_NATS
-from lossbench.report.cases import Case, cases, losses_of, measured, shared_beta
-from lossbench.report.charts import furthest, ratio_span
+from lossbench.report.cases import (
+    Case,
+    against_theory,
+    cases,
+    losses_of,
+    measured,
+    ratio_span,
+    shared_beta,
+)
+from lossbench.report.charts import furthest
 from lossbench.words import counted, nats, plus_minus, setting, significant
 
 
@@ -68,26 +76,17 @@ def _at_one_beta_eff(compared: list[Case]) -> str:
 
 
 def _collapse(summary: pd.DataFrame, thresholds: pd.DataFrame) -> str:
-    known = measured(summary)
-    known = known[known["threshold"].notna()]
-    if not len(known):
+    held = against_theory(measured(summary))
+    if not held.n_settings:
         return ""
-    past = known["beta_eff"] >= known["threshold"]
-    collapsed = known["collapsed"] >= 0.5
-    n_right = int((past == collapsed).sum())
-    wrong = (known["beta_eff"] / known["threshold"])[past != collapsed]
-    ratios = ""
-    if len(wrong):
-        span = ratio_span(wrong)
-        ratios = f" (the others are at {span} times t_1)"
+    ratios = f" (the others are at {ratio_span(held.wrong)} times t_1)" if len(held.wrong) else ""
     if len(thresholds):
-        span = ratio_span(thresholds["ratio"])
         ratios += (
-            f"; the measured threshold is {span} times the predicted one in "
-            f"{counted(len(thresholds), 'case')}"
+            f"; the measured threshold is {ratio_span(thresholds['ratio'])} times the predicted "
+            f"one in {counted(len(thresholds), 'case')}"
         )
     return (
         f"Whether a model collapses is known before training, from beta_eff and the data's "
-        f"threshold t_1: {int(collapsed.sum())} of {len(known)} settings "
-        f"collapsed, and the prediction was right in {n_right}{ratios}."
+        f"threshold t_1: {held.n_collapsed} of {held.n_settings} settings "
+        f"collapsed, and the prediction was right in {held.n_right}{ratios}."
     )

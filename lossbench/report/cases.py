@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from lossbench.schema import SETTING_COLUMNS
-from lossbench.words import setting
+from lossbench.words import setting, spread
 
 _LEADING = ("docs", "blog")
 _MODEL = tuple(
@@ -124,6 +124,39 @@ def runs_of(row: pd.Series, runs: pd.DataFrame) -> pd.DataFrame:
     for name in SETTING_COLUMNS:
         mask &= (runs[name] == row[name]) | (runs[name].isna() & pd.isna(row[name]))
     return runs[mask]
+
+
+def has_collapsed(rows: pd.DataFrame) -> pd.Series:
+    """Return whether at least half the runs of each setting collapsed."""
+    return rows["collapsed"] >= 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class AgainstTheory:
+    """How many settings are past their threshold, how many collapsed, and how many as predicted.
+
+    ``wrong`` are the ratios of beta_eff to the threshold where the prediction failed.
+    """
+
+    n_settings: int
+    n_past: int
+    n_collapsed: int
+    n_right: int
+    wrong: pd.Series
+
+
+def against_theory(summary: pd.DataFrame) -> AgainstTheory:
+    """Hold the settings whose threshold is known against the prediction of their collapse."""
+    known = summary[summary["threshold"].notna()]
+    past, collapsed = known["beta_eff"] >= known["threshold"], has_collapsed(known)
+    wrong = (known["beta_eff"] / known["threshold"])[past != collapsed]
+    n_right = len(known) - len(wrong)
+    return AgainstTheory(len(known), int(past.sum()), int(collapsed.sum()), n_right, wrong)
+
+
+def ratio_span(ratios: pd.Series) -> str:
+    """Return the least and the largest of ratios to a threshold, in words."""
+    return spread(f"{ratio:.2f}" for ratio in (ratios.min(), ratios.max()))
 
 
 def shared_beta(rows: pd.DataFrame) -> float | None:

@@ -11,11 +11,14 @@ from matplotlib.axes import Axes
 from lossbench.comparison import EQUAL_WITHIN_NATS, over_seeds
 from lossbench.report.cases import (
     Case,
+    against_theory,
     by_data,
+    has_collapsed,
     losses_of,
     measured,
     model_of,
     models,
+    ratio_span,
     runs_of,
     shared_beta,
     shown_dataset,
@@ -31,7 +34,7 @@ from lossbench.report.style import (
     log_axis,
     series_of,
 )
-from lossbench.words import counted, nats, plus_minus, setting, significant, spread
+from lossbench.words import counted, nats, plus_minus, setting, significant
 
 _LABELS = {
     "elbo": "ELBO (nats per image)",
@@ -255,28 +258,18 @@ def kl_and_active_units(case: Case, series: dict[str, Series]) -> Drawing:
 
 
 def _where_it_vanishes(case: Case) -> str:
-    rows = case.rows[case.rows["threshold"].notna()]
-    past = rows["beta_eff"] >= rows["threshold"]
-    collapsed = rows["collapsed"] >= 0.5
-    n_right = int((past == collapsed).sum())
-    n_past = int(past.sum())
+    held = against_theory(case.rows)
     theory = (
-        f"Theory puts the collapse at beta_eff {significant(case.threshold, 3)}: {n_past} of "
-        f"{len(rows)} settings {'is' if n_past == 1 else 'are'} past it"
+        f"Theory puts the collapse at beta_eff {significant(case.threshold, 3)}: {held.n_past} of "
+        f"{held.n_settings} settings {'is' if held.n_past == 1 else 'are'} past it"
     )
-    if n_right == len(rows):
-        return f"{theory}, and exactly {'this one' if n_past == 1 else 'these'} collapsed."
-    wrong = rows[past != collapsed]
-    span = ratio_span(wrong["beta_eff"] / wrong["threshold"])
+    if held.n_right == held.n_settings:
+        those = {0: "none", 1: "exactly this one"}.get(held.n_past, "exactly these")
+        return f"{theory}, and {those} collapsed."
     return (
-        f"{theory}, and {n_right} of {len(rows)} did as predicted; the others have a beta_eff of "
-        f"{span} times the threshold."
+        f"{theory}, and {held.n_right} of {held.n_settings} did as predicted; the others have a "
+        f"beta_eff of {ratio_span(held.wrong)} times the threshold."
     )
-
-
-def ratio_span(ratios: pd.Series) -> str:
-    """Return the least and the largest of ratios to the threshold, in words."""
-    return spread(f"{ratio:.2f}" for ratio in (ratios.min(), ratios.max()))
 
 
 def d_sweeps(summary: pd.DataFrame, series: dict[str, Series]) -> Iterator[Drawing]:
@@ -306,7 +299,7 @@ def _d_sweep(slug: str, rows: pd.DataFrame, model: str, series: dict[str, Series
     for loss in losses:
         own = rows[rows["loss"] == loss]
         axes.plot(own["d"], own["beta_eff"], color=series[loss].colour, zorder=2)
-        for is_collapsed, points in own.groupby(own["collapsed"] >= 0.5):
+        for is_collapsed, points in own.groupby(has_collapsed(own)):
             axes.plot(
                 points["d"],
                 points["beta_eff"],
@@ -363,7 +356,7 @@ def _against_d(rows: pd.DataFrame, beta: float, threshold: pd.Series) -> str:
     parts = []
     for loss in losses_of(rows):
         own = rows[rows["loss"] == loss].set_index("d")
-        n_collapsed = int((own["collapsed"] >= 0.5).sum())
+        n_collapsed = int(has_collapsed(own).sum())
         first_weight, last_weight = (significant(own["beta_eff"].iloc[end], 4) for end in (0, -1))
         goes = f"goes from {first_weight} to {last_weight}"
         went = goes if first_weight != last_weight else f"stays {first_weight}"
