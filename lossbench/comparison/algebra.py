@@ -21,7 +21,7 @@ _RELATIVE = 1e-9
 
 
 @dataclass(frozen=True)
-class Objective:
+class Side:
     """The objective that one side trains; what is not known of it is NaN."""
 
     loss: str
@@ -45,9 +45,9 @@ class Objective:
         return self.beta_eff >= self.threshold
 
 
-def objective(row: Row) -> Objective:
-    """Return the objective of one row of ``runs.csv``."""
-    return Objective(
+def side_of(row: Row) -> Side:
+    """Return the objective of a row of ``runs.csv``."""
+    return Side(
         loss=str(row["loss"]),
         beta=_known(row["beta"]),
         a=_known(row["a"]),
@@ -70,8 +70,8 @@ class ObjectivePair:
     ``changed`` are the settings in ``OBJECTIVE_SETTINGS`` in which A and B differ.
     """
 
-    a: Objective
-    b: Objective
+    a: Side
+    b: Side
     changed: tuple[str, ...] = ()
 
     @property
@@ -179,7 +179,7 @@ def _collapse(cell: ObjectivePair) -> str:
     return f"{says_a}; {place_b} {other}: {says_b}."
 
 
-def _against_threshold(side: Objective) -> tuple[str, str]:
+def _against_threshold(side: Side) -> tuple[str, str]:
     """Return ``32 is above`` and ``3.32``, with digits enough to tell the two numbers apart."""
     for digits in range(3, 17):
         texts = significant(side.beta_eff, digits), significant(side.threshold, digits)

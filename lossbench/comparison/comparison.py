@@ -13,7 +13,7 @@ from lossbench.comparison.algebra import (
     OBJECTIVE_SETTINGS,
     ObjectivePair,
     algebra,
-    objective,
+    side_of,
 )
 from lossbench.comparison.difference import (
     CONFIDENCE,
@@ -181,7 +181,7 @@ def _objectives(pairs: Sequence[tuple[Row, Row]], compared: Sequence[str]) -> Ob
     """Return the objectives of a cell, which all its pairs share."""
     changed = tuple(name for name in OBJECTIVE_SETTINGS if name in compared)
     (a, b), *_ = pairs
-    return ObjectivePair(objective(a), objective(b), changed)
+    return ObjectivePair(side_of(a), side_of(b), changed)
 
 
 def _comparable(metric: Column, objectives: ObjectivePair, compared: Sequence[str]) -> bool:

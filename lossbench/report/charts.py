@@ -66,9 +66,9 @@ def comparisons(case: Case, series: dict[str, Series]) -> Iterator[Drawing]:
     """Yield the figures that set the losses of one case against each other."""
     n_losses = case.rows["loss"].nunique()
     if n_losses > 1 and case.rows["beta"].nunique() > 1:
-        yield elbo_curves(case, series, "beta")
+        yield elbo_against(case, series, "beta")
     if case.rows["beta_eff"].nunique() > 1:
-        yield elbo_curves(case, series, "beta_eff")
+        yield elbo_against(case, series, "beta_eff")
     if len(case.rows) > 2:
         yield rate_distortion(case, series)
 
@@ -97,7 +97,7 @@ def rate_distortion(case: Case, series: dict[str, Series]) -> Drawing:
     )
 
 
-def elbo_curves(case: Case, series: dict[str, Series], weight: str) -> Drawing:
+def elbo_against(case: Case, series: dict[str, Series], weight: str) -> Drawing:
     """Draw the ELBO of every loss against ``weight``, ``beta`` or ``beta_eff``."""
     drawn = figure()
     axes = drawn.add_subplot()
