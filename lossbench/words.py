@@ -74,12 +74,12 @@ def plus_minus(mean: float, half_width: float, decimals: int = 2) -> str:
 
 
 def probability(p: float) -> str:
-    """Return ``= 0.0004`` or ``< 0.0001``.
+    """Return a probability to two digits; a very small one by its bound.
 
     >>> probability(0.000412), probability(1e-9)
-    ('= 0.00041', '< 0.0001')
+    ('0.00041', '<0.0001')
     """
-    return f"< {_LEAST_PROBABILITY:g}" if p < _LEAST_PROBABILITY else f"= {p:.2g}"
+    return f"<{_LEAST_PROBABILITY:g}" if p < _LEAST_PROBABILITY else f"{p:.2g}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -208,10 +208,8 @@ def _interval(elbo: MetricDifference, *, magnitude: bool = False) -> str:
         low, high = -high, -low
     if elbo.p is None:
         return f"the same on all {counted(elbo.n, 'seed')}, so no p-value"
-    return (
-        f"95% interval {nats(low)} to {nats(high)}, {counted(elbo.n, 'seed')}, "
-        f"p {probability(elbo.p)}"
-    )
+    p = f"p = {probability(elbo.p)}".replace("= <", "< ")
+    return f"95% interval {nats(low)} to {nats(high)}, {counted(elbo.n, 'seed')}, {p}"
 
 
 def _tally(elbos: Sequence[MetricDifference], kind: str, yardstick: str = "") -> str:

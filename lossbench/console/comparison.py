@@ -108,7 +108,13 @@ def _metrics(comparison: Comparison) -> Iterator[RenderableType]:
     for name in _ESSENTIAL:
         metric = cell.metrics[name]
         if (name != "elbo_best_sigma" or "mse" in kinds) and (name != "iwae" or metric.n):
-            table.add_row(name, *_sides(metric), _signed(metric), _interval(metric), _p(metric.p))
+            table.add_row(
+                name,
+                *_sides(metric),
+                _signed(metric),
+                _interval(metric),
+                "" if metric.p is None else probability(metric.p),
+            )
     yield Text()
     yield table
     over = f"; mean over {len(cell.pairs)} seeds" if len(cell.pairs) > 1 else ""
@@ -164,7 +170,7 @@ def _cell_table(title: str, cells: Sequence[Cell], name: str) -> Table:
             *_sides(metric),
             _signed(metric),
             "" if width is None else _text(width, name),
-            _p(metric.p_holm),
+            "" if metric.p_holm is None else probability(metric.p_holm),
             *([outcome(metric)] if name in ELBOS else []),
         )
     return table
@@ -190,12 +196,10 @@ def _sides(metric: MetricDifference) -> Iterator[str]:
 
 def _text(number: float, name: str) -> str:
     """Return a number with the metric's decimals, or two digits if those would hide it."""
+    if name in ("active_units", "collapsed") and number.is_integer():
+        return f"{number:.0f}"
     decimals = _DECIMALS.get(name, 2)
-    if number == round(number) and abs(number) < 1000:
-        return (
-            f"{number:.0f}" if name in ("active_units", "collapsed") else f"{number:.{decimals}f}"
-        )
-    return f"{number:.2g}" if abs(number) < 10**-decimals else f"{number:.{decimals}f}"
+    return f"{number:.2g}" if 0 < abs(number) < 10**-decimals else f"{number:.{decimals}f}"
 
 
 def _signed(metric: MetricDifference) -> str:
@@ -211,9 +215,3 @@ def _interval(metric: MetricDifference) -> str:
     if metric.low is None or metric.high is None:
         return ""
     return f"{_text(metric.low, metric.metric)} to {_text(metric.high, metric.metric)}"
-
-
-def _p(p: float | None) -> str:
-    if p is None:
-        return ""
-    return probability(p).removeprefix("= ").replace(" ", "")

@@ -208,7 +208,7 @@ def _row(metric: MetricDifference) -> list[Shown]:
         _number(metric.difference) if metric.comparable else Shown("not comparable", ""),
         Shown(interval, interval, False),
         Shown(
-            "" if metric.p_holm is None else probability(metric.p_holm).removeprefix("= "),
+            "" if metric.p_holm is None else probability(metric.p_holm),
             "" if metric.p_holm is None else repr(metric.p_holm),
         ),
     ]
