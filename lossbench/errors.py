@@ -15,7 +15,9 @@ An error is raised where the fact is known and caught once, in ``cli``.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+from lossbench.words import joined
 
 _LETTERS_A_SLIP = 4  # of the longer name and one more: more slips are another word
 _MOST_SHOWN = 3
@@ -97,19 +99,18 @@ class GateTrippedError(LossbenchError):
     exit_code = 4
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], written: Callable[[str], str] = str) -> str:
     """Return ``did you mean 'x' or 'y'?``, at most three names near ``name``, or an empty string.
 
-    >>> nearest("bloog", ["blog", "docs"])
+    ``written`` says how a known name is written where that is not the name alone.
+
+    >>> did_you_mean("bloog", ["blog", "docs"])
     "did you mean 'blog'?"
-    >>> nearest("pytorch-example", ["blog", "pytorch-examples", "pytorch-examples-2017"])
+    >>> did_you_mean("pytorch-example", ["blog", "pytorch-examples", "pytorch-examples-2017"])
     "did you mean 'pytorch-examples' or 'pytorch-examples-2017'?"
     """
-    found = [repr(other) for other in near(name, known)[:_MOST_SHOWN]]
-    if not found:
-        return ""
-    *first, last = found
-    return f"did you mean {', '.join(first)}{' or ' if first else ''}{last}?"
+    meant = [repr(written(other)) for other in near(name, known)[:_MOST_SHOWN]]
+    return f"did you mean {joined(meant, 'or')}?" if meant else ""
 
 
 def near(name: str, known: Iterable[str]) -> list[str]:
@@ -122,8 +123,8 @@ def near(name: str, known: Iterable[str]) -> list[str]:
     >>> near("datsaet", ["dataset", "d", "data_dir"]), near("t.csv", ["patches", "mse"])
     (['dataset'], [])
     """
-    found = {other: _slips(_plain(name), _plain(other)) for other in known}
-    within = {other: slips for other, slips in found.items() if slips is not None}
+    slips = {other: _slips(_plain(name), _plain(other)) for other in known}
+    within = {other: count for other, count in slips.items() if count is not None}
     return sorted(within, key=lambda other: within[other])
 
 

@@ -1,6 +1,6 @@
 """What theory says of every setting of a grid, from its data alone, before any training."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,8 +71,8 @@ class Predicted:
         """Whether no latent is predicted to be active."""
         return self.predicted_active_units == 0
 
-    def to_json(self) -> dict[str, object]:
-        """Return the setting, but for its seed, and its prediction as plain values."""
+    def facts(self) -> dict[str, object]:
+        """Return the setting, but for its seed, and its prediction as JSON has them."""
         first, rest = ({n: getattr(self.run, n) for n in names} for names in (_FIRST, _REST))
         return first | {n: x for n, x in vars(self).items() if n != "run"} | rest
 
@@ -83,13 +83,6 @@ class Prediction:
 
     thresholds: tuple[Thresholds, ...]
     settings: tuple[Predicted, ...]
-
-    def to_json(self) -> dict[str, object]:
-        """Return the prediction as plain values."""
-        return {
-            "thresholds": [asdict(thresholds) for thresholds in self.thresholds],
-            "settings": [setting.to_json() for setting in self.settings],
-        }
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dataclasses import KW_ONLY, MISSING, dataclass, fields, replace
 from math import inf
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from lossbench.errors import ExperimentError, nearest
+from lossbench.errors import ExperimentError, did_you_mean
 from lossbench.loss import LIKELIHOODS, NAMES, likelihood
 from lossbench.network import Network, dense
 
@@ -125,7 +125,7 @@ class Setting:
                 where=where,
                 expected=self.expected,
                 received=shown(raw),
-                remedy=nearest(raw, _words(self.type)) if isinstance(raw, str) else "",
+                remedy=did_you_mean(raw, _words(self.type)) if isinstance(raw, str) else "",
             ) from None
 
     def _is_within(self, number: float) -> bool:
@@ -498,7 +498,7 @@ def ranked(value: Value) -> tuple[bool, Value]:
 
 
 def key_named(name: str, where: str) -> Setting:
-    """Return the setting with that key; ``ExperimentError`` names the nearest one."""
+    """Return the setting with that key; ``ExperimentError`` names the did_you_mean one."""
     if name in KEYS:
         return KEYS[name]
     raise ExperimentError(
@@ -506,5 +506,5 @@ def key_named(name: str, where: str) -> Setting:
         where=where,
         expected=f"one of {', '.join(KEYS)}",
         received=name,
-        remedy=nearest(name, KEYS),
+        remedy=did_you_mean(name, KEYS),
     )

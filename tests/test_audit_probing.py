@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lossbench.auditing.matching import nearest
+from lossbench.auditing.matching import match_of
 from lossbench.auditing.probe import Probe, arrays
 from lossbench.auditing.probing import Probing, fit, share
 from lossbench.auditing.records import Answer, Failure, Output, Stopped
@@ -259,10 +259,10 @@ def test_a_loss_is_named_after_the_convention_that_scales_like_it(
 ) -> None:
     """One of the seed with any weight, another one with its own a and b alone."""
     points = [scaled(name, beta, scale, sizes) for sizes in AT]
-    match = nearest("bce", points, points[0])
+    match = match_of("bce", points, points[0])
     assert (match and (match.name, match.beta, match.scale)) == told
-    assert nearest(None, points, points[0]) is None
-    assert nearest("l1", points, points[0]) is None or name != "docs"
+    assert match_of(None, points, points[0]) is None
+    assert match_of("l1", points, points[0]) is None or name != "docs"
 
 
 def test_a_name_has_to_hold_at_every_size() -> None:
@@ -270,4 +270,4 @@ def test_a_name_has_to_hold_at_every_size() -> None:
     points = [scaled("docs", 1.0, 1.0, sizes) for sizes in AT]
     for times, named in ((1.0005, True), (1.002, False)):
         off = [*points[:2], replace(points[2], b=times * points[2].b)]
-        assert (nearest("bce", off, off[0]) is not None) is named
+        assert (match_of("bce", off, off[0]) is not None) is named

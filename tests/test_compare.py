@@ -5,10 +5,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from made_runs import compared, made_run, printed, seeds_of
 
 from lossbench.comparison import Comparison
+from lossbench.words import plain
 
 
 def _examples() -> list[Comparison]:
@@ -32,11 +34,11 @@ def _examples() -> list[Comparison]:
 def test_json_is_whole_and_has_no_nan() -> None:
     """The plain form survives strict JSON and keeps full precision."""
     for comparison in _examples():
-        facts = json.loads(json.dumps(comparison.to_json(), allow_nan=False))
-        for plain, cell in zip(facts["cells"], comparison.cells, strict=True):
-            assert plain["metrics"]["kl"]["difference"] == cell.metrics["kl"].difference
-            assert plain["a"]["loss"] == cell.objectives.a.loss
-    first = _examples()[0].to_json()
+        facts = json.loads(json.dumps(told(comparison), allow_nan=False))
+        for known, cell in zip(facts["cells"], comparison.cells, strict=True):
+            assert known["metrics"]["kl"]["difference"] == cell.metrics["kl"].difference
+            assert known["a"]["loss"] == cell.objectives.a.loss
+    first = told(_examples()[0])
     assert json.loads(json.dumps(first))["cells"][0]["metrics"]["elbo"]["outcome"] == "one pair"
 
 
@@ -61,6 +63,13 @@ def test_the_printed_comparison_reads_in_order() -> None:
     assert "elbo_best_sigma" not in text
 
 
+def told(comparison: Comparison) -> dict[str, Any]:
+    """Return what a program is told of a comparison."""
+    facts = plain(comparison)
+    assert isinstance(facts, dict)
+    return facts
+
+
 def _loaded(code: str) -> Sequence[str]:
     script = f"import sys\n{code}\nprint(*sys.modules)"
     done = subprocess.run(
@@ -79,7 +88,7 @@ def test_comparing_loads_neither_tensorflow_nor_scipy_stats() -> None:
 def test_json_has_these_facts_of_a_comparison() -> None:
     """Every key of the plain form, for scripts that read it."""
     failed = made_run("docs", seed=5) | {"status": "nan"}
-    facts = compared([*seeds_of("docs", 2), failed], seeds_of("blog", 3)).to_json()
+    facts = told(compared([*seeds_of("docs", 2), failed], seeds_of("blog", 3)))
     assert list(facts) == [
         *("algebra", "common", "differing", "paired_by", "cells"),
         *("unpaired", "failed", "verdict", "notes"),

@@ -9,8 +9,7 @@ from made_runs import compared, frame_of, made_run, seeds_of, write_runs
 from scipy import stats
 
 from lossbench.columns import HISTORY
-from lossbench.comparison import elbo_curves, select
-from lossbench.comparison.curves import over_seeds
+from lossbench.comparison import elbo_curves, over_seeds, select
 
 
 def history_of(elbos: dict[str, list[float]]) -> pd.DataFrame:

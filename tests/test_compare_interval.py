@@ -10,7 +10,7 @@ from scipy import stats
 
 from lossbench.columns import METRICS
 from lossbench.comparison import MetricDifference
-from lossbench.comparison.interval import holm, paired
+from lossbench.comparison.difference import holm, paired
 
 
 def one_cell(a: Sequence[float], b: Sequence[float]) -> MetricDifference:

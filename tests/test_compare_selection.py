@@ -87,7 +87,7 @@ def test_an_unknown_id_names_the_nearest(results: Path) -> None:
     """A typo in an id is answered with ids that exist."""
     with pytest.raises(UsageError, match="no run is called") as caught:
         select("bloog-bce-beta1-d64-k2-seed1", results)
-    assert "blog-bce-beta1-d64-k2-seed1-" in caught.value.remedy
+    assert "'blog-bce-beta1-d64-k2-seed1'" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

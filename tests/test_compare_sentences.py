@@ -4,9 +4,7 @@ from collections.abc import Collection
 
 import pytest
 
-from lossbench.comparison.interval import MetricDifference
-from lossbench.comparison.verdict import Outcome, outcome, verdict
-from lossbench.comparison.wording import amount, counted, listed, number, probability, setting
+from lossbench.comparison.difference import MetricDifference, Outcome, outcome, verdict
 
 SIGMA_HALF, BEST_SIGMA = "Under a Gaussian decoder with sigma^2 = 1/2", "With each run's best sigma"
 
@@ -202,26 +200,3 @@ def test_across_data_kind_or_d_there_is_no_verdict() -> None:
         "Collapsed: 0 of 6 runs of A, 6 of 6 of B.",
         no_verdict.format("d"),
     )
-
-
-def test_numbers_are_worded_by_their_size() -> None:
-    """At the edges: two decimals from 0.1 on, p to two digits from 0.0001 on, 1 is no plural."""
-    assert [amount(x) for x in (0, 0.0)] == ["0", "0"]
-    assert [amount(x) for x in (0.1, -0.1, 0.0999, 12.345)] == ["0.10", "-0.10", "0.1", "12.35"]
-    assert [probability(p) for p in (0.0001, 0.00009, 0.05)] == ["= 0.0001", "< 0.0001", "= 0.05"]
-    assert [counted(n, "seed") for n in (0, 1, 2)] == ["0 seeds", "1 seed", "2 seeds"]
-
-
-def test_settings_are_listed_in_order_and_eight_at_most() -> None:
-    """Numbers before text, what is not known is called so, and the rest is counted."""
-    assert listed(["b", "a", 2, 10.0, 2]) == "2, 10, a, b"
-    assert listed([None, 3.0]) == "3, unknown"
-    assert listed(list(range(8))) == "0, 1, 2, 3, 4, 5, 6, 7"
-    assert listed(list(range(9))) == "0, 1, 2, 3, 4, 5, 6, 7 and 1 more"
-    assert [setting(x) for x in (False, float("nan"), 7, 0.1 + 0.2)] == [
-        "false",
-        "unknown",
-        "7",
-        "0.3",
-    ]
-    assert (number(3), str(number(None)), str(number("3"))) == (3.0, "nan", "nan")

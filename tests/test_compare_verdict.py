@@ -3,7 +3,7 @@
 import pytest
 from made_runs import compared, made_run, seeds_of
 
-from lossbench.comparison.interval import holm
+from lossbench.comparison.difference import holm
 
 
 def test_better_worse_equal_and_unclear_are_different_sentences() -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from lossbench.comparison import compare, elbo_curves, select
 from lossbench.console.comparison import comparison_table
 from lossbench.console.progress import Standing
-from lossbench.console.sparkline import settled_range, sparkline
+from lossbench.console.screen import settled_range, sparkline
 from lossbench.console.summary import summary_tables
 from lossbench.store import Record, Store
 

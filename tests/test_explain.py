@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from lossbench import explanation as explain
 from lossbench.cli.app import app
 from lossbench.console import screen
-from lossbench.explanation.symbols import weighted
+from lossbench.explanation.listing import weighted
 from lossbench.loss import Sizes, catalogue, convention, entry
 from lossbench.loss.formula import evaluate
 from lossbench.theory import predicted_active_units

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
-from lossbench.comparison.algebra import Objective, ObjectivePair, algebra
+from lossbench.comparison.algebra import ObjectivePair, Side, algebra
 from lossbench.network import dense
 from lossbench.nn import program as programs
 from lossbench.nn.model import initial_weights
@@ -137,8 +137,8 @@ def test_a_refilled_program_starts_where_keras_starts(
 def test_adamw_is_said_to_feel_no_factor_on_the_objective() -> None:
     """Its own decay is no part of the objective, so it is not counted among what feels one."""
     blog, docs = (
-        Objective("blog", 1 / 32, 1 / 64, 1 / 64, 1.0, float("nan"), "adamw"),
-        Objective("docs", 1.0, 1.0, 1.0, 1.0, float("nan"), "adamw"),
+        Side("blog", 1 / 32, 1 / 64, 1 / 64, 1.0, float("nan"), "adamw"),
+        Side("docs", 1.0, 1.0, 1.0, 1.0, float("nan"), "adamw"),
     )
     assert algebra([ObjectivePair(blog, docs)]) == (
         "The same objective up to a factor of 64: blog at beta 0.03125 is docs at beta 1, divided "

@@ -67,7 +67,7 @@ def rows(lines: list[str]) -> list[tuple[str, ...]]:
 def test_every_axis_of_a_grid_is_tried() -> None:
     """An axis that is added tomorrow is one of a prediction's facts, and of these tests."""
     assert set(AXES) == set(SETTING_COLUMNS)
-    (found,) = predicted().to_json()["settings"]
+    (found,) = (each.facts() for each in predicted().settings)
     assert set(SETTING_COLUMNS) <= set(found)
 
 

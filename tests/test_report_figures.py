@@ -12,13 +12,13 @@ from made_summaries import grid_of, results_of
 from syrupy.assertion import SnapshotAssertion
 
 from lossbench.report.cases import cases, losses_of
-from lossbench.report.collapse import (
+from lossbench.report.charts import (
+    comparisons,
     d_sweeps,
     kl_and_active_units,
+    learning_curves,
 )
-from lossbench.report.learning import learning_curves
 from lossbench.report.pictures import pictures
-from lossbench.report.planes import comparisons
 from lossbench.report.style import Drawing, neutral_params, series_of
 from lossbench.store import Store
 

@@ -9,8 +9,7 @@ import pytest
 
 from lossbench.columns import SETTING_COLUMNS
 from lossbench.report.cases import Case, cases, losses_of
-from lossbench.report.collapse import d_sweeps
-from lossbench.report.learning import learning_curves
+from lossbench.report.charts import d_sweeps, learning_curves
 from lossbench.report.pictures import pictures
 from lossbench.report.style import series_of
 from lossbench.store import Store

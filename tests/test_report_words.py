@@ -18,9 +18,15 @@ from lossbench.report.cases import (
     shared_beta,
     shown_dataset,
 )
-from lossbench.report.collapse import d_sweeps, kl_and_active_units, measured_against_predicted
-from lossbench.report.learning import learning_curves
-from lossbench.report.planes import comparisons, elbo_curves, rate_distortion
+from lossbench.report.charts import (
+    comparisons,
+    d_sweeps,
+    elbo_against,
+    kl_and_active_units,
+    learning_curves,
+    measured_against_predicted,
+    rate_distortion,
+)
 from lossbench.report.style import figure, legend, log_axis, series_of
 
 NO_THRESHOLDS = pd.DataFrame({"ratio": []})
@@ -59,13 +65,13 @@ def test_curves_are_said_to_coincide_only_where_they_do(
 ) -> None:
     """Within 0.3 nats; else it is told how far apart they are, and where."""
     case = case_of(tmp_path, equal_weights(lift))
-    assert elbo_curves(case, series_of(["docs", "blog"]), "beta_eff").reading == said
+    assert elbo_against(case, series_of(["docs", "blog"]), "beta_eff").reading == said
 
 
 def test_the_place_where_curves_are_furthest_apart_is_told(tmp_path: Path) -> None:
     """Of two shared beta_eff the one with the larger distance, which side is higher or not."""
     case = case_of(tmp_path, equal_weights(-0.5) + equal_weights(0.4, beta_eff=2.0))
-    reading = elbo_curves(case, series_of(["docs", "blog"]), "beta_eff").reading
+    reading = elbo_against(case, series_of(["docs", "blog"]), "beta_eff").reading
     assert reading == (
         "Over the 2 pairs of equal beta_eff the mean ELBOs are up to 0.50 nats apart, at "
         "beta_eff 1."
@@ -78,15 +84,15 @@ def test_without_a_shared_weight_the_best_is_told(tmp_path: Path) -> None:
     series = series_of(["docs", "blog"])
     best = "The best ELBO is -20.00 nats, of docs at beta_eff 1"
     case = case_of(tmp_path / "two", runs)
-    assert elbo_curves(case, series, "beta_eff").reading == (
+    assert elbo_against(case, series, "beta_eff").reading == (
         f"{best}; no two losses were trained at one beta_eff."
     )
-    assert elbo_curves(case, series, "beta").reading == (
+    assert elbo_against(case, series, "beta").reading == (
         "At the same beta the losses are up to 1.50 nats apart: at beta 1, docs reaches -20.00 "
         "and blog -21.50."
-    ) or elbo_curves(case, series, "beta").reading.endswith("blog reaches -21.50 and docs -20.00.")
+    ) or elbo_against(case, series, "beta").reading.endswith("blog reaches -21.50 and docs -20.00.")
     case = case_of(tmp_path / "one", [runs[0], made_run("docs", 2.0, elbo=-22.0)])
-    assert elbo_curves(case, series, "beta_eff").reading == f"{best}."
+    assert elbo_against(case, series, "beta_eff").reading == f"{best}."
 
 
 def test_a_threshold_is_drawn_where_the_settings_reach_it(tmp_path: Path) -> None:
@@ -96,7 +102,7 @@ def test_a_threshold_is_drawn_where_the_settings_reach_it(tmp_path: Path) -> Non
         folder = tmp_path / f"to {betas[1]}"
         case = case_of(folder, grid_of(losses=("docs",), betas=betas, n_seeds=1))
         for weight, n in (("beta_eff", n_lines), ("beta", 0)):
-            (axes,) = elbo_curves(case, series, weight).figure.axes
+            (axes,) = elbo_against(case, series, weight).figure.axes
             assert [text.get_text() for text in axes.texts] == ["t_1 "] * n
             levels = [x for line in axes.lines if len(set(x := line.get_xdata())) == 1 for _ in x]
             assert (case.threshold in [float(x) for row in levels for x in row]) == bool(n)
@@ -134,8 +140,8 @@ def test_the_plane_tells_the_range_of_the_kl_and_how_far_two_losses_are_apart(
     series = series_of(["docs", "blog"])
     case = case_of(tmp_path / "two", runs)
     assert rate_distortion(case, series).reading == (
-        f"The losses move along one curve, on which beta_eff is the place: {said}, and two "
-        "losses at one beta_eff are at most 1.50 nats apart."
+        f"All losses lie on one curve, and beta_eff decides where on it: {said}. Two losses at "
+        "one beta_eff are at most 1.50 nats apart."
     )
     case = case_of(tmp_path / "one", runs[:2])
     assert rate_distortion(case, series).reading == f"Along the curve {said}."
@@ -151,8 +157,8 @@ def test_weights_are_told_to_four_digits(tmp_path: Path) -> None:
     one, two = case_of(tmp_path / "one", runs), case_of(tmp_path / "two", [*runs, *other])
     assert " at beta_eff 0.1235 to " in rate_distortion(one, series).reading
     assert rate_distortion(one, series).reading.endswith(" at 2.123.")
-    assert elbo_curves(one, series, "beta_eff").reading.endswith(" at beta_eff 0.1235.")
-    assert elbo_curves(two, series, "beta_eff").reading.endswith(", at beta_eff 0.1235.")
+    assert elbo_against(one, series, "beta_eff").reading.endswith(" at beta_eff 0.1235.")
+    assert elbo_against(two, series, "beta_eff").reading.endswith(", at beta_eff 0.1235.")
     store = results_of(tmp_path / "three", runs)
     drawing = learning_curves(one, store.runs(), history_of(runs), series)
     assert drawing is not None
@@ -211,8 +217,8 @@ def test_the_second_sentence_speaks_of_every_case_with_a_shared_beta_eff(tmp_pat
     )
     apart = summary_of(tmp_path / "apart", equal_weights(-0.31))
     assert answer(apart, NO_THRESHOLDS)[0] == (
-        "At the same beta_eff, one pair of settings (digits, bce, d 64, k 2) are up to 0.31 nats "
-        "of ELBO apart."
+        "At the same beta_eff the mean ELBOs are up to 0.31 nats apart, over 1 pair of settings "
+        "(digits, bce, d 64, k 2)."
     )
 
 
@@ -251,6 +257,7 @@ def test_the_last_sentence_counts_where_the_prediction_was_right(tmp_path: Path)
 @pytest.mark.parametrize(
     ("betas", "wrong", "said"),
     [
+        ((1.0, 2.0), (), "3.32: 0 of 2 settings are past it, and none collapsed."),
         ((1.0, 4.0), (), "3.32: 1 of 2 settings is past it, and exactly this one collapsed."),
         ((1.0, 4.0, 9.0), (), "3.32: 2 of 3 settings are past it, and exactly these collapsed."),
         ((3.3187, 1.0), (), "3.32: 1 of 2 settings is past it, and exactly this one collapsed."),

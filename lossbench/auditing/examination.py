@@ -10,7 +10,7 @@ from lossbench.auditing.findings import Evidence, clamp_text, findings, followed
 from lossbench.auditing.latents import Kl, KlForm, read_kl
 from lossbench.auditing.laws import Law, formula, ratio, readings, worth
 from lossbench.auditing.laws import law as law_of
-from lossbench.auditing.matching import nearest
+from lossbench.auditing.matching import match_of
 from lossbench.auditing.probe import Probe, Setting
 from lossbench.auditing.probing import Probing
 from lossbench.auditing.reconstruction import Reconstruction, read_reconstruction
@@ -240,7 +240,7 @@ def _told(
         a=shown_a,
         b=shown_b,
         beta_eff=shown,
-        match=nearest(kind, points, asked) if plain and points else None,
+        match=match_of(kind, points, asked) if plain and points else None,
         findings=found,
         fixed=tuple(fixed),
         stochastic=probing.stochastic,

@@ -64,7 +64,7 @@ class _Candidate:
         )
 
 
-def nearest(kind: str | None, points: Sequence[Point], asked: Point) -> Match | None:
+def match_of(kind: str | None, points: Sequence[Point], asked: Point) -> Match | None:
     """Return the convention that scales like what was measured; ``None`` where none does."""
     if kind is None or asked.a <= 0 or asked.b <= 0:
         return None

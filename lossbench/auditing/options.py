@@ -10,7 +10,7 @@ from pathlib import Path
 from lossbench.auditing.probe import BRACKETS, Setting
 from lossbench.auditing.signature import ROLES
 from lossbench.auditing.total import read_total
-from lossbench.errors import AuditError, UsageError, nearest
+from lossbench.errors import AuditError, UsageError, did_you_mean
 from lossbench.loss import Sizes, evaluate
 
 _WORDS: Mapping[str, Setting] = {"true": True, "false": False, "none": None}
@@ -228,7 +228,7 @@ def _roles(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
                 where="--args",
                 expected=f"ROLE=PARAMETER, with a role of {', '.join(ROLES)}",
                 received=f"{role}={parameter}",
-                remedy=nearest(role, ROLES) or "the role comes first: --args x_hat=decoded",
+                remedy=did_you_mean(role, ROLES) or "the role comes first: --args x_hat=decoded",
             )
         yield role, parameter
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from lossbench.auditing.matching import Match
 from lossbench.loss import Reduction
@@ -114,11 +114,3 @@ class Audit:
             return None
         ratio = self.beta_eff.value / threshold
         return math.floor(self.k * math.pow(ratio, -1 / (self.power_of_k or -1)) + 1e-9)
-
-    def to_json(self) -> dict[str, object]:
-        """Return the audit as plain values; a number that there is none of is null."""
-        facts = {**asdict(self), "settings": dict(self.settings)}
-        for name in ("a", "b", "beta_eff"):
-            if math.isnan(facts[name]["value"]):
-                facts[name]["value"] = None
-        return facts

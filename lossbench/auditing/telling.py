@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lossbench.auditing.options import Options, Target
 from lossbench.auditing.records import Failure
 from lossbench.auditing.signature import ROLES
-from lossbench.errors import AuditError, nearest
+from lossbench.errors import AuditError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class Obstacle:
             "each": 1000 * limit / max(int(n_calls[0]), 1) if n_calls else 0.0,
             "functions": f"functions {message}" if message else "no function",
             "meant": f"did you mean {line!r}?" if line else "",
-            "near": nearest(given, line.split(", ")),
+            "near": did_you_mean(given, line.split(", ")),
             "given": given,
             "first": missing[0],
             "line_first": line.split(", ")[0],

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import lossbench
-from lossbench.cli import audit, compare, explain, export, init, predict, report, show, sweep
+from lossbench.cli import audit, explain, init, predict, results, sweep
 from lossbench.cli.interrupts import undisguised
 from lossbench.errors import LossbenchError
 
@@ -24,11 +24,11 @@ app.command("init")(init.init)
 app.command("explain")(explain.explain)
 app.command("predict")(predict.predict)
 app.command("sweep")(sweep.sweep)
-app.command("show")(show.show)
-app.command("compare")(compare.compare)
+app.command("show")(results.show)
+app.command("compare")(results.compare)
 app.command("audit")(audit.audit)
-app.command("report")(report.report)
-app.command("export")(export.export)
+app.command("report")(results.report)
+app.command("export")(results.export)
 
 
 def _print_version(wanted: bool) -> None:

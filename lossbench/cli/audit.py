@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossbench.errors import UsageError
+from lossbench.words import counted
 
 if TYPE_CHECKING:
     from lossbench.auditing import Audit, Baseline, Options, Target
@@ -166,7 +167,7 @@ def _one(
 
     found = audits.predicted(audits.audit(where, options, _said), *data)
     if json:
-        screen.show_json(found.to_json())
+        screen.show_json(found)
     else:
         screen.show(audit_report(found))
     _hold({str(where): found}, where, options, gate)
@@ -208,7 +209,7 @@ def _hold(
     path = before.path
     held = audits.hold(found, before, where, options, update=update)
     if held.n_written is not None:
-        losses = f"{held.n_written} loss{'es' if held.n_written != 1 else ''}"
+        losses = counted(held.n_written, "loss")
         screen.tell(f"{path} written, with what was found of {losses}: commit it")
     for target in held.new:
         screen.tell(f"new: {target} is not in {path} yet; --update-baseline adds it")

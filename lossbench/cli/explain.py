@@ -8,6 +8,7 @@ import typer
 
 from lossbench.errors import UsageError
 from lossbench.loss import LIKELIHOODS
+from lossbench.words import setting
 
 if TYPE_CHECKING:
     from lossbench.loss import Sizes
@@ -60,7 +61,7 @@ def explain(
     `lossbench explain --lineage keras`
     """
     from lossbench import explanation as algebra  # noqa: PLC0415
-    from lossbench.console import catalogue, explanation, plain, screen  # noqa: PLC0415
+    from lossbench.console import explanation, screen  # noqa: PLC0415
     from lossbench.loss import Sizes  # noqa: PLC0415
 
     _check_together(loss, to, lineage, reconstruction_loss)
@@ -70,18 +71,18 @@ def explain(
     width = screen.out().width
     if lineage is not None:
         rows = algebra.lineage(lineage, asked, weight)
-        shown = catalogue.lineage_of(rows, width, ascii_only=screen.out().options.ascii_only)
-        facts: object = {"lineage": lineage, "losses": [plain.listed(row) for row in rows]}
+        shown = explanation.lineage_of(rows, width, ascii_only=screen.out().options.ascii_only)
+        facts: object = {"lineage": lineage, "losses": rows}
     elif loss is None:
         rows = algebra.listing(sizes, weight)
-        shown = catalogue.catalogue_of(rows, width)
-        facts = {"losses": [plain.listed(row) for row in rows]}
+        shown = explanation.catalogue_of(rows, width)
+        facts = {"losses": rows}
     elif to is not None:
         same = algebra.equivalent(loss, weight, to, sizes)
-        shown, facts = explanation.equivalent_of(same), plain.equivalent(same)
+        shown, facts = explanation.equivalent_of(same), same
     else:
-        told = algebra.derivation(loss, sizes, weight, reconstruction_loss)
-        shown, facts = explanation.derivation_of(told), plain.derivation(told)
+        derived = algebra.derivation(loss, sizes, weight, reconstruction_loss)
+        shown, facts = explanation.derivation_of(derived), derived
     if json:
         screen.show_json(facts)
     else:
@@ -120,7 +121,7 @@ def _weight(beta: float) -> Fraction:
             "`beta` has a value that it cannot take",
             where="--beta",
             expected="a number of at least 0, below 1e12",
-            received=f"{beta:g}",
+            received=setting(beta),
         )
     return Fraction(repr(beta))
 

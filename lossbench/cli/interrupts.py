@@ -1,4 +1,4 @@
-"""Ctrl-C and the signals that end a process: a word at once, then an orderly end, in time."""
+"""Ctrl-C and the signals that end a process: told at once, and ended in order within seconds."""
 
 import os
 import select
@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_SECONDS = 4.0
 
 
@@ -33,19 +31,19 @@ def interruptible() -> Iterator[None]:
     Python runs a handler only between two of its own steps, and one step may be long. So a
     thread tells the user, and ends the process if it has not ended itself after four seconds.
     """
-    told = threading.Lock()
+    untold = threading.Lock()
 
     def handle(number: int, _frame: FrameType | None) -> None:
         global _asked  # noqa: PLW0603 - signals are the process's, too
-        _tell(told)
+        _tell(untold)
         if not _asked:
             _asked = Interrupted(number)
-            sys.unraisablehook = lambda _: None  # a destructor swallows it without a word
+            sys.unraisablehook = lambda _: None  # Python would print one raised in a destructor
             raise _asked
 
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    threading.Thread(target=_watch, args=(reader, told), daemon=True).start()
+    threading.Thread(target=_watch, args=(reader, untold), daemon=True).start()
     before = {
         number: signal.signal(number, handle)
         for number in _SIGNALS
@@ -55,7 +53,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        raise_swallowed()  # and the watch goes on until the process has ended
+        raise_swallowed()
         signal.set_wakeup_fd(wakeup)
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -63,7 +61,7 @@ def interruptible() -> Iterator[None]:
 
 
 def raise_swallowed() -> None:
-    """Raise ``Interrupted`` again, if it was raised: a long work calls this between its steps.
+    """Raise ``Interrupted`` again, if a signal has raised it; to be called between long steps.
 
     Python swallows what is raised in a destructor, and while C code formats another error.
     """
@@ -73,7 +71,7 @@ def raise_swallowed() -> None:
 
 @contextmanager
 def undisguised() -> Iterator[None]:
-    """Raise ``Interrupted`` where a library, interrupted in its work, made another error of it."""
+    """Raise ``Interrupted`` again where a library has turned it into an error of its own."""
     try:
         yield
     except Exception:
@@ -81,17 +79,17 @@ def undisguised() -> Iterator[None]:
         raise
 
 
-def _tell(told: threading.Lock) -> None:
-    """Tell the user, once: whoever comes first keeps the lock."""
-    if told.acquire(blocking=False):
+def _tell(untold: threading.Lock) -> None:
+    """Tell the user once: the first to come takes the lock and keeps it."""
+    if untold.acquire(blocking=False):
         sys.stderr.write("\nstopping\n")
         sys.stderr.flush()
 
 
-def _watch(reader: int, told: threading.Lock) -> None:
-    """Wait for a signal, tell the user, and end the process at the next one or in time."""
+def _watch(reader: int, untold: threading.Lock) -> None:
+    """Wait for a signal, tell the user, and end the process at the next one or after a while."""
     if number := _arrived(reader):
-        _tell(told)
+        _tell(untold)
         if select.select([reader], [], [], _PATIENCE_SECONDS)[0]:
             number = _arrived(reader)
         os._exit(128 + number)

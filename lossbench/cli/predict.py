@@ -45,6 +45,6 @@ def predict(
     asked = experiments.read(experiment, overrides)
     prediction = predictions.predict(asked, data_dir)
     if json:
-        screen.show_json(prediction.to_json())
+        screen.show_json(prediction)
     else:
         screen.show(prediction_tables(prediction, screen.out()))

@@ -10,6 +10,7 @@ from lossbench.cli.interrupts import Interrupted, raise_swallowed, undisguised
 from lossbench.cli.options import asked_for
 from lossbench.errors import RunsFailedError, UsageError
 from lossbench.settings import SETTINGS, RunSettings
+from lossbench.words import joined
 
 if TYPE_CHECKING:
     from lossbench.sweeping import Plan
@@ -122,7 +123,7 @@ def sweep(
         raise RunsFailedError(
             f"{len(failed)} of {len(plan.runs)} runs failed; every other one is kept",
             where=str(folder),
-            received=screen.joined(
+            received=joined(
                 [f"{name} ({statuses.get(name, 'not trained')})" for name in failed[:_MOST_SHOWN]]
             ),
             remedy="the same command tries again what crashed; --retry-failed also what is `nan`",

@@ -1,17 +1,18 @@
 """What the algebra says of two trained objectives, before any metric is looked at.
 
 Every loss is ``a*R + b*K``; ``beta_eff = b/a`` decides the optimum and ``a`` sets the scale.
-Two objectives with the same beta_eff are the same one up to a factor.
+Two objectives with the same beta_eff are the same up to a factor.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lossbench.comparison.wording import Row, factor, number, setting, spread
+from lossbench.comparison.pairing import Row, Value
 from lossbench.loss import FEELS_NO_FACTOR
 from lossbench.settings import SETTINGS
+from lossbench.words import joined, setting, significant, spread
 
 OBJECTIVE_SETTINGS = tuple(each.field for each in SETTINGS if each.objective)
 
@@ -20,8 +21,8 @@ _RELATIVE = 1e-9
 
 
 @dataclass(frozen=True)
-class Objective:
-    """The objective that one side trains; a number that is not known is NaN."""
+class Side:
+    """The objective that one side trains; what is not known of it is NaN."""
 
     loss: str
     beta: float
@@ -38,23 +39,28 @@ class Objective:
 
     @property
     def collapses(self) -> bool | None:
-        """Whether theory has it collapse; ``None`` where the threshold is not known."""
+        """Whether theory says that it collapses; ``None`` where the threshold is not known."""
         if math.isnan(self.beta_eff) or math.isnan(self.threshold):
             return None
         return self.beta_eff >= self.threshold
 
 
-def objective(row: Row) -> Objective:
-    """Return the objective of one row of ``runs.csv``."""
-    return Objective(
+def side_of(row: Row) -> Side:
+    """Return the objective of a row of ``runs.csv``."""
+    return Side(
         loss=str(row["loss"]),
-        beta=number(row["beta"]),
-        a=number(row["a"]),
-        b=number(row["b"]),
-        beta_eff=number(row["beta_eff"]),
-        threshold=number(row["threshold"]),
+        beta=_known(row["beta"]),
+        a=_known(row["a"]),
+        b=_known(row["b"]),
+        beta_eff=_known(row["beta_eff"]),
+        threshold=_known(row["threshold"]),
         optimizer=str(row["optimizer"]),
     )
+
+
+def _known(cell: Value) -> float:
+    """Return a cell as a number, NaN where it holds none."""
+    return float(cell) if isinstance(cell, int | float) else math.nan
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,8 @@ class ObjectivePair:
     ``changed`` are the settings in ``OBJECTIVE_SETTINGS`` in which A and B differ.
     """
 
-    a: Objective
-    b: Objective
+    a: Side
+    b: Side
     changed: tuple[str, ...] = ()
 
     @property
@@ -114,7 +120,7 @@ def _identical(cells: Sequence[ObjectivePair]) -> str:
 
 def _scaled(cells: Sequence[ObjectivePair]) -> str:
     ratios = [cell.a.a / cell.b.a for cell in cells]
-    factors = spread(max(ratio, 1 / ratio) for ratio in ratios)
+    factors = _range(max(ratio, 1 / ratio) for ratio in ratios)
     first = cells[0]
     smaller, larger = (first.a, first.b) if ratios[0] < 1 else (first.b, first.a)
     if len(cells) == 1:
@@ -123,7 +129,7 @@ def _scaled(cells: Sequence[ObjectivePair]) -> str:
         how = f"{smaller.loss} is {larger.loss}, divided by it, in each of the {len(cells)} cells"
     optimizers = {side.optimizer for cell in cells for side in (cell.a, cell.b)}
     if optimizers <= set(FEELS_NO_FACTOR):
-        names = " and ".join(FEELS_NO_FACTOR[name] for name in sorted(optimizers))
+        names = joined(FEELS_NO_FACTOR[name] for name in sorted(optimizers))
         feels = f"{names} {'does' if len(optimizers) == 1 else 'do'} not feel the factor"
         decay = "a weight penalty" if "adamw" in optimizers else "weight decay"
         feels += f" (but for epsilon); SGD, {decay} and gradient clipping do."
@@ -134,10 +140,10 @@ def _scaled(cells: Sequence[ObjectivePair]) -> str:
 
 def _different(cells: Sequence[ObjectivePair]) -> str:
     changed = cells[0].changed
-    why = f"A and B differ in {' and '.join(changed)}, " if changed else ""
+    why = f"A and B differ in {joined(changed)}, " if changed else ""
     effective = [(cell.a.beta_eff, cell.b.beta_eff) for cell in cells]
     if len(cells) == 1:
-        first, second = (factor(beta_eff) for beta_eff in effective[0])
+        first, second = (significant(beta_eff) for beta_eff in effective[0])
         same = f"with beta_eff {first} in both"
         weights = same if first == second else f"beta_eff {first} against {second}"
         return f"Different objectives: {why}{weights}."
@@ -147,8 +153,12 @@ def _different(cells: Sequence[ObjectivePair]) -> str:
     if all(_close(ratio, 1) for ratio in ratios):
         return f"Different objectives: {why}with the same beta_eff in each cell."
     side, other = "AB" if max(ratios) * min(ratios) >= 1 else "BA"
-    times = spread(ratios if side == "A" else (1 / ratio for ratio in ratios))
+    times = _range(ratios if side == "A" else (1 / ratio for ratio in ratios))
     return f"Different objectives: {why}the beta_eff of {side} is {times} times that of {other}."
+
+
+def _range(factors: Iterable[float]) -> str:
+    return spread(significant(factor) for factor in sorted(factors))
 
 
 def _collapse(cell: ObjectivePair) -> str:
@@ -169,17 +179,17 @@ def _collapse(cell: ObjectivePair) -> str:
     return f"{says_a}; {place_b} {other}: {says_b}."
 
 
-def _against_threshold(side: Objective) -> tuple[str, str]:
+def _against_threshold(side: Side) -> tuple[str, str]:
     """Return ``32 is above`` and ``3.32``, with digits enough to tell the two numbers apart."""
     for digits in range(3, 17):
-        texts = f"{side.beta_eff:.{digits}g}", f"{side.threshold:.{digits}g}"
+        texts = significant(side.beta_eff, digits), significant(side.threshold, digits)
         if texts[0] != texts[1]:
             return f"{texts[0]} is {'above' if side.collapses else 'below'}", texts[1]
-    return f"{side.beta_eff:.6g} is at", f"{side.threshold:.6g}"
+    return f"{significant(side.beta_eff)} is at", significant(side.threshold)
 
 
 def _collapses(cells: Sequence[ObjectivePair]) -> str:
-    """Return in how many cells theory has each side collapse."""
+    """Return in how many cells each side collapses, by theory."""
     if any(side.collapses is None for cell in cells for side in (cell.a, cell.b)):
         return ""
     n_a = sum(bool(cell.a.collapses) for cell in cells)

@@ -1,19 +1,103 @@
 """Two selections of runs, paired: the algebra, the settings, the metrics and the verdict."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from lossbench.columns import METRICS, Column
-from lossbench.comparison.algebra import OBJECTIVE_SETTINGS, ObjectivePair, algebra, objective
-from lossbench.comparison.interval import paired
-from lossbench.comparison.pairing import Pairing, paired_runs, rows_of
-from lossbench.comparison.records import Cell, Comparison, RunPair
-from lossbench.comparison.verdict import verdict
-from lossbench.comparison.wording import Row, Value, counted
+from lossbench.comparison.algebra import (
+    OBJECTIVE_SETTINGS,
+    ObjectivePair,
+    algebra,
+    side_of,
+)
+from lossbench.comparison.difference import (
+    CONFIDENCE,
+    MetricDifference,
+    paired,
+    verdict,
+)
+from lossbench.comparison.pairing import Pairing, Row, Value, paired_runs, rows_of
 from lossbench.errors import UsageError
 from lossbench.loss import likelihood
+from lossbench.store import Store
+from lossbench.words import counted
+
+
+@dataclass(frozen=True)
+class RunPair:
+    """One run of A, by its id, beside one of B."""
+
+    seed: Value
+    run_a: str
+    run_b: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Pairs that differ in nothing but the seed.
+
+    ``settings`` are those that vary between the cells, ``metrics`` every metric of the table.
+    """
+
+    settings: dict[str, Value]
+    reconstruction_loss: str
+    objectives: ObjectivePair
+    pairs: tuple[RunPair, ...]
+    metrics: dict[str, MetricDifference]
+
+    def facts(self) -> dict[str, object]:
+        """Return the cell as JSON has it."""
+        return {
+            "settings": self.settings,
+            "reconstruction_loss": self.reconstruction_loss,
+            "relation": self.objectives.relation,
+            "a": self.objectives.a,
+            "b": self.objectives.b,
+            "pairs": self.pairs,
+            "metrics": self.metrics,
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that is known of B against A; every difference is B minus A.
+
+    ``common`` and ``differing`` are settings (``differing`` holds the value of A and of B, the
+    seed too if each side has but one); ``paired_by`` the columns that each pair agrees in;
+    ``unpaired_*`` and ``failed_*`` the ids of the runs that were left out.
+    """
+
+    algebra: str
+    common: dict[str, Value]
+    differing: dict[str, tuple[Value, Value]]
+    paired_by: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    unpaired_a: tuple[str, ...]
+    unpaired_b: tuple[str, ...]
+    failed_a: tuple[str, ...]
+    failed_b: tuple[str, ...]
+    verdict: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def facts(self) -> dict[str, object]:
+        """Return the comparison as JSON has it, in full precision."""
+        return {
+            "algebra": self.algebra,
+            "common": self.common,
+            "differing": {name: {"a": a, "b": b} for name, (a, b) in self.differing.items()},
+            "paired_by": self.paired_by,
+            "cells": self.cells,
+            "unpaired": {"a": self.unpaired_a, "b": self.unpaired_b},
+            "failed": {"a": self.failed_a, "b": self.failed_b},
+            "verdict": self.verdict,
+            "notes": self.notes,
+        }
 
 
 def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
@@ -73,7 +157,7 @@ def _cells(pairing: Pairing) -> tuple[Cell, ...]:
             str(pairs[0][0]["reconstruction_loss"]),
             objectives[place],
             tuple(RunPair(a["seed"], str(a["run_id"]), str(b["run_id"])) for a, b in pairs),
-            {name: found[place] for name, found in metrics.items()},
+            {name: of_cells[place] for name, of_cells in metrics.items()},
         )
         for place, pairs in enumerate(cells)
     )
@@ -83,7 +167,7 @@ def _objectives(pairs: Sequence[tuple[Row, Row]], compared: Sequence[str]) -> Ob
     """Return the objectives of a cell, which all its pairs share."""
     changed = tuple(name for name in OBJECTIVE_SETTINGS if name in compared)
     (a, b), *_ = pairs
-    return ObjectivePair(objective(a), objective(b), changed)
+    return ObjectivePair(side_of(a), side_of(b), changed)
 
 
 def _comparable(metric: Column, objectives: ObjectivePair, compared: Sequence[str]) -> bool:
@@ -107,3 +191,37 @@ def _notes(cells: Sequence[Cell], pairing: Pairing) -> list[str]:
                 f"{counted(len(failed), 'failed run')} of {side} {verb} left out ({statuses})."
             )
     return notes
+
+
+def over_seeds(history: pd.DataFrame, run_ids: Collection[str]) -> pd.DataFrame:
+    """Return ``mean`` and ``half_width`` of the ELBO of these runs by epoch, in nats.
+
+    The half width is of the 95% t-interval, missing for a single run.
+    """
+    by_epoch = history[history["run_id"].isin(run_ids)].groupby("epoch")["elbo"]
+    count = by_epoch.count()
+    t = stdtrit((count - 1).clip(lower=1), 0.5 + CONFIDENCE / 2)
+    half_width = t * by_epoch.std() / np.sqrt(count)
+    return pd.DataFrame({"mean": by_epoch.mean(), "half_width": half_width})
+
+
+def elbo_curves(
+    comparison: Comparison, a: pd.DataFrame, b: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """Return the curve of A and of B over their pairs, as ``over_seeds`` gives it.
+
+    ``a`` and ``b`` are the selections that were compared. Empty for several cells, and where
+    the folders have no history.
+    """
+    if len(comparison.cells) != 1:
+        return {}
+    pairs = comparison.cells[0].pairs
+    curves = {}
+    for side, runs, run_ids in (
+        ("A", a, [pair.run_a for pair in pairs]),
+        ("B", b, [pair.run_b for pair in pairs]),
+    ):
+        places = sorted(set(runs.loc[runs["run_id"].isin(run_ids), "folder"]))
+        history = pd.concat([Store(Path(place)).history() for place in places])
+        curves[side] = over_seeds(history, run_ids)
+    return curves if all(len(curve) > 1 for curve in curves.values()) else {}

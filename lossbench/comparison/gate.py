@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lossbench.columns import METRIC_COLUMNS
-from lossbench.comparison.interval import MetricDifference
-from lossbench.comparison.records import Cell, Comparison
-from lossbench.comparison.wording import setting
-from lossbench.errors import ResultsError, UsageError, nearest
+from lossbench.comparison.comparison import Cell, Comparison
+from lossbench.comparison.difference import MetricDifference
+from lossbench.comparison.selection import number_in
+from lossbench.errors import ResultsError, UsageError, did_you_mean
+from lossbench.words import setting, significant
 
 _EXPRESSION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(\S+)\s*")
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -25,10 +26,9 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 class Gate:
     """A condition on the difference B minus A of one metric.
 
-    It trips if the whole 95% interval fulfils it, so that noise alone cannot trip it: the end
-    that counts is the one near the bound, the upper for ``<`` and the lower for ``>``. Where
-    there is no interval (one pair, ``collapsed``), the difference itself counts. Of several
-    cells one is enough.
+    It trips if the whole 95% interval fulfils it, so that noise alone seldom trips it: for ``<``
+    the upper end decides, for ``>`` the lower one. Where there is no interval (one pair,
+    ``collapsed``), the difference itself decides. One cell of several is enough.
     """
 
     metric: str
@@ -47,35 +47,36 @@ class Gate:
         return "\n".join(reasons) or None
 
     def _reason(self, cell: Cell) -> str | None:
-        difference = cell.metrics[self.metric]
-        end = self._near_end(difference)
+        metric = cell.metrics[self.metric]
+        difference = self._known(metric)
+        near_end = metric.high if self.comparison in ("<", "<=") else metric.low
+        end = difference if near_end is None else near_end
         if not _OPERATORS[self.comparison](end, self.bound):
             return None
-        where = ", ".join(f"{name} {setting(cell.settings[name])}" for name in cell.settings)
+        where = ", ".join(f"{name} {setting(value)}" for name, value in cell.settings.items())
         interval = (
             "no interval"
-            if difference.low is None or difference.high is None
-            else f"95% interval {difference.low:.6g} to {difference.high:.6g}"
+            if metric.low is None or metric.high is None
+            else f"95% interval {significant(metric.low)} to {significant(metric.high)}"
         )
         return (
-            f"{self.metric} {self.comparison} {self.bound:g} holds{where and f' at {where}'}: "
-            f"B minus A is {difference.difference:.6g} ({interval})"
+            f"{self.metric} {self.comparison} {setting(self.bound)} holds"
+            f"{where and f' at {where}'}: B minus A is {significant(difference)} ({interval})"
         )
 
-    def _near_end(self, difference: MetricDifference) -> float:
-        if not difference.comparable:
+    def _known(self, metric: MetricDifference) -> float:
+        if not metric.comparable:
             raise UsageError(
                 f"`{self.metric}` is not comparable between A and B, so no gate can rest on it",
                 where="--fail-if",
                 remedy="a metric that is, such as kl or active_units",
             )
-        if difference.difference is None:
+        if metric.difference is None:
             raise ResultsError(
                 f"`{self.metric}` is not known, so the gate cannot be judged",
                 where="--fail-if",
             )
-        end = difference.high if self.comparison in ("<", "<=") else difference.low
-        return difference.difference if end is None else end
+        return metric.difference
 
 
 def parse_gate(expression: str) -> Gate:
@@ -85,7 +86,7 @@ def parse_gate(expression: str) -> Gate:
     Gate(metric='elbo', comparison='<', bound=-0.5)
     """
     match = _EXPRESSION.fullmatch(expression)
-    bound = _number(match[3]) if match else math.nan
+    bound = number_in(match[3]) if match else math.nan
     if match is None or not math.isfinite(bound):
         raise UsageError(
             "the gate is not a condition on a metric",
@@ -99,13 +100,6 @@ def parse_gate(expression: str) -> Gate:
             where="--fail-if",
             expected=f"one of {', '.join(METRIC_COLUMNS)}",
             received=repr(expression),
-            remedy=nearest(match[1], METRIC_COLUMNS),
+            remedy=did_you_mean(match[1], METRIC_COLUMNS),
         )
     return Gate(match[1], match[2], bound)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

@@ -5,20 +5,23 @@ A setting (or the seed) that has one value in A and one in B is *common* if they
 runs that agree in all of these. So ``loss=blog`` and ``loss=docs`` over a grid in beta and k
 pair by beta, k and seed; two single runs always pair, whatever differs between them.
 
-One fact has two names: over a grid in ``beta_eff`` every convention has its own betas. Where
-beta varies, the runs pair by ``beta_eff`` instead if that pairs more of them.
+Over a grid in ``beta_eff`` every convention has betas of its own. So where beta varies, the runs
+pair by ``beta_eff`` instead if that pairs more of them.
 """
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from lossbench.columns import SETTING_COLUMNS
-from lossbench.comparison.wording import Row, Value, listed
 from lossbench.errors import ResultsError, UsageError
+from lossbench.words import distinct
+
+Value = str | int | float | bool | None
+Row = Mapping[str, Value]
 
 _Key = tuple[Value, ...]
 
@@ -97,7 +100,7 @@ def paired_runs(a: Sequence[Row], b: Sequence[Row]) -> Pairing:
 
 @functools.lru_cache(maxsize=2**16)
 def _same(value: Value) -> Value:
-    """Return a value by which equal settings are equal: beta_eff is only known as computed."""
+    """Return a value to nine digits: a beta_eff is computed, and its last digits are rounding."""
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
@@ -110,15 +113,15 @@ def _key(row: Row, keys: Sequence[str]) -> _Key:
 
 
 def _n_pairs(a: Sequence[Row], b: Sequence[Row], keys: Sequence[str]) -> int:
-    """Return how many runs pair by these columns, counting those alone that pair uniquely."""
+    """Return how many pairs these columns make, without runs that could pair in several ways."""
     in_a, in_b = (Counter(_key(row, keys) for row in side) for side in (a, b))
     return sum(count == in_b[key] == 1 for key, count in in_a.items())
 
 
 def _by_key(rows: Sequence[Row], keys: Sequence[str], side: str) -> dict[_Key, Row]:
-    found: dict[_Key, Row] = {}
+    row_of: dict[_Key, Row] = {}
     for row in rows:
-        twin = found.setdefault(_key(row, keys), row)
+        twin = row_of.setdefault(_key(row, keys), row)
         if twin is not row:
             raise UsageError(
                 f"two runs of {side} have the same settings and the same seed",
@@ -128,7 +131,7 @@ def _by_key(rows: Sequence[Row], keys: Sequence[str], side: str) -> dict[_Key, R
                 ),
                 remedy="name the results folder before a colon, as in results/digits:loss=blog",
             )
-    return found
+    return row_of
 
 
 def _no_pairs(a: Sequence[Row], b: Sequence[Row], keys: Sequence[str]) -> UsageError:
@@ -142,12 +145,12 @@ def _no_pairs(a: Sequence[Row], b: Sequence[Row], keys: Sequence[str]) -> UsageE
             )
     apart = [name for name in keys if not _values(a, name) & _values(b, name)]
     values = [
-        f"{name} is {listed([row[name] for row in a])} in A and "
-        f"{listed([row[name] for row in b])} in B"
+        f"{name} is {distinct([row[name] for row in a])} in A and "
+        f"{distinct([row[name] for row in b])} in B"
         for name in apart or keys
     ]
     to_fix = (apart or list(keys))[0]
-    one = listed([a[0][to_fix]])
+    one = distinct([a[0][to_fix]])
     return UsageError(
         "no run of A has a partner in B",
         expected=f"runs that agree in {', '.join(keys)}",

@@ -1,16 +1,16 @@
 """Which runs a person means: an id, a prefix, a path or a selection by columns."""
 
-import difflib
 import functools
+import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lossbench.columns import RUNS, Column
-from lossbench.comparison.wording import listed
-from lossbench.errors import ResultsError, UsageError, nearest
+from lossbench.errors import ResultsError, UsageError, did_you_mean
 from lossbench.store import Store
+from lossbench.words import distinct
 
 _RUNS_TABLE = "runs.csv"
 _COLUMNS = {column.name: column for column in RUNS}
@@ -30,8 +30,8 @@ def select(text: str, results: Path = Path("results")) -> pd.DataFrame:
     runs = _table(folders)
     if not name:
         return runs
-    found = _filtered(runs, name) if "=" in name else _named(runs, name)
-    return _one_of_each(found)
+    chosen = _filtered(runs, name) if "=" in name else _named(runs, name)
+    return _one_of_each(chosen)
 
 
 def _located(text: str, results: Path) -> tuple[list[Path], str]:
@@ -80,17 +80,17 @@ def _table(folders: list[Path]) -> pd.DataFrame:
 def _named(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return the run of that id, or of the one id that starts so."""
     ids = runs["run_id"]
-    found = runs[ids == name]
-    if found.empty:
-        found = runs[ids.str.startswith(name)]
-    candidates = sorted(set(found["run_id"]))
+    named = runs[ids == name]
+    if named.empty:
+        named = runs[ids.str.startswith(name)]
+    candidates = sorted(set(named["run_id"]))
     if not candidates:
-        near = difflib.get_close_matches(name, sorted(set(ids)), n=3, cutoff=0.4)
+        without_hash = sorted({str(run_id).rpartition("-")[0] for run_id in ids})
         raise UsageError(
             f"no run is called {name!r}",
-            where=listed(sorted(set(runs["folder"]))),
+            where=distinct(sorted(set(runs["folder"]))),
             expected="a run id, a unique prefix of one, or a selection such as loss=blog,beta=1",
-            remedy=", ".join(near) or "see the runs with `lossbench show`",
+            remedy=did_you_mean(name, without_hash) or "see the runs with `lossbench show`",
         )
     if len(candidates) > 1:
         shown = candidates[:_MOST_CANDIDATES]
@@ -98,11 +98,11 @@ def _named(runs: pd.DataFrame, name: str) -> pd.DataFrame:
         raise UsageError(
             f"{len(candidates)} runs start with {name!r}",
             expected="a prefix of one run",
-            received="\n    ".join(["", *shown]) + (f"\n    and {rest} more" if rest else ""),
+            received="\n    ".join(["", *shown, *([f"and {rest} more"] if rest else [])]),
             remedy="add letters until one is left, or select by columns, "
             "as in loss=blog,beta=1,d=64",
         )
-    return found
+    return named
 
 
 def _filtered(runs: pd.DataFrame, selection: str) -> pd.DataFrame:
@@ -117,15 +117,15 @@ def _filtered(runs: pd.DataFrame, selection: str) -> pd.DataFrame:
                 f"no column is called {name or left!r}",
                 where=repr(selection),
                 expected="columns of runs.csv, as in loss=blog,beta=1",
-                remedy=nearest(name or left, _COLUMNS) or f"one of {', '.join(_COLUMNS)}",
+                remedy=did_you_mean(name or left, _COLUMNS) or f"one of {', '.join(_COLUMNS)}",
             )
         wanted.setdefault(name, []).append(right if equals else left)
-    found, so_far = runs, ""
+    left_over, so_far = runs, ""
     for name, texts in wanted.items():
-        matches = [_matches(found[name], _COLUMNS[name], text, so_far) for text in texts]
-        found = found[np.logical_or.reduce(matches)]
+        matches = [_matches(left_over[name], _COLUMNS[name], text, so_far) for text in texts]
+        left_over = left_over[np.logical_or.reduce(matches)]
         so_far += f"{', ' if so_far else ' with '}{name}={','.join(texts)}"
-    return found
+    return left_over
 
 
 def _matches(cells: pd.Series, column: Column, text: str, so_far: str) -> np.ndarray:
@@ -138,36 +138,37 @@ def _matches(cells: pd.Series, column: Column, text: str, so_far: str) -> np.nda
             mask = (cells == known.get(text.lower())).fillna(False).to_numpy(dtype=bool)
         case _:
             numbers = cells.to_numpy(dtype=np.float64, na_value=np.nan)
-            mask = np.isclose(numbers, _number(text), rtol=1e-9, atol=0)
+            mask = np.isclose(numbers, number_in(text), rtol=1e-9, atol=0)
     if not mask.any():
         there = cells.dropna().unique().tolist()
-        values = listed(there)
+        values = distinct(there)
         raise UsageError(
             f"no run{so_far} has {column.name}={text}",
             expected=f"{column.name} is {values} there" if there else "",
             received=repr(text),
-            remedy=nearest(text, map(str, there)) if column.kind == "text" else "",
+            remedy=did_you_mean(text, map(str, there)) if column.kind == "text" else "",
         )
     return mask
 
 
-def _number(text: str) -> float:
+def number_in(text: str) -> float:
+    """Return the number that a user wrote, NaN where it is none."""
     try:
         return float(text)
     except ValueError:
-        return float("nan")
+        return math.nan
 
 
-def _one_of_each(found: pd.DataFrame) -> pd.DataFrame:
+def _one_of_each(chosen: pd.DataFrame) -> pd.DataFrame:
     """Return every run once; ``UsageError`` if two folders disagree about one."""
-    distinct = found.drop_duplicates(subset=list(_COLUMNS))
-    twice = distinct[distinct["run_id"].duplicated(keep=False)]
+    distinct_runs = chosen.drop_duplicates(subset=list(_COLUMNS))
+    twice = distinct_runs[distinct_runs["run_id"].duplicated(keep=False)]
     if not twice.empty:
         run_id = twice["run_id"].iloc[0]
         places = sorted(set(twice.loc[twice["run_id"] == run_id, "folder"]))
         raise UsageError(
             f"the run {run_id} has different results in {len(places)} folders",
-            received=listed(places),
+            received=distinct(places),
             remedy=f"name the folder before a colon, as in {places[0]}:{run_id}",
         )
-    return distinct.reset_index(drop=True)
+    return distinct_runs.reset_index(drop=True)

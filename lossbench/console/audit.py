@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lossbench.auditing import Audit, Coefficient, Listed, Options, Unread
-from lossbench.console.explanation import Indented
-from lossbench.console.screen import joined
+from lossbench.console.screen import Indented
+from lossbench.words import joined
 
 _ROUNDING = 1e-9
 _OBJECTIVES = {
@@ -215,7 +215,7 @@ def listing_facts(listed: Sequence[Listed], unread: Sequence[Unread]) -> dict[st
                 "file": str(each.candidate.target.path),
                 "line": each.candidate.line,
                 "name": each.candidate.target.name,
-                "audit": each.audit.to_json() if each.audit else None,
+                "audit": each.audit,
                 "refused": each.reason or None,
             }
             for each in listed

@@ -8,12 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lossbench.columns import COMPARED, METRICS
-from lossbench.comparison import Cell, Comparison, MetricDifference
-from lossbench.comparison.verdict import outcome
-from lossbench.comparison.wording import counted, factor, setting
-from lossbench.console.screen import joined
-from lossbench.console.sparkline import settled_range, sparkline
+from lossbench.comparison import Cell, Comparison, MetricDifference, outcome
+from lossbench.console.screen import settled_range, sparkline
 from lossbench.loss import ELBOS, likelihood
+from lossbench.words import counted, joined, probability, setting, significant
 
 _COLUMNS = {metric.name: metric for metric in METRICS}
 _MOST_UNPAIRED = 5
@@ -67,7 +65,7 @@ def _settings(comparison: Comparison) -> Iterator[RenderableType]:
         table.add_row(name, setting(a), setting(b))
     if len(comparison.cells) == 1:
         a, b = cell.objectives.a.beta_eff, cell.objectives.b.beta_eff
-        table.add_row("beta_eff", factor(a), factor(b))
+        table.add_row("beta_eff", significant(a), significant(b))
     if table.row_count:
         yield table
     if not comparison.differing:
@@ -103,7 +101,13 @@ def _metrics(comparison: Comparison) -> Iterator[RenderableType]:
         metric = cell.metrics[name]
         shown = name not in ELBOS or name in elbos
         if shown and (metric.n or not _COLUMNS[name].optional):
-            table.add_row(name, *_sides(metric), _signed(metric), _interval(metric), _p(metric.p))
+            table.add_row(
+                name,
+                *_sides(metric),
+                _signed(metric),
+                _interval(metric),
+                "" if metric.p is None else probability(metric.p),
+            )
     yield Text()
     yield table
     over = f"; mean over {len(cell.pairs)} seeds" if len(cell.pairs) > 1 else ""
@@ -117,7 +121,7 @@ def _curves(curves: Mapping[str, pd.DataFrame], ascii_only: bool) -> Iterator[Te
     means = {side: [float(mean) for mean in curve["mean"]] for side, curve in curves.items()}
     low, high = settled_range(list(means.values()))
     last = max(int(curve.index[-1]) for curve in curves.values())
-    yield Text(f"\nelbo over {last} epochs, from {low:.2f} to {high:.2f}", "dim")
+    yield Text(f"\nelbo over {counted(last, 'epoch')}, from {low:.2f} to {high:.2f}", "dim")
     for side, mean in means.items():
         drawn = sparkline(mean, _CURVE_WIDTH, low, high, ascii_only=ascii_only)
         yield Text(f"{side}  {drawn}  {mean[-1]:.2f}")
@@ -138,7 +142,7 @@ def _cells(comparison: Comparison) -> Iterator[RenderableType]:
             yield Text()
             yield _cell_table(title, cells[:_MOST_CELLS], name)
             if len(cells) > _MOST_CELLS:
-                rest = f"{len(cells) - _MOST_CELLS:,} more cells; --json prints all."
+                rest = f"{counted(len(cells) - _MOST_CELLS, 'more cell')}; --json prints all."
                 yield Text(rest, style="yellow")
 
 
@@ -154,12 +158,12 @@ def _cell_table(title: str, cells: Sequence[Cell], name: str) -> Table:
         width = metric.half_width
         table.add_row(
             label,
-            factor(sides.a.beta_eff, 4),
-            factor(sides.b.beta_eff, 4),
+            significant(sides.a.beta_eff, 4),
+            significant(sides.b.beta_eff, 4),
             *_sides(metric),
             _signed(metric),
             "" if width is None else _text(width, name),
-            _p(metric.p_holm),
+            "" if metric.p_holm is None else probability(metric.p_holm),
             *([outcome(metric)] if name in ELBOS else []),
         )
     return table
@@ -186,10 +190,10 @@ def _sides(metric: MetricDifference) -> Iterator[str]:
 def _text(number: float, name: str) -> str:
     """Return a number with the metric's decimals, or two digits if those would hide it."""
     metric = _COLUMNS[name]
+    if metric.kind in ("int", "bool") and number.is_integer():
+        return f"{number:.0f}"
     decimals = metric.decimals
-    if number == round(number) and abs(number) < 1000:
-        return f"{number:.0f}" if metric.kind in ("int", "bool") else f"{number:.{decimals}f}"
-    return f"{number:.2g}" if abs(number) < 10**-decimals else f"{number:.{decimals}f}"
+    return f"{number:.2g}" if 0 < abs(number) < 10**-decimals else f"{number:.{decimals}f}"
 
 
 def _signed(metric: MetricDifference) -> str:
@@ -205,9 +209,3 @@ def _interval(metric: MetricDifference) -> str:
     if metric.low is None or metric.high is None:
         return ""
     return f"{_text(metric.low, metric.metric)} to {_text(metric.high, metric.metric)}"
-
-
-def _p(p: float | None) -> str:
-    if p is None:
-        return ""
-    return "<0.0001" if p < 0.0001 else f"{p:.2g}"

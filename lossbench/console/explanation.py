@@ -1,48 +1,44 @@
-"""The algebra on a screen: a derivation, and the equal setting in another convention."""
+"""The algebra on a screen: a derivation, the equal setting elsewhere, the catalogue, a history."""
 
-import textwrap
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.explanation import Derivation, Equivalent, Step
+from lossbench.console.screen import INDENT, Indented
+from lossbench.explanation import Derivation, Equivalent, Listed, Step
 from lossbench.loss import FORM, Sizes
+from lossbench.words import significant
 
-INDENT = 3
-
-
-@dataclass(frozen=True)
-class Indented:
-    """A paragraph that wraps between words, every line indented and none padded."""
-
-    text: str
-    style: str = ""
-
-    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield its lines at the console's width."""
-        yield from (
-            Text(line, style=self.style)
-            for line in textwrap.wrap(
-                self.text,
-                options.max_width,
-                initial_indent=" " * INDENT,
-                subsequent_indent=" " * INDENT,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        )
+_GAP = "  "
+_NARROWEST_AXIS = 12
+_WIDEST_AXIS = 60
+_RIGHT = ("beta_eff",)
+_BELOW = ("from", "flags", "why not")  # what a second line may hold
+_LEGEND = (
+    "mean: the sizes that the loss averages over; it sums over the others.",
+    "formula: of beta_eff; beta multiplies the weight that the code has by default.",
+    "B, N: beta_eff depends on the batch size, on the data size. scale B: only the step scale "
+    "does. noise: the code's factor on its sampling noise (a sweep has 1).",
+    "`lossbench explain NAME` derives one, `lossbench explain --lineage keras` tells a history.",
+)
+_Row = dict[str, str]
 
 
 def number(value: Fraction | None) -> str:
     """Return a number to six digits, a small one to four; an unknown one is empty."""
     if value is None:
         return ""
-    real = float(value)
-    return f"{real:.4g}" if abs(real) < 1 else f"{real:.6g}"
+    return significant(value, 4 if abs(value) < 1 else 6)
+
+
+def _exact(value: Fraction) -> str:
+    """Return a number to be copied."""
+    return significant(value, 10)
 
 
 def at(sizes: Sizes, beta: Fraction) -> str:
@@ -51,22 +47,22 @@ def at(sizes: Sizes, beta: Fraction) -> str:
     return ", ".join([*known, f"beta {number(beta)}"])
 
 
-def derivation_of(told: Derivation) -> RenderableType:
+def derivation_of(derived: Derivation) -> RenderableType:
     """Return a derivation: steps, what it means, what surprises, what the web says."""
-    entry = told.listed.entry
-    kind = f"{told.optimum.reconstruction_loss} " if told.optimum else ""
+    entry = derived.listed.entry
+    kind = f"{derived.optimum.reconstruction_loss} " if derived.optimum else ""
     parts: list[RenderableType] = [
         Text(f"{entry.name}: {entry.convention.title}", style="bold"),
-        Text(f"{kind}at {at(told.listed.sizes, told.listed.beta)}", style="dim"),
+        Text(f"{kind}at {at(derived.listed.sizes, derived.listed.beta)}", style="dim"),
     ]
-    for place, step in enumerate(told.steps):
+    for place, step in enumerate(derived.steps):
         parts.extend(_step(step, f"{place}. " if place else ""))
-    if told.optimum is not None:
+    if derived.optimum is not None:
         heading = "What it means" if entry.trainable else f"What it would mean as {FORM}"
-        parts.extend(_step(Step(heading, text=told.optimum.meaning)))
-    if told.surprises:
-        parts.extend(_step(Step("What surprises", told.surprises), wrapped=True))
-    for answer in told.answers:
+        parts.extend(_step(Step(heading, text=derived.optimum.meaning)))
+    if derived.surprises:
+        parts.extend(_step(Step("What surprises", derived.surprises), wrapped=True))
+    for answer in derived.answers:
         parts.extend(_step(answer))
     source = f"{entry.source} ({entry.date})"
     parts.extend(_step(Step("Where it is from", (source, entry.note)), wrapped=True))
@@ -82,7 +78,7 @@ def _step(step: Step, prefix: str = "", *, wrapped: bool = False) -> Iterator[Re
         yield Indented(step.text)
 
 
-def equivalent_of(told: Equivalent) -> RenderableType:
+def equivalent_of(same: Equivalent) -> RenderableType:
     """Return the equal setting in another convention and what each optimizer needs for it."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("")
@@ -90,54 +86,187 @@ def equivalent_of(told: Equivalent) -> RenderableType:
     for heading in ("beta", "a", "b", "beta_eff"):
         table.add_column(heading, justify="right", no_wrap=True)
     sides = (
-        ("from", told.loss, told.beta, told.coefficients),
-        ("to", told.other, told.other_beta, told.other_coefficients),
+        ("from", same.loss, same.beta, same.coefficients),
+        ("to", same.other, same.other_beta, same.other_coefficients),
     )
     for side, loss, beta, ab in sides:
-        table.add_row(side, loss, _exactly(beta), *map(number, (ab.a, ab.b, ab.beta_eff)))
-    title = f"{told.loss} at beta {_exactly(told.beta)} is {told.other} at beta "
+        table.add_row(side, loss, _exact(beta), *map(number, (ab.a, ab.b, ab.beta_eff)))
+    title = f"{same.loss} at beta {_exact(same.beta)} is {same.other} at beta "
     parts: list[RenderableType] = [
-        Text(title + _exactly(told.other_beta), style="bold"),
-        Text(f"at {at(told.sizes, told.beta)}", style="dim"),
+        Text(title + _exact(same.other_beta), style="bold"),
+        Text(f"at {at(same.sizes, same.beta)}", style="dim"),
         Text(),
         table,
         Text(),
     ]
-    if told.scale == 1:
+    if same.scale == 1:
         parts.append(Text("The same objective: nothing else need change."))
     else:
         parts.append(
             Text(
-                f"The same optimum. The objective of {told.other} is c = {_exactly(told.scale)} "
-                f"times that of {told.loss}, and so is its gradient. For the same run:"
+                f"The same optimum. The objective of {same.other} is c = {_exact(same.scale)} "
+                f"times that of {same.loss}, and so is its gradient. For the same run:"
             )
         )
-        parts.extend((Text(), _needs(told)))
-    for text in told.cautions:
+        parts.extend((Text(), _needs(same)))
+    for text in same.cautions:
         parts.extend((Text(), Text(text)))
     return Group(*parts)
 
 
-def _needs(told: Equivalent) -> Table:
+def _needs(same: Equivalent) -> Table:
     """Return what each optimizer needs so that its steps are the same."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column()
-    table.add_row("SGD", f"learning rate times 1/c = {_exactly(told.sgd_learning_rate_factor)}")
+    table.add_row("SGD", f"learning rate times 1/c = {_exact(same.sgd_learning_rate_factor)}")
     table.add_row(
         "Adam",
-        f"epsilon times c: Keras' 1e-07 becomes {_exactly(told.adam_epsilon)}; learning rate as "
+        f"epsilon times c: Keras' 1e-07 becomes {_exact(same.adam_epsilon)}; learning rate as "
         "it was",
     )
     table.add_row(
         "RMSprop",
-        f"epsilon times c^2 = {_exactly(told.rmsprop_epsilon_factor)}, since Keras has it under "
+        f"epsilon times c^2 = {_exact(same.rmsprop_epsilon_factor)}, since Keras has it under "
         "the root; learning rate as it was",
     )
     table.add_row("clipping", "thresholds on the gradient times c")
     return table
 
 
-def _exactly(value: Fraction) -> str:
-    """Return a number to be copied, to ten significant digits."""
-    return f"{float(value):.10g}"
+def catalogue_of(rows: Sequence[Listed], width: int) -> RenderableType:
+    """Return the catalogue as two lists: what can be trained, and what cannot, with reasons.
+
+    ``width`` is the console's: where a row does not fit it takes a second line; no name is cut.
+    """
+    where = at(rows[0].sizes, rows[0].beta)
+    trainable = [row for row in rows if row.entry.trainable]
+    others = [row for row in rows if not row.entry.trainable]
+    return Group(
+        Text(f"{len(trainable)} losses that a sweep can train, at {where}", style="bold"),
+        *_list(trainable, width),
+        Text(),
+        Text(f"{len(others)} that are not wholly a*R + b*K: the closest, and why", style="bold"),
+        *_list(others, width),
+        Text(),
+        *(Text(line, style="dim") for line in _LEGEND),
+    )
+
+
+def _list(rows: Sequence[Listed], width: int) -> Iterator[RenderableType]:
+    table = [_cells(row) for row in rows]
+    whole = [name for name in table[0] if any(row[name] for row in table)]
+    undated = [name for name in whole if name != "date"]
+    short = [name for name in undated if name not in ("from", "why not")]
+    shorter = [name for name in short if name != "flags"]
+    choices = (whole, undated, short, shorter)
+    columns = next((names for names in choices if _width(table, names) <= width), shorter)
+    below = [name for name in _BELOW if name in undated and name not in columns]
+    yield Text(_line({name: name for name in columns}, table, columns), style="dim")
+    for row in table:
+        yield Text(_line(row, table, columns))
+        if below:
+            facts = [row[name] for name in below if row[name]]
+            facts[0] += f", {row['date']}"  # from is the first of those that can stand below
+            yield Indented("; ".join(facts), style="dim")
+
+
+def _cells(row: Listed) -> _Row:
+    return {
+        "loss": row.entry.name,
+        "mean": " ".join(row.averaged) or "-",
+        "formula": row.formula,
+        "beta_eff": number(row.beta_eff),
+        "flags": ", ".join(row.flags),
+        "from": row.entry.origin,
+        "date": row.entry.date.replace("after ", ">"),
+        "why not": row.entry.reason,
+    }
+
+
+def _widths(table: Sequence[_Row], columns: Sequence[str]) -> dict[str, int]:
+    return {name: max(len(name), *(len(row[name]) for row in table)) for name in columns}
+
+
+def _width(table: Sequence[_Row], columns: Sequence[str]) -> int:
+    return sum(_widths(table, columns).values()) + len(_GAP) * (len(columns) - 1)
+
+
+def _line(row: _Row, table: Sequence[_Row], columns: Sequence[str]) -> str:
+    widths = _widths(table, columns)
+    cells = (
+        f"{row[name]:>{widths[name]}}" if name in _RIGHT else f"{row[name]:<{widths[name]}}"
+        for name in columns
+    )
+    return _GAP.join(cells).rstrip()
+
+
+def lineage_of(rows: Sequence[Listed], width: int, *, ascii_only: bool) -> RenderableType:
+    """Return beta_eff by date, a row each, with a dot on a logarithmic axis.
+
+    ``width`` is the console's, in characters; the vertical line is beta_eff = 1.
+    """
+    table = [_cells(row) for row in rows]
+    columns = ["date", "loss", "beta_eff"]
+    if any(row["flags"] for row in table):
+        columns.append("flags")
+    room = width - _width(table, columns) - len(_GAP)
+    if room < _NARROWEST_AXIS and "flags" in columns:
+        columns.remove("flags")
+        room = width - _width(table, columns) - len(_GAP)
+    axis = _Axis([float(row.beta_eff or 0) for row in rows], min(room, _WIDEST_AXIS), ascii_only)
+    head = _line({name: name for name in columns}, table, columns)
+    place = _width(table, columns) + len(_GAP)
+    lines = [Text(f"{head:<{place}}{axis.labels()}", style="dim")]
+    for row, cells in zip(rows, table, strict=True):
+        line = Text(f"{_line(cells, table, columns):<{place}}")
+        line.append(axis.drawn(None if row.beta_eff is None else float(row.beta_eff)))
+        lines.append(line)
+    return Group(
+        Text(f"beta_eff of {rows[0].entry.lineage} by date", style="bold"),
+        Text(_usual_sizes(rows), style="dim"),
+        *lines,
+    )
+
+
+def _usual_sizes(rows: Sequence[Listed]) -> str:
+    """Return the sizes of most rows, and those of the rows that have others."""
+    sizes = [f"d {row.sizes.d}, k {row.sizes.k}" for row in rows]
+    (usual, _), *_ = Counter(sizes).most_common(1)
+    others = [f"{row.entry.name}: {s}" for row, s in zip(rows, sizes, strict=True) if s != usual]
+    beta = f", beta {number(rows[0].beta)}" if rows[0].beta != 1 else ""
+    exceptions = f" ({'; '.join(others)})" if others else ""
+    return f"at {usual}{beta}{exceptions}"
+
+
+class _Axis:
+    """A logarithmic axis of so many characters, around the values and 1."""
+
+    def __init__(self, values: Sequence[float], room: int, ascii_only: bool) -> None:
+        logs = [math.log10(value) for value in values if value > 0] + [0.0]
+        self._low, self._high = min(logs), max(logs)
+        self._last = max(room, 1) - 1
+        self._dot, self._bar = ("o", "|") if ascii_only else ("●", "│")
+
+    def _place(self, log: float) -> int:
+        span = self._high - self._low
+        return round((log - self._low) / span * self._last) if span else 0
+
+    def labels(self) -> str:
+        """Return the powers of ten over their places, as many as there is room for."""
+        text = ""
+        for power in range(math.ceil(self._low - 1e-9), math.floor(self._high + 1e-9) + 1):
+            place, label = self._place(power), significant(10.0**power)
+            if place + len(label) <= self._last + 1 and (not text or place > len(text)):
+                text = f"{text:<{place}}{label}"
+        return text
+
+    def drawn(self, value: float | None) -> str:
+        """Return one row of the axis; zero stands at its left end as an arrow."""
+        cells = [" "] * (self._last + 1)
+        cells[self._place(0.0)] = self._bar
+        if value is not None:
+            cells[self._place(math.log10(value)) if value > 0 else 0] = (
+                self._dot if value > 0 else "<"
+            )
+        return "".join(cells).rstrip()

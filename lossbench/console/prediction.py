@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lossbench.columns import MODEL_COLUMNS
-from lossbench.console.screen import joined
 from lossbench.prediction import CriticalLatents, Predicted, Prediction, Thresholds
-from lossbench.settings import RunSettings, layers_text, ranked
+from lossbench.settings import RunSettings, ranked
+from lossbench.words import joined, setting, significant
 
 _DECIDING = ("noise_std", "batch_size")  # what beta_eff at beta 1 and t_1 depend on besides d and k
 _UNBOUNDED = 1000
@@ -36,7 +36,7 @@ def _facts(thresholds: Thresholds) -> Iterator[Text]:
     yield Text(
         f"{thresholds.dataset}, d {thresholds.d}, {thresholds.reconstruction_loss}", style="bold"
     )
-    largest = " ".join(f"{t:.4g}" for t in thresholds.largest)
+    largest = " ".join(significant(t, 4) for t in thresholds.largest)
     plain = all(critical.noise_std == 1 for critical in thresholds.critical)
     yield Text(f"thresholds t_1, t_2, ... {'' if plain else 'at noise_std 1: '}{largest}")
     for loss in dict.fromkeys(critical.loss for critical in thresholds.critical):
@@ -56,7 +56,7 @@ def _critical(cases: Sequence[CriticalLatents]) -> Iterator[Text]:
         if (plain or "noise_std" in names) and (k_of := _by(names, cases)) is not None
     )
     for values, k in k_of.items():
-        told = [f"{name} {_text(value)}" for name, value in zip(names, values, strict=True)]
+        told = [f"{name} {setting(value)}" for name, value in zip(names, values, strict=True)]
         where = joined([f"{cases[0].loss} at beta 1", *told])
         if k is None:
             yield Text(f"{where} collapses for every k")
@@ -105,14 +105,7 @@ def _data(run: RunSettings) -> tuple[str, int, str]:
 
 
 def _texts(differing: Sequence[str], found: Predicted) -> list[str]:
-    return [_text(getattr(found.run, name)) for name in differing]
-
-
-def _text(value: str | float | tuple[int, ...]) -> str:
-    """Return a setting as an option takes it."""
-    if isinstance(value, tuple):
-        return layers_text(value)
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    return [setting(getattr(found.run, name)) for name in differing]
 
 
 def _table(differing: Sequence[str], chosen: Sequence[Predicted]) -> Table:
@@ -132,9 +125,9 @@ def _table(differing: Sequence[str], chosen: Sequence[Predicted]) -> Table:
 
 def _cells(found: Predicted, exact: bool) -> Iterator[Text | str]:
     yield str(found.run.k)
-    yield f"{found.run.beta:.4g}"
-    yield f"{found.run.beta_eff:.4g}"
-    yield f"{found.threshold:.4g}"
+    yield significant(found.run.beta, 4)
+    yield significant(found.run.beta_eff, 4)
+    yield significant(found.threshold, 4)
     yield f"{found.predicted_active_units} of {found.run.k}"
     if exact:
         for number in (found.kl, found.reconstruction, found.elbo):

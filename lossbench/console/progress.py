@@ -13,20 +13,16 @@ from rich.progress import (
 )
 
 from lossbench.console.screen import (
-    joined,
     messages,
-    out,
-    plain_rows,
-    show,
-    show_json,
     tell,
     tell_command,
 )
-from lossbench.console.summary import curves_to_draw, summary_tables
+from lossbench.console.summary import show_summary
 from lossbench.experiment import stacks
-from lossbench.settings import RunSettings, layers_text
+from lossbench.settings import RunSettings
 from lossbench.store import TABLES, Record, Store
 from lossbench.sweeping import Plan
+from lossbench.words import counted, joined, setting
 
 _MOST_VALUES = 8
 
@@ -34,19 +30,13 @@ _MOST_VALUES = 8
 def show_plan(plan: Plan, missing: Sequence[RunSettings]) -> None:
     """Tell how many runs there are, how many are done, in how many stacks, and what varies."""
     n_runs, n_stacks = len(plan.runs), len(stacks(missing))
-    to_train = f", {len(missing)} to train in {n_stacks} stacks" if missing else ""
-    done = f"{n_runs} runs, {n_runs - len(missing)} done{to_train}"
+    to_train = f", {len(missing):,} to train in {counted(n_stacks, 'stack')}" if missing else ""
+    done = f"{counted(n_runs, 'run')}, {n_runs - len(missing):,} done{to_train}"
     tell(f"{plan.experiment.name}: {done}", style="bold")
     for name, values in plan.experiment.varying().items():
-        shown = [_shown(value) for value in values[:_MOST_VALUES]]
+        shown = [setting(value) for value in values[:_MOST_VALUES]]
         rest = [f"{len(values) - _MOST_VALUES} more"] if len(values) > _MOST_VALUES else []
         tell(f"  {name}: {joined([*shown, *rest])}")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return layers_text(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def tracked(records: Iterable[Record], n_runs: int) -> Iterator[Record]:
@@ -122,10 +112,7 @@ def tell_failure(record: Record) -> None:
 def show_results(store: Store, *, as_json: bool) -> None:
     """Show a finished sweep's summary, name the files that it wrote and what to try next."""
     summary = store.summary()
-    if as_json:
-        show_json({"folder": str(store.folder), "settings": plain_rows(summary)})
-    else:
-        show(summary_tables(summary, curves_to_draw(store, summary), out()))
+    show_summary(store, summary, as_json=as_json)
     tell(f"\nwrote {joined([store.folder / name for name in TABLES])}")
     tell_command("next", _next_command(store, summary))
 
@@ -135,11 +122,11 @@ def _next_command(store: Store, summary: pd.DataFrame) -> str:
     losses = list(dict.fromkeys(summary["loss"]))
     if len(losses) < 2:
         return f"lossbench show {store.folder}"
-    nearest = (summary["beta"] - 1).abs().min()
-    chosen = summary[(summary["beta"] - 1).abs() == nearest].sort_values("d").iloc[-1]
+    least = (summary["beta"] - 1).abs().min()
+    chosen = summary[(summary["beta"] - 1).abs() == least].sort_values("d").iloc[-1]
     varying = [name for name in ("reconstruction_loss", "d", "k") if summary[name].nunique() > 1]
     where = "".join(f",{name}={chosen[name]}" for name in varying)
     selections = [
-        f"{store.folder}:loss={loss},beta={chosen['beta']:g}{where}" for loss in losses[:2]
+        f"{store.folder}:loss={loss},beta={setting(chosen['beta'])}{where}" for loss in losses[:2]
     ]
     return f"lossbench compare {' '.join(selections)}"

@@ -1,24 +1,29 @@
-"""The two consoles, and how an error is told."""
+"""The two consoles, how an error is told, and a curve in a few characters."""
 
 import functools
 import json
+import math
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
 from lossbench.errors import LossbenchError
+from lossbench.words import plain
 
-if TYPE_CHECKING:  # an error, or an explanation, is told without loading pandas
-    import pandas as pd
+INDENT = 3
 
 _PIPE_WIDTH = 160
 _NARROWEST = 80
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_ASCII = "_.-~=+*#"
+_SETTLED = 0.2  # the part of a curve that its range leaves out: its first steps are far off
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 
 
@@ -35,13 +40,35 @@ class _Console(Console):
                 yield segment._replace(text=_CONTROL_CHARACTERS.sub("", segment.text))
 
 
+@dataclass(frozen=True)
+class Indented:
+    """A paragraph that wraps between words, every line indented and none padded."""
+
+    text: str
+    style: str = ""
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield its lines at the console's width."""
+        yield from (
+            Text(line, style=self.style)
+            for line in textwrap.wrap(
+                self.text,
+                options.max_width,
+                initial_indent=" " * INDENT,
+                subsequent_indent=" " * INDENT,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
+
+
 @functools.cache
 def _console(*, stderr: bool) -> Console:
     """Return the console of a stream; a pipe gets room enough for every name."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _PIPE_WIDTH
     if width is None and not stderr and shutil.get_terminal_size().columns < _NARROWEST:
-        width = _NARROWEST  # the terminal wraps; a table of half names tells nothing
+        width = _NARROWEST  # the terminal wraps, which is better than half names
     return _Console(stderr=stderr, width=width, highlight=False, emoji=False, markup=False)
 
 
@@ -60,10 +87,9 @@ def messages() -> Console:
     return _console(stderr=True)
 
 
-def show(*renderables: RenderableType) -> None:
-    """Print results."""
-    for renderable in renderables:
-        out().print(renderable)
+def show(renderable: RenderableType) -> None:
+    """Print a result."""
+    out().print(renderable)
 
 
 def tell(text: str, style: str = "") -> None:
@@ -82,8 +108,8 @@ def show_path(path: object) -> None:
 
 
 def show_json(facts: object) -> None:
-    """Print a result as JSON, plain whatever the terminal."""
-    sys.stdout.write(json.dumps(facts, indent=2, allow_nan=False) + "\n")
+    """Print records or plain values as JSON, without colours whatever the terminal."""
+    sys.stdout.write(json.dumps(plain(facts), indent=2, allow_nan=False) + "\n")
 
 
 def show_error(error: LossbenchError) -> None:
@@ -94,17 +120,34 @@ def show_error(error: LossbenchError) -> None:
         messages().print(Text(facts))
 
 
-def plain_rows(table: "pd.DataFrame") -> list[dict[str, object]]:
-    """Return a table's rows as plain values for JSON, ``None`` where a cell is not known."""
-    rows = table.astype(object).where(table.notna(), None).to_dict(orient="records")
-    return [{str(name): _plain(value) for name, value in row.items()} for row in rows]
+def settled_range(curves: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return the least and the largest value of several curves past their first fifth."""
+    values = [
+        value
+        for curve in curves
+        for value in curve[math.floor(_SETTLED * len(curve)) :]
+        if math.isfinite(value)
+    ]
+    return (min(values), max(values)) if values else (0.0, 0.0)
 
 
-def _plain(value: object) -> object:
-    return value.item() if hasattr(value, "item") else value
+def sparkline(
+    curve: Sequence[float], width: int, low: float, high: float, *, ascii_only: bool = False
+) -> str:
+    """Return ``curve`` in ``width`` characters between ``low`` and ``high``; empty without points.
 
-
-def joined(words: Sequence[object]) -> str:
-    """Return words as people list them: ``a, b and c``."""
-    *first, last = [str(word) for word in words]
-    return f"{', '.join(first)} and {last}" if first else last
+    >>> sparkline([0, 1, 2, 3], 4, 0, 3)
+    '▁▃▆█'
+    >>> sparkline([-9, 1, 1], 3, 1, 1, ascii_only=True)
+    '___'
+    """
+    if not curve:
+        return ""
+    marks = _ASCII if ascii_only else _BLOCKS
+    places = [round(step * (len(curve) - 1) / max(width - 1, 1)) for step in range(width)]
+    span = high - low
+    shares = [(curve[place] - low) / span if span > 0 else 0.0 for place in places]
+    return "".join(
+        marks[round(min(max(share, 0.0), 1.0) * (len(marks) - 1))] if math.isfinite(share) else " "
+        for share in shares
+    )

@@ -10,15 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from lossbench.columns import METRICS, MODEL_COLUMNS, SUMMARISED
-from lossbench.console.sparkline import settled_range, sparkline
+from lossbench.console.screen import out, settled_range, show, show_json, sparkline
 from lossbench.loss import likelihood
 from lossbench.prediction import agreement
 from lossbench.store import SUMMARY_TABLE, Store
+from lossbench.words import counted, plus_minus, significant
 
 _WIDE = 116
 _UNBOUNDED = 1000
 _CURVE_WIDTH = 5
-_MOST_SETTINGS = 400  # more are no reading matter, and take seconds to lay out
+_MOST_SETTINGS = 400  # nobody reads more, and they take seconds to lay out
 _TABLE_COLUMNS = ("dataset", "reconstruction_loss", "k")
 _ROW_COLUMNS = ("d", "beta", "loss")
 _OPTIONAL = tuple(metric.name for metric in METRICS if metric.optional)
@@ -29,14 +30,24 @@ _NARROW = {
 }  # headings where there is less room
 
 
+def show_summary(store: Store, summary: pd.DataFrame, *, as_json: bool) -> None:
+    """Print the summary of a results folder, as JSON or as tables; of a long one without curves."""
+    if as_json:
+        known = summary.astype(object).where(summary.notna(), None)
+        show_json({"folder": store.folder, "settings": known.to_dict(orient="records")})
+    else:
+        curves = store.curves(summary) if len(summary) <= _MOST_SETTINGS else []
+        show(summary_tables(summary, curves, out()))
+
+
 def summary_tables(
     summary: pd.DataFrame, curves: Sequence[Sequence[float]], console: Console
 ) -> RenderableType:
     """Return the summary as one table for each dataset, reconstruction loss and k.
 
-    ``curves`` are the ELBO over training of every row. A narrow console shows the interval of
-    the ELBO alone, and the curves where there is room. Of a very long summary the first few
-    hundred settings are shown.
+    ``curves`` are the ELBO over training of every row. A narrow console shows the
+    interval of the ELBO only, and the curves if they fit. Of a very long summary the first
+    hundreds of settings are shown.
     """
     curve_of = dict(zip(summary.index, curves, strict=True)) if len(curves) else {}
     wide = console.width >= _WIDE
@@ -64,11 +75,6 @@ def summary_tables(
         rest = f"{len(summary) - len(shown):,} more settings are in {SUMMARY_TABLE}"
         parts.append(Text(f"\n{rest}; --json prints all.", style="yellow"))
     return Group(*parts, *_notes(summary))
-
-
-def curves_to_draw(store: Store, summary: pd.DataFrame) -> Sequence[Sequence[float]]:
-    """Return the curves of a summary's rows; none of a very long one."""
-    return store.curves(summary) if len(summary) <= _MOST_SETTINGS else []
 
 
 def _drawn(
@@ -115,8 +121,8 @@ def _table(title: str, rows: pd.DataFrame, wide: bool, drawn: Mapping[Any, str])
 def _cells(row: Mapping[Any, Any], numbers: Sequence[str], wide: bool) -> Iterator[Text | str]:
     yield str(row["loss"])
     yield str(row["d"])
-    yield f"{row['beta']:.4g}"
-    yield f"{row['beta_eff']:.4g}"
+    yield significant(row["beta"], 4)
+    yield significant(row["beta_eff"], 4)
     yield f"{row['threshold']:.3f}"
     for name in numbers:
         interval = row[f"{name}_ci95"] if wide or name == "elbo" else float("nan")
@@ -129,9 +135,7 @@ def _cells(row: Mapping[Any, Any], numbers: Sequence[str], wide: bool) -> Iterat
 
 
 def _number(mean: float, half_width: float) -> str:
-    if pd.isna(mean):
-        return ""
-    return f"{mean:.2f}" if pd.isna(half_width) else f"{mean:.2f} ±{half_width:.2f}"
+    return "" if pd.isna(mean) else plus_minus(mean, half_width).replace("± ", "±")
 
 
 def _collapsed(row: Mapping[Any, Any]) -> Text:
@@ -146,10 +150,12 @@ def _collapsed(row: Mapping[Any, Any]) -> Text:
 
 def _notes(summary: pd.DataFrame) -> Iterator[Text]:
     yield Text()
-    seeds = sorted({int(n) for n in summary["n_seeds"]})
-    counted = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    n_seeds = sorted({int(n) for n in summary["n_seeds"]})
+    seeds = (
+        counted(n_seeds[0], "seed") if len(n_seeds) == 1 else f"{n_seeds[0]} to {n_seeds[-1]} seeds"
+    )
     yield Text(
-        f"Nats per image on the test split; mean over {counted} seeds ± 95% t-interval. "
+        f"Nats per image on the test split; mean over {seeds} ± 95% t-interval. "
         "A setting collapses where beta_eff reaches its threshold.",
         style="dim",
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lossbench.data import files, mnist, sources
 from lossbench.data.images import Images, checked
-from lossbench.errors import DataError, nearest
+from lossbench.errors import DataError, did_you_mean
 
 BUILT_IN: tuple[str, ...] = ("digits", "patches", "mnist", "fashion_mnist")
 _PATCHES_D = 64
@@ -81,7 +81,7 @@ def _native(dataset: str, data_dir: Path | None) -> Images:
             where="dataset",
             expected=f"{', '.join(BUILT_IN)}, or the path of an .npz, .npy or IDX file",
             received=repr(dataset),
-            remedy=nearest(dataset, BUILT_IN) or "give one of these",
+            remedy=did_you_mean(dataset, BUILT_IN) or "give one of these",
         )
     return _in_files(Path(dataset).absolute())
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import cast
 
-from lossbench.errors import ExperimentError, UsageError, nearest
+from lossbench.errors import ExperimentError, UsageError, did_you_mean
 from lossbench.loss import Convention, Reduction, Sizes, catalogue, convention
 
 SECTION = "convention"
@@ -66,7 +66,7 @@ def _definition(name: str, table: object, where: Where) -> Convention:
                 where=where(key, section),
                 expected=f"one of {', '.join(_DEFAULTS)}",
                 received=key,
-                remedy=nearest(key, _DEFAULTS),
+                remedy=did_you_mean(key, _DEFAULTS),
             )
     fields = {
         key: _field(key, table.get(key, default), section, where)
@@ -155,7 +155,7 @@ def known(name: str, own: Definitions, where: str = "") -> Convention:
             where=where,
             expected=error.expected,
             received=error.received,
-            remedy=nearest(name, own) or error.remedy,
+            remedy=did_you_mean(name, own) or error.remedy,
         ) from None
 
 

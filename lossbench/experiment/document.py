@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lossbench.errors import ExperimentError, nearest
+from lossbench.errors import ExperimentError, did_you_mean
 from lossbench.experiment.definitions import SECTION, Definitions, definitions, known
 from lossbench.experiment.grid import Experiment, Grid
 from lossbench.experiment.lines import Lines
@@ -49,7 +49,7 @@ class Reader:
                     where=self._where(section),
                     expected=", ".join(f"[{name}]" for name in (*SECTIONS, f"{SECTION}.NAME")),
                     received=f"[{section}]",
-                    remedy=self._home(section) or nearest(section, SECTIONS),
+                    remedy=self._home(section) or did_you_mean(section, SECTIONS),
                 )
         hashes = self._table(frozen.get("data_sha256", {}), "data_sha256")
         sizes = self._table(frozen.get("n_images", {}), "n_images")

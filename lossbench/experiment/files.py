@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tomli_w
 
-from lossbench.errors import ExperimentError, near
+from lossbench.errors import ExperimentError, did_you_mean
 from lossbench.experiment.definitions import SECTION, known, tables_of
 from lossbench.experiment.document import FROZEN, Reader, axis_values, completed, seed_count
 from lossbench.experiment.grid import Experiment
@@ -59,13 +59,13 @@ def _text(path: Path) -> str:
     except (OSError, ValueError) as error:
         folder = path.parent if path.suffix else Path("experiments")
         files = {file.stem: file for file in sorted(folder.glob("*.toml")) if file != path}
-        meant = [f"did you mean {str(files[stem])!r}?" for stem in near(path.stem, files)]
+        meant = did_you_mean(path.stem, files, lambda stem: str(files[stem]))
         raise ExperimentError(
             "the experiment file cannot be read",
             where=str(path),
             expected="a TOML file in UTF-8",
             received=getattr(error, "strerror", None) or str(error),
-            remedy=meant[0] if meant else "`lossbench init` writes one to start from",
+            remedy=meant or "`lossbench init` writes one to start from",
         ) from None
 
 

@@ -1,16 +1,21 @@
-"""From the loss as it is written to beta_eff, step by step, in the seed question's symbols."""
+"""From the loss as it is written to what it is after, step by step, in the question's symbols."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lossbench.explanation.answers import answers
-from lossbench.explanation.listing import Listed, listed
-from lossbench.explanation.optimum import EITHER, Optimum, optimum
-from lossbench.explanation.step import Step
-from lossbench.explanation.symbols import equation, number, shown, unweighted, weighted
-from lossbench.loss import FORM, LIKELIHOODS, Entry, Objective, Sizes, entry
+from lossbench.explanation.listing import (
+    Listed,
+    equation,
+    listed,
+    shown,
+    unweighted,
+    weighted,
+)
+from lossbench.loss import FORM, LIKELIHOODS, Entry, Objective, Sizes, convention, entry
+from lossbench.words import setting, significant
 
+EITHER = "bce or mse"  # blog and docs: the seed question writes them with either
 _LIKELIHOODS = {
     name: likelihood.name for likelihood in LIKELIHOODS.values() for name in likelihood.names
 }
@@ -24,11 +29,122 @@ _ANSWERED = ("seed", "keras")
 
 
 @dataclass(frozen=True)
+class Step:
+    """A heading, the formulas under it (a line each) and a paragraph that follows from them."""
+
+    title: str
+    formulas: tuple[str, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """What ``R + beta_eff*K`` is after.
+
+    ``beta_norm`` is Higgins' normalised beta, ``beta_eff*k/d``; ``implied_sigma`` is the
+    standard deviation of the pixel noise that a squared error implies, ``None`` for another
+    reconstruction term; ``meaning`` is one sentence.
+    """
+
+    reconstruction_loss: str
+    beta_eff: Fraction
+    beta_norm: Fraction
+    implied_sigma: float | None
+    meaning: str
+
+
+def optimum(beta_eff: Fraction, d: int, k: int, reconstruction_loss: str) -> Optimum:
+    """Return what an objective with this ``beta_eff`` is after.
+
+    >>> optimum(Fraction(392), 784, 2, "mse").implied_sigma
+    14.0
+    """
+    beta_norm = beta_eff * k / d
+    sigmas = {
+        name: LIKELIHOODS[name].implied_sigma(float(beta_eff)) if name in LIKELIHOODS else None
+        for name in reconstruction_loss.split(" or ")
+    }
+    with_sigma, sigma = next((pair for pair in sigmas.items() if pair[1] is not None), ("", None))
+    return Optimum(
+        reconstruction_loss=reconstruction_loss,
+        beta_eff=beta_eff,
+        beta_norm=beta_norm,
+        implied_sigma=sigma,
+        meaning=_meaning(beta_eff, beta_norm, sigma, with_sigma, others=None in sigmas.values()),
+    )
+
+
+def _meaning(
+    beta_eff: Fraction, beta_norm: Fraction, sigma: float | None, with_sigma: str, *, others: bool
+) -> str:
+    """Return one sentence; ``others`` is whether a likelihood without a sigma is meant, too."""
+    if beta_eff == 0:
+        return (
+            "The KL has no weight: it trains an autoencoder whose noise costs nothing to shrink, "
+            "and nothing draws the codes to the prior."
+        )
+    norm = f"Higgins' beta_norm = beta_eff*k/d = {significant(beta_norm)}"
+    if beta_eff == 1:
+        sentence = f"It trains the ELBO itself, a VAE with beta 1 ({norm})"
+    else:
+        sentence = f"It trains a beta-VAE with beta {significant(beta_eff)} ({norm})"
+    if others and beta_eff != 1:
+        weight = significant(beta_eff)
+        sentence += f": a nat of KL has to save more than {weight} nats of reconstruction"
+    if sigma is not None:
+        decoder = f", and for {with_sigma} that of" if others and beta_eff == 1 else ":"
+        decoder = f"; for {with_sigma} this is" if others and beta_eff != 1 else decoder
+        sentence += (
+            f"{decoder} a decoder that believes in pixel noise of sigma {significant(sigma)} on a "
+            "scale of 0 to 1"
+        )
+    return f"{sentence}."
+
+
+def answers(sizes: Sizes) -> tuple[Step, ...]:
+    """Return both answers at these sizes; d and k must be known."""
+    beta_eff = convention("blog").coefficients(sizes, 1).beta_eff
+    return _one_letter(sizes, beta_eff), _multiplied(sizes)
+
+
+def _one_letter(sizes: Sizes, beta_eff: Fraction) -> Step:
+    holds = (
+        f"It holds here only because k = d = {sizes.d}."
+        if sizes.d == sizes.k
+        else f"It holds only where k = d; here, with d = {sizes.d} and k = {sizes.k}, the blog "
+        f"weighs the KL {significant(beta_eff)} times as much as the documentation does."
+    )
+    return Step(
+        'Wrong on the web: "the first loss is the second divided by d"',
+        (
+            "docs(beta)/d = mean_d(bce or mse) + beta * K/d",
+            "blog(beta)   = mean_d(bce or mse) + beta * K/k",
+            f"blog(beta)   = docs(beta*d/k)/d = docs({significant(beta_eff)}*beta)/{sizes.d}",
+        ),
+        "It writes one d for two sizes: the inputs that the reconstruction is averaged over "
+        f"(d) and the latents that the KL is averaged over (k). {holds}",
+    )
+
+
+def _multiplied(sizes: Sizes) -> Step:
+    return Step(
+        'Right up to what it leaves out: "multiply the MSE by m", the number of pixels',
+        (
+            "-ln N(x; x_hat, sigma^2*I) = m*MSE/(2*sigma^2) + (m/2)*ln(2*pi*sigma^2)",
+            f"m = d = {sizes.d}, and m*MSE = R, the sum of squared errors",
+        ),
+        "A Gaussian decoder gives m*MSE times the 1/(2*sigma^2) that the answer leaves out, so "
+        "m*MSE + KL has decided on sigma^2 = 1/2. That is docs at beta 1; any other sigma is "
+        "docs at beta = 2*sigma^2.",
+    )
+
+
+@dataclass(frozen=True)
 class Derivation:
     """How a loss turns into ``a*R + b*K`` at given sizes, and what it is after.
 
-    ``optimum`` and ``coefficients`` are ``None`` where beta_eff hangs on a learned variance;
-    ``surprises`` are sentences; ``answers`` go through the answers that the question got.
+    ``optimum`` and ``coefficients`` are ``None`` where beta_eff depends on a learned variance;
+    ``surprises`` are sentences; ``answers`` discuss the answers that the seed question got.
     """
 
     listed: Listed
@@ -42,13 +158,27 @@ class Derivation:
         """The trained objective, if it is known."""
         return self.listed.coefficients
 
+    def facts(self) -> dict[str, object]:
+        """Return the derivation as JSON has it, its steps as text."""
+        best = self.optimum
+        return {
+            **self.listed.facts(),
+            "reconstruction_loss": best.reconstruction_loss if best else None,
+            "beta_norm": best.beta_norm if best else None,
+            "implied_sigma": best.implied_sigma if best else None,
+            "meaning": best.meaning if best else None,
+            "surprises": self.surprises,
+            "steps": [{"title": step.title, "formulas": step.formulas} for step in self.steps],
+            "answers": self.answers,
+        }
+
 
 def derivation(
     loss: str, sizes: Sizes, beta: Fraction, reconstruction_loss: str | None = None
 ) -> Derivation:
-    """Return the derivation of a loss; by default with the reconstruction term of its own code.
+    """Return the derivation of a loss, by default with the reconstruction term of its own code.
 
-    ``blog`` and ``docs`` have either, bce or mse.
+    The default of ``blog`` and ``docs`` is either, bce or mse.
 
     ``UsageError`` names the nearest losses, or says which size a formula lacks.
     """
@@ -57,19 +187,19 @@ def derivation(
     kind = reconstruction_loss or own
     kind = _LIKELIHOODS.get(kind, kind)
     d, k = sizes.d, sizes.k
-    found = None
+    best = None
     if row.beta_eff is not None and d is not None and k is not None:
-        found = optimum(row.beta_eff, d, k, kind)
+        best = optimum(row.beta_eff, d, k, kind)
     return Derivation(
         listed=row,
-        steps=_steps(row, _TERMS[kind], found),
-        optimum=found,
+        steps=_steps(row, _TERMS[kind], best),
+        optimum=best,
         surprises=tuple(_surprises(row, kind)),
         answers=answers(sizes) if row.entry.lineage in _ANSWERED else (),
     )
 
 
-def _steps(row: Listed, term: str, found: Optimum | None) -> tuple[Step, ...]:
+def _steps(row: Listed, term: str, best: Optimum | None) -> tuple[Step, ...]:
     steps = [_written(row.entry, term), _sums(row, term), _collected(row)]
     if row.beta_eff is not None:
         formula = weighted(row.entry.beta_eff, row.entry)
@@ -79,15 +209,15 @@ def _steps(row: Listed, term: str, found: Optimum | None) -> tuple[Step, ...]:
                 (equation("beta_eff = b/a", formula, _symbols(row), row.beta_eff),),
             )
         )
-    if found is not None and found.implied_sigma is not None:
-        half = f"sqrt({number(found.beta_eff)}/2)"
+    if best is not None and best.implied_sigma is not None:
+        half = f"sqrt({significant(best.beta_eff)}/2)"
         steps.append(
             Step(
                 "For squared errors: a Gaussian decoder of variance sigma^2",
                 (
                     "-ln p(x|z) = R/(2*sigma^2) + (d/2)*ln(2*pi*sigma^2)",
                     "2*sigma^2 * (-ELBO) = R + 2*sigma^2*K + constant",
-                    f"sigma = sqrt(beta_eff/2) = {half} = {number(found.implied_sigma)}",
+                    f"sigma = sqrt(beta_eff/2) = {half} = {significant(best.implied_sigma)}",
                 ),
             )
         )
@@ -147,10 +277,10 @@ def _collected(row: Listed) -> Step:
 
 
 def _product(name: str, simplified: str, *factors: str) -> str:
-    """Return ``name = x * y``, the factors that make up a coefficient, if that says more."""
-    told = [factor for factor in factors if factor not in ("", "1")]
-    product = " * ".join(told)
-    repeats = len(told) < 2 or product.replace(" ", "") == simplified
+    """Return ``name = x * y``, the factors of a coefficient; the name where they say no more."""
+    named = [factor for factor in factors if factor not in ("", "1")]
+    product = " * ".join(named)
+    repeats = len(named) < 2 or product.replace(" ", "") == simplified
     return name if repeats else f"{name} = {product}"
 
 
@@ -160,24 +290,24 @@ def _symbols(row: Listed) -> dict[str, Fraction | int]:
 
 def _surprises(row: Listed, kind: str) -> Iterator[str]:
     """Yield a sentence for everything that a user of this loss may not expect."""
-    found = row.entry
-    if not found.trainable:
-        yield f"Not of the form {FORM}, so no sweep trains it: {found.reason}."
+    code = row.entry
+    if not code.trainable:
+        yield f"Not of the form {FORM}, so no sweep trains it: {code.reason}."
     if row.depends_on_batch or row.depends_on_data:
         what = {"batch": row.depends_on_batch, "data set": row.depends_on_data}
         sizes = " and of the ".join(name for name, holds in what.items() if holds)
         yield f"beta_eff depends on the size of the {sizes}: another size is another objective."
     elif row.scale_depends_on_batch:
         yield "The scale a depends on the batch size: SGD feels that, Adam only in its epsilon."
-    if found.noise_std != 1:
-        factor = number(Fraction(str(found.noise_std)) ** -2)
+    if code.noise_std != 1:
+        factor = significant(Fraction(str(code.noise_std)) ** -2)
         yield (
-            f"Its code multiplies the sampling noise by {found.noise_std:g}, so that it collapses "
-            f"only at {factor} times the threshold; a sweep takes the scaling alone, with unit "
-            "noise."
+            f"Its code multiplies the sampling noise by {setting(code.noise_std)}, so that it "
+            f"collapses only at {factor} times the threshold; a sweep takes the scaling alone, "
+            "with unit noise."
         )
-    if found.convention.default_beta != 1 and found.reconstruction != "learned_sigma":
-        published = number(Fraction(found.convention.default_beta))
+    if code.convention.default_beta != 1 and code.reconstruction != "learned_sigma":
+        published = significant(Fraction(code.convention.default_beta))
         yield f"beta multiplies the weight that the code has by default, {published}."
-    if _TERMS[kind] != _TERMS[found.reconstruction] and found.lineage != "seed":
-        yield f"Its own code has {found.reconstruction} for the reconstruction; this is {kind}."
+    if _TERMS[kind] != _TERMS[code.reconstruction] and code.lineage != "seed":
+        yield f"Its own code has {code.reconstruction} for the reconstruction; this is {kind}."

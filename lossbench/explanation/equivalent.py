@@ -1,10 +1,11 @@
-"""The equal setting in another convention: the same optimum, and the same run on the way to it."""
+"""The equal setting in another convention: what has the same optimum, and trains the same way."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 
-from lossbench.explanation.symbols import number
+from lossbench.explanation.listing import coefficient_facts
 from lossbench.loss import Objective, Sizes, convention, entry
+from lossbench.words import setting, significant
 
 KERAS_ADAM_EPSILON = Fraction(1, 10**7)
 
@@ -14,9 +15,9 @@ class Equivalent:
     """``other`` at ``other_beta`` trains ``scale`` times the objective of ``loss`` at ``beta``.
 
     A loss times c has gradients times c. SGD (with momentum, too) makes the same steps with
-    its learning rate divided by c. Adam divides its mean gradient by the root of the mean
-    square plus epsilon, so it makes the same steps with epsilon times c and its learning rate
-    as it was; where epsilon stands under the root, as in Keras' RMSprop, it takes c^2.
+    its learning rate divided by c. Adam adds epsilon to the root of the mean squared gradient, so
+    it makes the same steps with epsilon times c and the same learning rate. Keras' RMSprop adds
+    epsilon under the root: there it is epsilon times c^2.
     """
 
     loss: str
@@ -52,24 +53,39 @@ class Equivalent:
         """The epsilon for Adam that equals Keras' default of 1e-7 in this convention."""
         return KERAS_ADAM_EPSILON * self.scale
 
+    def facts(self) -> dict[str, object]:
+        """Return the equal setting as JSON has it, with the factors that make the runs the same."""
+        here, there = self.coefficients, self.other_coefficients
+        return {
+            **asdict(self.sizes),
+            "from": {"loss": self.loss, "beta": self.beta, **coefficient_facts(here)},
+            "to": {"loss": self.other, "beta": self.other_beta, **coefficient_facts(there)},
+            "scale": self.scale,
+            "sgd_learning_rate_factor": self.sgd_learning_rate_factor,
+            "adam_epsilon_factor": self.adam_epsilon_factor,
+            "adam_epsilon": self.adam_epsilon,
+            "rmsprop_epsilon_factor": self.rmsprop_epsilon_factor,
+            "cautions": self.cautions,
+        }
+
     @property
     def cautions(self) -> tuple[str, ...]:
         """What the two published codes do besides, a sentence each."""
         here, there = entry(self.loss), entry(self.other)
-        found = []
+        cautions = []
         if (published := Fraction(there.convention.default_beta)) != 1:
-            found.append(
+            cautions.append(
                 f"beta multiplies the weight that {self.other} has by default: in its own code "
-                f"this is a weight of {number(self.other_beta * published)} in place of "
-                f"{number(published)}."
+                f"this is a weight of {significant(self.other_beta * published)} in place of "
+                f"{significant(published)}."
             )
         if here.noise_std != there.noise_std:
-            found.append(
+            cautions.append(
                 f"This is about the scaling. The codes also differ in their sampling noise: "
-                f"times {here.noise_std:g} in {self.loss}, times {there.noise_std:g} in "
-                f"{self.other}; a sweep trains both with the same noise."
+                f"times {setting(here.noise_std)} in {self.loss}, times {setting(there.noise_std)} "
+                f"in {self.other}; a sweep trains both with the same noise."
             )
-        return tuple(found)
+        return tuple(cautions)
 
     @property
     def rmsprop_epsilon_factor(self) -> Fraction:

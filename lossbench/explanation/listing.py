@@ -1,17 +1,17 @@
-"""The catalogue at given sizes: beta_eff of every row, and what surprises in it."""
+"""The catalogue at given sizes: every loss's formula and beta_eff, and what surprises in them."""
 
 import re
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 
-from lossbench.errors import UsageError, nearest
-from lossbench.explanation.symbols import shown, weighted
+from lossbench.errors import UsageError, did_you_mean
 from lossbench.loss import Entry, Objective, Sizes, catalogue
+from lossbench.words import setting, significant
 
+_LEADING_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e-?\d+)?)(?![\w.])(.*)")
 DEFAULT_SIZES = Sizes(d=784, k=2, batch_size=128, n_images=60_000)
-
 _PROBES = (97, 1009)  # sizes at which a formula that depends on them shows it
 
 
@@ -19,9 +19,9 @@ _PROBES = (97, 1009)  # sizes at which a formula that depends on them shows it
 class Listed:
     """One row of the catalogue at given sizes, with the user's ``beta`` on its KL term.
 
-    ``formula`` is beta_eff in d, k, B, N and beta; ``beta_eff`` is ``None`` where it hangs on
-    a learned variance. ``depends_on_batch`` and ``depends_on_data`` say whether beta_eff
-    does; ``scale_depends_on_batch`` whether only the scale ``a`` does.
+    ``formula`` is beta_eff in d, k, B, N and beta; ``beta_eff`` is ``None`` where it depends on a
+    learned variance. ``depends_on_batch`` and ``depends_on_data`` are of beta_eff,
+    ``scale_depends_on_batch`` of the scale ``a``.
     """
 
     entry: Entry
@@ -48,36 +48,48 @@ class Listed:
     @property
     def flags(self) -> tuple[str, ...]:
         """What surprises, a word or two each."""
-        found = {
+        surprises = {
             "B": self.depends_on_batch,
             "N": self.depends_on_data,
             "scale B": self.scale_depends_on_batch and not self.depends_on_batch,
-            f"noise {self.entry.noise_std:g}": self.entry.noise_std != 1,
+            f"noise {setting(self.entry.noise_std)}": self.entry.noise_std != 1,
         }
-        return tuple(flag for flag, holds in found.items() if holds)
+        return tuple(flag for flag, holds in surprises.items() if holds)
+
+    def facts(self) -> dict[str, object]:
+        """Return the row as JSON has it."""
+        entry, loss = self.entry, self.entry.convention
+        return {
+            "loss": entry.name,
+            "title": loss.title,
+            "lineage": entry.lineage,
+            "source": entry.source,
+            "citation": entry.citation,
+            "date": entry.date,
+            "reconstruction": entry.reconstruction,
+            "over_inputs": loss.over_inputs,
+            "over_latents": loss.over_latents,
+            "over_batch": loss.over_batch,
+            "reconstruction_factor": loss.reconstruction_factor,
+            "kl_factor": loss.kl_factor,
+            "default_beta": float(loss.default_beta),
+            "noise_std": entry.noise_std,
+            "trainable": entry.trainable,
+            "reason": entry.reason or None,
+            "flags": self.flags,
+            "note": entry.note,
+            **asdict(self.sizes),
+            "beta": self.beta,
+            "formula": self.formula,
+            **coefficient_facts(self.coefficients),
+        }
 
 
-def listed(entry: Entry, sizes: Sizes, beta: Fraction) -> Listed:
-    """Return one row at these sizes; ``UsageError`` says which size it lacks."""
-
-    def depends(
-        change: Callable[[int], Sizes], part: Callable[[Objective[Fraction]], Fraction]
-    ) -> bool:
-        found = {part(entry.convention.coefficients(change(probe), 1)) for probe in _PROBES}
-        return len(found) > 1
-
-    probed = Sizes(d=31, k=7, batch_size=_PROBES[0], n_images=_PROBES[0])
-    known = entry.reconstruction != "learned_sigma"
-    return Listed(
-        entry=entry,
-        sizes=sizes,
-        beta=beta,
-        formula=shown(weighted(entry.beta_eff, entry)),
-        coefficients=entry.convention.coefficients(sizes, beta) if known else None,
-        depends_on_batch=depends(lambda n: replace(probed, batch_size=n), lambda c: c.beta_eff),
-        depends_on_data=depends(lambda n: replace(probed, n_images=n), lambda c: c.beta_eff),
-        scale_depends_on_batch=depends(lambda n: replace(probed, batch_size=n), lambda c: c.a),
-    )
+def coefficient_facts(coefficients: Objective[Fraction] | None) -> dict[str, Fraction | None]:
+    """Return a, b and beta_eff as JSON has them, ``None`` where they are not known."""
+    if coefficients is None:
+        return {"a": None, "b": None, "beta_eff": None}
+    return {"a": coefficients.a, "b": coefficients.b, "beta_eff": coefficients.beta_eff}
 
 
 def listing(sizes: Sizes, beta: Fraction) -> tuple[Listed, ...]:
@@ -100,11 +112,34 @@ def lineage(name: str, asked: Sizes, beta: Fraction) -> tuple[Listed, ...]:
             where="--lineage",
             expected=f"{', '.join(histories)}; or one of those with a single row",
             received=repr(name),
-            remedy=nearest(name, known),
+            remedy=did_you_mean(name, known),
         )
     return tuple(
         listed(entry, completed(asked, entry.sizes, DEFAULT_SIZES), beta)
         for entry in sorted(entries, key=lambda entry: _when(entry.date))
+    )
+
+
+def listed(entry: Entry, sizes: Sizes, beta: Fraction) -> Listed:
+    """Return one row at these sizes; ``UsageError`` says which size it lacks."""
+
+    def depends(
+        change: Callable[[int], Sizes], part: Callable[[Objective[Fraction]], Fraction]
+    ) -> bool:
+        values = {part(entry.convention.coefficients(change(probe), 1)) for probe in _PROBES}
+        return len(values) > 1
+
+    probed = Sizes(d=31, k=7, batch_size=_PROBES[0], n_images=_PROBES[0])
+    known = entry.reconstruction != "learned_sigma"
+    return Listed(
+        entry=entry,
+        sizes=sizes,
+        beta=beta,
+        formula=shown(weighted(entry.beta_eff, entry)),
+        coefficients=entry.convention.coefficients(sizes, beta) if known else None,
+        depends_on_batch=depends(lambda n: replace(probed, batch_size=n), lambda c: c.beta_eff),
+        depends_on_data=depends(lambda n: replace(probed, n_images=n), lambda c: c.beta_eff),
+        scale_depends_on_batch=depends(lambda n: replace(probed, batch_size=n), lambda c: c.a),
     )
 
 
@@ -118,7 +153,68 @@ def completed(*choices: Sizes) -> Sizes:
     return Sizes(first("d"), first("k"), first("batch_size"), first("n_images"))
 
 
+def weighted(formula: str, entry: Entry) -> str:
+    """Return a formula of b or beta_eff with the user's beta in it.
+
+    The catalogue's beta is the published weight, and the user's beta multiplies it. In a row with
+    a learned variance the catalogue's beta is that variance, shown as sigma^2.
+    """
+    published = entry.convention.default_beta
+    if entry.reconstruction == "learned_sigma":
+        formula = unweighted(formula, entry)
+    elif re.search(r"\bbeta\b", formula):
+        return re.sub(
+            r"\bbeta\b", "beta" if published == 1 else f"{significant(published)}*beta", formula
+        )
+    return _times_beta(formula)
+
+
+def unweighted(formula: str, entry: Entry) -> str:
+    """Return a formula of ``a``, which holds no weight but perhaps a learned variance."""
+    if entry.reconstruction == "learned_sigma":
+        return re.sub(r"\bbeta\b", "sigma^2", formula)
+    return formula
+
+
+def _times_beta(formula: str) -> str:
+    """Return the formula times beta.
+
+    >>> [_times_beta(text) for text in ("1", "0", "1/d", "5*B/k", "1e-3/k", "d/k")]
+    ['beta', '0', 'beta/d', '5*beta*B/k', '1e-3*beta/k', 'beta*d/k']
+    """
+    leading = _LEADING_NUMBER.fullmatch(formula)
+    if leading is None:
+        return f"beta*{formula}"
+    if leading[1] == "0":
+        return formula
+    return f"beta{leading[2]}" if leading[1] == "1" else f"{leading[1]}*beta{leading[2]}"
+
+
+def shown(formula: str) -> str:
+    """Return a formula as people write powers.
+
+    >>> shown("d/(3*k**2)")
+    'd/(3*k^2)'
+    """
+    return formula.replace("**", "^")
+
+
+def equation(
+    name: str, formula: str, symbols: Mapping[str, Fraction | int], value: Fraction
+) -> str:
+    """Return ``name = formula = numbers put in = value``, without repetitions.
+
+    >>> equation("b", "beta/k", {"beta": 1, "k": 2}, Fraction(1, 2))
+    'b = beta/k = 1/2 = 0.5'
+    """
+    with_numbers = re.sub(
+        r"\b(?:d|k|B|N|beta|epoch)\b", lambda symbol: significant(symbols[symbol[0]]), formula
+    )
+    parts = [name, shown(formula), shown(with_numbers), significant(value)]
+    return " = ".join(dict.fromkeys(parts))
+
+
 def _when(date: str) -> tuple[str, bool]:
     """Return where a date sorts; ``after`` a day is later than that day."""
-    found = re.search(r"\d{4}(-\d\d-\d\d)?", date)
-    return (found[0] if found else "9999", date.startswith("after"))
+    day = re.search(r"\d{4}(-\d\d-\d\d)?", date)
+    return (day[0] if day else "9999", date.startswith("after"))

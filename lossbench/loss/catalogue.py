@@ -13,7 +13,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import cast
 
-from lossbench.errors import UsageError, nearest
+from lossbench.errors import UsageError, did_you_mean
 from lossbench.loss.convention import Convention, Reduction, Sizes
 from lossbench.loss.formula import evaluate
 from lossbench.loss.objective import FORM
@@ -115,7 +115,7 @@ def entry(name: str) -> Entry:
             f"no loss is called {name!r}",
             expected="blog, docs or another name that `lossbench explain` lists",
             received=repr(name),
-            remedy=nearest(name, catalogue()),
+            remedy=did_you_mean(name, catalogue()),
         ) from None
 
 

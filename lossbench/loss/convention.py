@@ -13,6 +13,7 @@ from typing import Literal
 from lossbench.errors import UsageError
 from lossbench.loss.formula import evaluate, exact
 from lossbench.loss.objective import FORM, Objective
+from lossbench.words import significant
 
 Reduction = Literal["sum", "mean"]
 
@@ -85,8 +86,8 @@ class Convention:
                 "the loss has coefficients that cannot be trained",
                 where=f"loss {self.name}",
                 expected=f"{FORM} with a above 0 and b at least 0, both below 1e30",
-                received=f"a = {_shown(a)} and b = {_shown(b)} at "
-                + ", ".join(f"{name} = {_shown(Fraction(x))}" for name, x in symbols.items()),
+                received=f"a = {significant(a)} and b = {significant(b)} at "
+                + ", ".join(f"{name} = {significant(Fraction(x))}" for name, x in symbols.items()),
             )
         return Objective(a=a, b=b)
 
@@ -102,7 +103,7 @@ class Convention:
                 f"no beta gives {self.name} that beta_eff: it has no KL term",
                 where=f"loss {self.name}",
                 expected="beta_eff = 0",
-                received=f"beta_eff = {_shown(wanted)}",
+                received=f"beta_eff = {significant(wanted)}",
             )
         return wanted / unit if unit else Fraction(1)
 
@@ -119,11 +120,3 @@ class Convention:
                 expected=error.expected,
                 received=error.received,
             ) from None
-
-
-def _shown(number: Fraction) -> str:
-    """Return a number to six digits; one too large for a float by its order of magnitude."""
-    try:
-        return f"{float(number):.6g}"
-    except OverflowError:
-        return f"{'-' if number < 0 else ''}1e{len(str(abs(int(number)))) - 1}"

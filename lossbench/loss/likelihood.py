@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, final
 
-from lossbench.errors import UsageError, nearest
+from lossbench.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:  # the algebra is printed without NumPy, which takes as long to load as the rest
     import numpy as np
@@ -167,14 +167,14 @@ NAMES = f"{', '.join(_others)} or {_last}"
 
 
 def likelihood(name: str) -> Likelihood:
-    """Return the likelihood of that name; ``UsageError`` names the nearest ones."""
+    """Return the likelihood of that name; ``UsageError`` names the did_you_mean ones."""
     if name in LIKELIHOODS:
         return LIKELIHOODS[name]
     raise UsageError(
         f"no reconstruction loss is called {name!r}",
         expected=NAMES,
         received=repr(name),
-        remedy=nearest(name, LIKELIHOODS),
+        remedy=did_you_mean(name, LIKELIHOODS),
     )
 
 

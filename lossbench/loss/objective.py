@@ -13,7 +13,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, final
 
-from lossbench.errors import UsageError, nearest
+from lossbench.errors import UsageError, did_you_mean
 from lossbench.loss.formula import exact
 
 if TYPE_CHECKING:  # the algebra is printed without NumPy, which takes as long to load as the rest
@@ -256,7 +256,7 @@ SCHEDULES: Mapping[str, type[Schedule]] = MappingProxyType(
 def schedule(text: str) -> Schedule:
     """Return the schedule that a setting spells: ``constant``, ``linear:F`` or ``far:F:W0``.
 
-    ``UsageError`` says what was expected, or names the nearest form.
+    ``UsageError`` says what was expected, or names the did_you_mean form.
 
     >>> schedule("linear:400epochs").words
     'from 0 to 1 over the first 400 epochs, one value an epoch'
@@ -270,6 +270,6 @@ def schedule(text: str) -> Schedule:
             where=where,
             expected=f"{', '.join(spellings[:-1])} or {spellings[-1]}",
             received=repr(text),
-            remedy=nearest(form, SCHEDULES),
+            remedy=did_you_mean(form, SCHEDULES),
         )
     return SCHEDULES[form].parse(parts, where)

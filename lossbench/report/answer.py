@@ -2,21 +2,29 @@
 
 import pandas as pd
 
-from lossbench.comparison.verdict import EQUAL_WITHIN_NATS
-from lossbench.comparison.wording import amount, factor, setting
+from lossbench.comparison import EQUAL_WITHIN_NATS
 from lossbench.loss import LIKELIHOODS
-from lossbench.report.cases import Case, cases, losses_of, measured, shared_beta
-from lossbench.report.planes import furthest
+from lossbench.report.cases import (
+    Case,
+    against_theory,
+    cases,
+    losses_of,
+    measured,
+    ratio_span,
+    shared_beta,
+)
+from lossbench.report.charts import furthest
+from lossbench.words import counted, nats, plus_minus, setting, significant
 
 
 def answer(summary: pd.DataFrame, thresholds: pd.DataFrame) -> list[str]:
-    """Return the answer that a summary gives: three sentences, fewer if it says less.
+    """Return the answer of a summary: a sentence for each question that it can answer.
 
-    Are the losses the same at one beta; are they at one beta_eff; does a model collapse where
-    theory says.
+    Are the losses the same at one beta? Are they the same at one beta_eff? Does a model collapse
+    where theory says?
     """
-    found = cases(summary)
-    compared = [case for case in found if case.rows["loss"].nunique() > 1]
+    all_cases = cases(summary)
+    compared = [case for case in all_cases if case.rows["loss"].nunique() > 1]
     compared.sort(key=lambda case: list(LIKELIHOODS).index(case.reconstruction_loss))
     sentences = []
     if compared:
@@ -35,63 +43,51 @@ def _at_one_beta(case: Case) -> str:
     head = "Yes, the same up to a factor" if same else "No, not the same loss up to a factor"
     return (
         f"{head}: on {case.label}, beta {setting(beta)} is a beta_eff of "
-        f"{factor(one['beta_eff'], 4)} for {one['loss']} and of {factor(other['beta_eff'], 4)} "
-        f"for {other['loss']}; {_reached(one)}, {_reached(other)}."
+        f"{significant(one['beta_eff'], 4)} for {one['loss']} and of "
+        f"{significant(other['beta_eff'], 4)} for {other['loss']}; {_reached(one)}, "
+        f"{_reached(other)}."
     )
 
 
 def _reached(row: pd.Series) -> str:
-    interval = "" if pd.isna(row["elbo_ci95"]) else f" ± {row['elbo_ci95']:.2f}"
     n_seeds = int(row["n_seeds"])
     n_collapsed = round(float(row["collapsed"]) * n_seeds)
     collapsed = f" ({n_collapsed} of {n_seeds} runs collapsed)" if n_collapsed else ""
-    return f"{row['loss']} reaches an ELBO of {row['elbo']:.2f}{interval} nats{collapsed}"
+    elbo = plus_minus(row["elbo"], row["elbo_ci95"])
+    return f"{row['loss']} reaches an ELBO of {elbo} nats{collapsed}"
 
 
 def _at_one_beta_eff(compared: list[Case]) -> str:
-    found = [(case, furthest(case.rows, "beta_eff")) for case in compared]
-    shared = [(case, facts) for case, facts in found if facts is not None]
+    extremes = [(case, furthest(case.rows, "beta_eff")) for case in compared]
+    shared = [(case, pair) for case, pair in extremes if pair is not None]
     if not shared:
         return ""
-    n_pairs = sum(facts[0] for _, facts in shared)
-    apart = max(abs(facts[2]["elbo"] - facts[3]["elbo"]) for _, facts in shared)
+    pairs = counted(sum(pair.n_pairs for _, pair in shared), "pair")
+    apart = max(pair.apart for _, pair in shared)
     where = "; ".join(case.label for case, _ in shared)
     if apart <= EQUAL_WITHIN_NATS:
         return (
-            f"At the same beta_eff they train the same VAE: over {_pairs(n_pairs)} of settings "
-            f"({where}) the mean ELBOs are at most {amount(apart)} nats apart."
+            f"At the same beta_eff they train the same VAE: over {pairs} of settings "
+            f"({where}) the mean ELBOs are at most {nats(apart)} nats apart."
         )
     return (
-        f"At the same beta_eff, {_pairs(n_pairs)} of settings ({where}) are up to "
-        f"{amount(apart)} nats of ELBO apart."
+        f"At the same beta_eff the mean ELBOs are up to {nats(apart)} nats apart, over {pairs} "
+        f"of settings ({where})."
     )
 
 
-def _pairs(n_pairs: int) -> str:
-    return "one pair" if n_pairs == 1 else f"{n_pairs} pairs"
-
-
 def _collapse(summary: pd.DataFrame, thresholds: pd.DataFrame) -> str:
-    known = measured(summary)
-    known = known[known["threshold"].notna()]
-    if not len(known):
+    held = against_theory(measured(summary))
+    if not held.n_settings:
         return ""
-    past = known["beta_eff"] >= known["threshold"]
-    collapsed = known["collapsed"] >= 0.5
-    n_right = int((past == collapsed).sum())
-    wrong = (known["beta_eff"] / known["threshold"])[past != collapsed]
-    ratios = ""
-    if len(wrong):
-        ends = dict.fromkeys(f"{ratio:.2f}" for ratio in (wrong.min(), wrong.max()))
-        ratios = f" (the others are at {' to '.join(ends)} times t_1)"
+    ratios = f" (the others are at {ratio_span(held.wrong)} times t_1)" if len(held.wrong) else ""
     if len(thresholds):
-        low, high = thresholds["ratio"].min(), thresholds["ratio"].max()
         ratios += (
-            f"; the measured threshold is {low:.2f} to {high:.2f} times the predicted one in "
-            f"{len(thresholds)} cases"
+            f"; the measured threshold is {ratio_span(thresholds['ratio'])} times the predicted "
+            f"one in {counted(len(thresholds), 'case')}"
         )
     return (
         f"Whether a model collapses is known before training, from beta_eff and the data's "
-        f"threshold t_1: {int(collapsed.sum())} of {len(known)} settings "
-        f"collapsed, and the prediction was right in {n_right}{ratios}."
+        f"threshold t_1: {held.n_collapsed} of {held.n_settings} settings "
+        f"collapsed, and the prediction was right in {held.n_right}{ratios}."
     )

@@ -1,4 +1,4 @@
-"""What a figure is of: one dataset, kind of reconstruction and size, the one best covered."""
+"""What a figure shows: one dataset, one reconstruction loss and the size with most settings."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from lossbench.columns import MODEL_COLUMNS, SETTING_COLUMNS
-from lossbench.comparison.wording import setting
+from lossbench.words import setting, spread
 
 _LEADING = ("docs", "blog")
 
@@ -17,8 +17,8 @@ _LEADING = ("docs", "blog")
 class Case:
     """Settings of one summary that differ in nothing but loss and beta.
 
-    ``rows`` are in the order of beta_eff; ``slug`` is fit for a file name and belongs to no other
-    case of the summary; ``model`` names what else tells the rows from others of the summary.
+    ``rows`` are in the order of beta_eff; ``slug`` is a name for files, unique in the summary;
+    ``model`` names the further settings that tell these rows from others of the summary.
     """
 
     slug: str
@@ -31,7 +31,7 @@ class Case:
 
     @property
     def label(self) -> str:
-        """What the case is of, in the words of the tables."""
+        """The settings that all rows share, in the words of the tables."""
         data = f"{shown_dataset(self.dataset)}, {self.reconstruction_loss}"
         return f"{data}, d {self.d}, k {self.k}{self.model}"
 
@@ -42,7 +42,7 @@ class Case:
 
 
 def shown_dataset(dataset: str) -> str:
-    """Return a dataset's name, of a path its last part alone."""
+    """Return a dataset's name; of a path the last part."""
     return Path(dataset).name or dataset
 
 
@@ -62,7 +62,7 @@ def measured(summary: pd.DataFrame) -> pd.DataFrame:
 def cases(summary: pd.DataFrame) -> list[Case]:
     """Return one case a dataset and kind of reconstruction: the size with the most settings.
 
-    Of two that are equally covered it is the one with the larger d, then the smaller k.
+    Of two sizes with as many settings it is the one with the larger d, then the smaller k.
     """
     return [_case(slug, group, _best(group)) for slug, group in by_data(measured(summary))]
 
@@ -104,11 +104,14 @@ def models(group: pd.DataFrame, *sizes: str) -> list[pd.DataFrame]:
 
 
 def model_of(rows: pd.DataFrame, group: pd.DataFrame) -> str:
-    """Return what tells the model of ``rows`` from others of the group: ``, hidden 64x64``."""
+    """Return the settings that tell ``rows`` from the rest of the group, as ``, hidden 64x64``."""
     first = rows.iloc[0]
-    told = {name: first[name] for name in MODEL_COLUMNS if group[name].nunique(dropna=False) > 1}
+    differing = {
+        name: first[name] for name in MODEL_COLUMNS if group[name].nunique(dropna=False) > 1
+    }
     return "".join(
-        f", {name} {'none' if pd.isna(value) else setting(value)}" for name, value in told.items()
+        f", {name} {'none' if pd.isna(value) else setting(value)}"
+        for name, value in differing.items()
     )
 
 
@@ -118,6 +121,39 @@ def runs_of(row: pd.Series, runs: pd.DataFrame) -> pd.DataFrame:
     for name in SETTING_COLUMNS:
         mask &= (runs[name] == row[name]) | (runs[name].isna() & pd.isna(row[name]))
     return runs[mask]
+
+
+def has_collapsed(rows: pd.DataFrame) -> pd.Series:
+    """Return whether at least half the runs of each setting collapsed."""
+    return rows["collapsed"] >= 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class AgainstTheory:
+    """How many settings are past their threshold, how many collapsed, and how many as predicted.
+
+    ``wrong`` are the ratios of beta_eff to the threshold where the prediction failed.
+    """
+
+    n_settings: int
+    n_past: int
+    n_collapsed: int
+    n_right: int
+    wrong: pd.Series
+
+
+def against_theory(summary: pd.DataFrame) -> AgainstTheory:
+    """Hold the settings whose threshold is known against the prediction of their collapse."""
+    known = summary[summary["threshold"].notna()]
+    past, collapsed = known["beta_eff"] >= known["threshold"], has_collapsed(known)
+    wrong = (known["beta_eff"] / known["threshold"])[past != collapsed]
+    n_right = len(known) - len(wrong)
+    return AgainstTheory(len(known), int(past.sum()), int(collapsed.sum()), n_right, wrong)
+
+
+def ratio_span(ratios: pd.Series) -> str:
+    """Return the least and the largest of ratios to a threshold, in words."""
+    return spread(f"{ratio:.2f}" for ratio in (ratios.min(), ratios.max()))
 
 
 def shared_beta(rows: pd.DataFrame) -> float | None:

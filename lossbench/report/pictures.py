@@ -1,6 +1,6 @@
 """Pictures from the arrays that a run leaves: reconstructions, prior draws, latent means.
 
-Arrays are not committed with the tables: without them these figures are left out.
+Arrays are not committed with the tables; where they are missing, so are these figures.
 """
 
 import math
@@ -11,9 +11,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lossbench.comparison.wording import factor, setting
 from lossbench.report.cases import Case, losses_of, runs_of, shared_beta
 from lossbench.report.style import MUTED, WIDTH, Drawing, Series, figure
+from lossbench.words import setting, significant
 
 Arrays = Mapping[str, NDArray[np.float32]]
 ArraysOf = Callable[[str], Arrays]
@@ -25,21 +25,21 @@ _GAP = 0.12  # of an image's side, between two images
 def pictures(
     case: Case, runs: pd.DataFrame, arrays_of: ArraysOf, series: dict[str, Series]
 ) -> Iterator[Drawing]:
-    """Yield the pictures of one case, of the lowest seed of every loss at the beta they share.
+    """Yield the pictures of one case: of each loss at the shared beta, the run of the lowest seed.
 
-    ``arrays_of`` gives the arrays of a run, none if they are not there.
+    ``arrays_of`` returns the arrays of a run, none if they are not there.
     """
-    found = [
+    drawn_runs = [
         (row, arrays) for row in _shown(case, runs) if (arrays := arrays_of(str(row["run_id"])))
     ]
-    if not found:
+    if not drawn_runs:
         return
     if math.isqrt(case.d) ** 2 == case.d:
-        yield _reconstructions(case, found)
-        if all("prior_images" in arrays for _, arrays in found):
-            yield _prior_draws(case, found)
+        yield _reconstructions(case, drawn_runs)
+        if all("prior_images" in arrays for _, arrays in drawn_runs):
+            yield _prior_draws(case, drawn_runs)
     if case.k == 2:
-        yield _latent_means(case, found, series)
+        yield _latent_means(case, drawn_runs, series)
 
 
 def _shown(case: Case, runs: pd.DataFrame) -> list[pd.Series]:
@@ -54,7 +54,7 @@ def _shown(case: Case, runs: pd.DataFrame) -> list[pd.Series]:
 
 
 def _written(row: pd.Series) -> str:
-    return f"{row['loss']} beta {factor(row['beta'], 4)}"
+    return f"{row['loss']} beta {significant(row['beta'], 4)}"
 
 
 def _strip(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -82,16 +82,16 @@ def _image_rows(rows: list[tuple[str, NDArray[np.float32]]]) -> Figure:
 
 
 def _two_lines(row: pd.Series) -> str:
-    return f"{row['loss']}\nbeta {factor(row['beta'], 4)}"
+    return f"{row['loss']}\nbeta {significant(row['beta'], 4)}"
 
 
-def _reconstructions(case: Case, found: list[tuple[pd.Series, Arrays]]) -> Drawing:
-    originals = found[0][1]["originals"]
+def _reconstructions(case: Case, drawn_runs: list[tuple[pd.Series, Arrays]]) -> Drawing:
+    originals = drawn_runs[0][1]["originals"]
     rows = [("original", originals)]
-    rows += [(_two_lines(row), arrays["reconstructions"]) for row, arrays in found]
+    rows += [(_two_lines(row), arrays["reconstructions"]) for row, arrays in drawn_runs]
     errors = ", ".join(
         f"{np.mean((arrays['reconstructions'] - originals) ** 2):.3f} for {_written(row)}"
-        for row, arrays in found
+        for row, arrays in drawn_runs
     )
     said = f"Mean squared error a pixel over these {len(originals)} test images: {errors}."
     return Drawing(
@@ -99,15 +99,15 @@ def _reconstructions(case: Case, found: list[tuple[pd.Series, Arrays]]) -> Drawi
         f"Reconstructions: {case.label}",
         said,
         f"Rows of images of {case.label}: the originals, then the reconstructions by "
-        f"{', '.join(_written(row) for row, _ in found)}. {said}",
+        f"{', '.join(_written(row) for row, _ in drawn_runs)}. {said}",
         _image_rows(rows),
     )
 
 
-def _prior_draws(case: Case, found: list[tuple[pd.Series, Arrays]]) -> Drawing:
+def _prior_draws(case: Case, drawn_runs: list[tuple[pd.Series, Arrays]]) -> Drawing:
     spread = ", ".join(
         f"{arrays['prior_images'].std(axis=0).mean():.3f} for {_written(row)}"
-        for row, arrays in found
+        for row, arrays in drawn_runs
     )
     said = (
         "Standard deviation of a pixel over these draws, zero where every draw is one image: "
@@ -118,21 +118,21 @@ def _prior_draws(case: Case, found: list[tuple[pd.Series, Arrays]]) -> Drawing:
         f"Images drawn from the prior: {case.label}",
         said,
         f"Rows of images of {case.label}, decoded from z drawn from N(0, I) by "
-        f"{', '.join(_written(row) for row, _ in found)}. {said}",
-        _image_rows([(_two_lines(row), arrays["prior_images"]) for row, arrays in found]),
+        f"{', '.join(_written(row) for row, _ in drawn_runs)}. {said}",
+        _image_rows([(_two_lines(row), arrays["prior_images"]) for row, arrays in drawn_runs]),
     )
 
 
 def _latent_means(
-    case: Case, found: list[tuple[pd.Series, Arrays]], series: dict[str, Series]
+    case: Case, drawn_runs: list[tuple[pd.Series, Arrays]], series: dict[str, Series]
 ) -> Drawing:
-    found = found[:4]
-    n_rows = math.ceil(len(found) / 2)
-    n_columns = min(2, len(found))
+    drawn_runs = drawn_runs[:4]
+    n_rows = math.ceil(len(drawn_runs) / 2)
+    n_columns = min(2, len(drawn_runs))
     drawn = figure(WIDTH / n_columns * n_rows + 0.35)
-    largest = max(float(np.abs(arrays["latent_means"]).max()) for _, arrays in found)
+    largest = max(float(np.abs(arrays["latent_means"]).max()) for _, arrays in drawn_runs)
     limit = 1.08 * max(largest, 1.0)
-    for number, (row, arrays) in enumerate(found, start=1):
+    for number, (row, arrays) in enumerate(drawn_runs, start=1):
         axes = drawn.add_subplot(n_rows, n_columns, number)
         z_mean = arrays["latent_means"]
         axes.plot(
@@ -153,7 +153,7 @@ def _latent_means(
         axes.set_ylabel("mean of z_2 (prior std)")
     widths = ", ".join(
         f"{float(arrays['latent_means'].std(axis=0).max()):.2g} for {_written(row)}"
-        for row, arrays in found
+        for row, arrays in drawn_runs
     )
     said = f"Largest standard deviation of the latent means over the test images: {widths}."
     return Drawing(
@@ -161,6 +161,6 @@ def _latent_means(
         f"Latent means: {case.label}",
         said,
         f"Scatter plots of {case.label}: the two latent means of "
-        f"{setting(len(found[0][1]['latent_means']))} test images. {said}",
+        f"{setting(len(drawn_runs[0][1]['latent_means']))} test images. {said}",
         drawn,
     )

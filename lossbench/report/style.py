@@ -17,6 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from lossbench.words import significant
+
 INK, MUTED, SHADE, PAPER = "#1f2328", "#6e7781", "#eceff2", "#ffffff"
 _SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#9467bd")
 _MARKERS = "osD^vPX*"
@@ -24,7 +26,7 @@ _VARIABLES = {INK: "--ink", MUTED: "--muted", SHADE: "--shade", PAPER: "--paper"
     colour: f"--series-{number}" for number, colour in enumerate(_SERIES)
 }
 _DPI = 200
-_FONT = "DejaVu Sans"  # comes with matplotlib; what stands in for it elsewhere is no wider
+_FONT = "DejaVu Sans"  # comes with matplotlib; a page's other fonts are no wider
 _FONTS = f"'{_FONT}', Verdana, sans-serif"
 _ACROSS, _MARK = 56, 4  # characters that fit across a figure, and that a mark is wide
 WIDTH, HEIGHT = 4.4, 3.3  # inches: legible on a phone, two side by side on a screen
@@ -76,7 +78,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Series:
-    """How one loss is drawn: the first as a large open marker, so that both show where two meet."""
+    """How a loss is drawn; the first has a large open marker, in which another is still seen."""
 
     colour: str
     marker: str
@@ -131,7 +133,7 @@ def log_axis(axes: Axes, name: str, values: Sequence[float]) -> None:
     if min(values) > 0:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: significant(value)))
 
 
 def legend(axes: Axes) -> None:
@@ -154,7 +156,7 @@ def legend(axes: Axes) -> None:
 
 
 def _characters(labels: Sequence[str], n_columns: int) -> int:
-    """Return how many characters so many columns of labels with their marks are wide."""
+    """Return the width of labels with their marks in so many columns, in characters."""
     n_rows = -(-len(labels) // n_columns)
     columns = [labels[start : start + n_rows] for start in range(0, len(labels), n_rows)]
     return sum(max(map(len, column)) + _MARK for column in columns)

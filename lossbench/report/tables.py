@@ -1,4 +1,4 @@
-"""The tables of the page: which columns, how a cell is shown and what it is sorted by."""
+"""The tables of a page: which columns, how a cell is shown and what it is sorted by."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,18 +6,21 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lossbench.columns import METRICS, REPORTED, RUNS, SETTING_COLUMNS
+from lossbench.comparison import Cell, Comparison, MetricDifference
 from lossbench.loss import ELBOS, likelihood
 from lossbench.report.cases import shown_dataset
 from lossbench.store import THRESHOLD_COLUMNS
+from lossbench.words import counted, plus_minus, probability, setting, significant
 
 _COLUMNS = {column.name: column for column in RUNS}
 _ALWAYS = ("loss", "beta", "beta_eff", "threshold", "predicted_active_units")
-_MOST_ROWS = 500  # of a table: more are no reading matter, and a page of megabytes
+_METRIC_HEADINGS = ("metric", "A", "B", "B - A", "95% interval", "p (Holm)")
+_MOST_ROWS = 500  # of a table: nobody reads more, and the page would have megabytes
 
 
 @dataclass(frozen=True)
 class Heading:
-    """A column's name, its unit, and its meaning for whoever points at it."""
+    """A column's name, its unit, and its meaning, which shows under the pointer."""
 
     name: str
     unit: str = ""
@@ -26,7 +29,7 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Shown:
     """What a cell shows, and the number or text that it is sorted by."""
 
     text: str
@@ -41,36 +44,7 @@ class View:
     title: str
     note: str
     headings: Sequence[Heading]
-    rows: Sequence[Sequence[Cell]]
-
-
-def _heading(name: str) -> Heading:
-    column = _COLUMNS[name]
-    return Heading(name, column.unit, column.meaning, column.kind != "text")
-
-
-def _cell(value: object, name: str = "") -> Cell:
-    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
-        return Cell("", "", name == "" or _COLUMNS[name].kind != "text")
-    if isinstance(value, str):
-        return Cell(shown_dataset(value) if name == "dataset" else value, value, False)
-    if isinstance(value, bool):
-        return Cell("true" if value else "false", str(int(value)))
-    number = float(str(value))
-    return Cell(f"{number:.6g}", repr(number))
-
-
-def _metric(row: pd.Series, name: str) -> Cell:
-    mean, half_width = float(str(row[name])), float(str(row[f"{name}_ci95"]))
-    if pd.isna(mean):
-        return Cell("", "")
-    digits = _COLUMNS[name].decimals
-    interval = "" if pd.isna(half_width) else f" ± {half_width:.{digits}f}"
-    return Cell(f"{mean:.{digits}f}{interval}".replace("-", "\N{MINUS SIGN}"), repr(mean))
-
-
-def _varying(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    return [name for name in names if table[name].nunique(dropna=False) > 1]
+    rows: Sequence[Sequence[Shown]]
 
 
 def summary_view(summary: pd.DataFrame) -> View:
@@ -89,7 +63,7 @@ def summary_view(summary: pd.DataFrame) -> View:
                 *(_cell(row[name], name) for name in (*settings, *_ALWAYS)),
                 *(_metric(row, name) for name in metrics),
                 _cell(row["active_units"], "active_units"),
-                Cell(f"{n_collapsed} of {n_seeds}", repr(n_collapsed / max(n_seeds, 1))),
+                Shown(f"{n_collapsed} of {n_seeds}", repr(n_collapsed / max(n_seeds, 1))),
             ]
         )
     headings = [_heading(name) for name in names]
@@ -104,13 +78,6 @@ def summary_view(summary: pd.DataFrame) -> View:
     )
 
 
-def _left_out(n_rows: int, file: str) -> str:
-    """Return the sentence that says where the rest of a long table is."""
-    if n_rows <= _MOST_ROWS:
-        return ""
-    return f" These are the first {_MOST_ROWS} of {n_rows:,}; {file} has all."
-
-
 def thresholds_view(thresholds: pd.DataFrame) -> View:
     """Return the predicted and the measured thresholds, and what tells their models apart."""
     always = list(THRESHOLD_COLUMNS[: THRESHOLD_COLUMNS.index("ratio") + 1])
@@ -119,11 +86,11 @@ def thresholds_view(thresholds: pd.DataFrame) -> View:
     headings = [Heading(name, is_number=name not in texts) for name in names]
     rows = [
         [
-            Cell("", "")
+            Shown("", "")
             if pd.isna(value)
-            else Cell(f"{value:.4g}", repr(value))
+            else Shown(significant(value, 4), repr(value))
             if isinstance(value, float)
-            else Cell(shown_dataset(str(value)), str(value), not isinstance(value, str))
+            else Shown(shown_dataset(str(value)), str(value), not isinstance(value, str))
             for value in row
         ]
         for row in thresholds[names].itertuples(index=False)
@@ -145,7 +112,7 @@ def runs_view(runs: pd.DataFrame) -> View:
         for row in runs.head(_MOST_ROWS).astype(object).to_dict(orient="records")
     ]
     note = _left_out(len(runs), "runs.csv").strip()
-    return View(f"{len(runs):,} runs", note, [_heading(name) for name in names], rows)
+    return View(counted(len(runs), "run"), note, [_heading(name) for name in names], rows)
 
 
 def settled(summary: pd.DataFrame, runs: pd.DataFrame) -> list[tuple[str, str, str]]:
@@ -157,3 +124,95 @@ def settled(summary: pd.DataFrame, runs: pd.DataFrame) -> list[tuple[str, str, s
     ]
     seeds = sorted({int(seed) for seed in runs["seed"].dropna()})
     return [*facts, ("seed", ", ".join(map(str, seeds)), _COLUMNS["seed"].meaning)]
+
+
+def settings_of(comparison: Comparison) -> View:
+    """Return the settings in which A and B differ, beta_eff among them if there is one cell."""
+    rows = [(name, setting(a), setting(b)) for name, (a, b) in comparison.differing.items()]
+    if len(comparison.cells) == 1:
+        sides = comparison.cells[0].objectives
+        rows.append(("beta_eff", significant(sides.a.beta_eff), significant(sides.b.beta_eff)))
+    headings = [Heading(name, is_number=False) for name in ("setting", "A", "B")]
+    return View(
+        "What differs", "", headings, [[Shown(text, text, False) for text in row] for row in rows]
+    )
+
+
+def cells_view(comparison: Comparison) -> list[View]:
+    """Return one table of metrics a cell."""
+    n_cells = len(comparison.cells)
+    headings = [
+        Heading(name, is_number=name not in ("metric", "95% interval")) for name in _METRIC_HEADINGS
+    ]
+    return [
+        View(
+            _label(cell) or "Metrics",
+            f"Mean over {counted(len(cell.pairs), 'pair')}"
+            + (f", cell {number} of {n_cells}" if n_cells > 1 else ""),
+            headings,
+            [_row(metric) for metric in cell.metrics.values()],
+        )
+        for number, cell in enumerate(comparison.cells, start=1)
+    ]
+
+
+def _heading(name: str) -> Heading:
+    column = _COLUMNS[name]
+    return Heading(name, column.unit, column.meaning, column.kind != "text")
+
+
+def _cell(value: object, name: str = "") -> Shown:
+    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
+        return Shown("", "", name == "" or _COLUMNS[name].kind != "text")
+    if isinstance(value, str):
+        return Shown(shown_dataset(value) if name == "dataset" else value, value, False)
+    if isinstance(value, bool):
+        return Shown("true" if value else "false", str(int(value)))
+    number = float(str(value))
+    return Shown(significant(number), repr(number))
+
+
+def _metric(row: pd.Series, name: str) -> Shown:
+    mean, half_width = float(str(row[name])), float(str(row[f"{name}_ci95"]))
+    if pd.isna(mean):
+        return Shown("", "")
+    text = plus_minus(mean, half_width, _COLUMNS[name].decimals)
+    return Shown(text.replace("-", "\N{MINUS SIGN}"), repr(mean))
+
+
+def _varying(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    return [name for name in names if table[name].nunique(dropna=False) > 1]
+
+
+def _left_out(n_rows: int, file: str) -> str:
+    """Return the sentence that says where the rest of a long table is."""
+    if n_rows <= _MOST_ROWS:
+        return ""
+    return f" These are the first {_MOST_ROWS} of {n_rows:,}; {file} has all."
+
+
+def _label(cell: Cell) -> str:
+    return ", ".join(f"{name} {setting(value)}" for name, value in cell.settings.items())
+
+
+def _row(metric: MetricDifference) -> list[Shown]:
+    unit = f", {metric.unit}" if metric.unit else ""
+    low, high = metric.low, metric.high
+    interval = (
+        "" if low is None or high is None else f"{significant(low, 4)} to {significant(high, 4)}"
+    )
+    return [
+        Shown(f"{metric.metric}{unit}", metric.metric, False),
+        _number(metric.a),
+        _number(metric.b),
+        _number(metric.difference) if metric.comparable else Shown("not comparable", ""),
+        Shown(interval, interval, False),
+        Shown(
+            "" if metric.p_holm is None else probability(metric.p_holm),
+            "" if metric.p_holm is None else repr(metric.p_holm),
+        ),
+    ]
+
+
+def _number(number: float | None) -> Shown:
+    return Shown("", "") if number is None else Shown(significant(number), repr(number))

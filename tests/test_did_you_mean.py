@@ -9,7 +9,7 @@ import typer.main
 from lossbench.cli.app import app
 from lossbench.columns import METRIC_COLUMNS, RUNS
 from lossbench.data import BUILT_IN, load
-from lossbench.errors import DataError, ExperimentError, near, nearest
+from lossbench.errors import DataError, ExperimentError, did_you_mean, near
 from lossbench.experiment import read
 from lossbench.loss import catalogue
 from lossbench.settings import KEYS, SECTIONS
@@ -83,7 +83,7 @@ def test_one_slip_is_answered_with_the_name(kind: str) -> None:
 )
 def test_what_is_near_is_suggested_first(typed: str, known: tuple[str, ...], meant: str) -> None:
     """Capitals, the signs between words, two slips in a long name, a part of the name."""
-    assert nearest(typed, known).startswith(f"did you mean {meant!r}")
+    assert did_you_mean(typed, known).startswith(f"did you mean {meant!r}")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_what_is_near_is_suggested_first(typed: str, known: tuple[str, ...], mea
 )
 def test_another_word_is_answered_with_no_suggestion(typed: str, kind: str) -> None:
     """Nothing is near, so nothing is named."""
-    assert nearest(typed, NAMES[kind]) == ""
+    assert did_you_mean(typed, NAMES[kind]) == ""
 
 
 def test_no_command_is_taken_for_a_slip_of_another() -> None:
@@ -133,9 +133,9 @@ def test_no_command_is_taken_for_a_slip_of_another() -> None:
 def test_at_most_three_names_are_suggested() -> None:
     """The nearest first; a long list is no hint."""
     known = [f"train_{name}" for name in ("a", "b", "c", "d")] + ["trian"]
-    assert nearest("trainn", known).count("'") == 6
+    assert did_you_mean("trainn", known).count("'") == 6
     assert near("trainn", ["train_elbo", "train"]) == ["train"]
-    assert nearest("train", known) == "did you mean 'trian', 'train_a' or 'train_b'?"
+    assert did_you_mean("train", known) == "did you mean 'trian', 'train_a' or 'train_b'?"
 
 
 def test_a_table_as_data_is_not_taken_for_patches() -> None:

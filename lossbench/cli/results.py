@@ -1,0 +1,164 @@
+"""``show``, ``compare``, ``report`` and ``export``: the commands that read finished results."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lossbench.errors import GateTrippedError, ResultsError, UsageError
+
+_SUFFIX = ".keras"
+
+
+def show(
+    results: Annotated[
+        Path | None,
+        typer.Argument(help="A results folder; without it, every one under results/."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the summary of finished sweeps, from their tables alone.
+
+    Example: `lossbench show results/default`
+    """
+    from lossbench.console.screen import tell  # noqa: PLC0415
+    from lossbench.console.summary import show_summary  # noqa: PLC0415
+    from lossbench.store import Store, folders  # noqa: PLC0415
+
+    for folder in folders(results):
+        store = Store(folder)
+        summary = store.summary()
+        if not json:
+            tell(str(folder), style="bold")
+        show_summary(store, summary, as_json=json)
+
+
+def compare(
+    run_a: Annotated[str, typer.Argument(help="A run id, a unique prefix of one, or a selection.")],
+    run_b: Annotated[str, typer.Argument(help="What to compare it with.")],
+    fail_if: Annotated[
+        str | None,
+        typer.Option(help="Exit with 4 if this holds of B minus A, e.g. 'elbo < -0.5'."),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page of its own, too.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare two runs, or two selections paired by seed: the algebra first, then the numbers.
+
+    A selection is columns of runs.csv: `loss=blog,beta=1`, or `results/digits:loss=blog,beta=1`
+    with its folder. Every difference is B minus A.
+
+    Example: `lossbench compare loss=docs,beta=1,d=64,k=2 loss=blog,beta=1,d=64,k=2`
+    """
+    from lossbench import comparison as comparisons  # noqa: PLC0415
+    from lossbench.console import screen  # noqa: PLC0415
+    from lossbench.console.comparison import comparison_table  # noqa: PLC0415
+
+    gate = comparisons.parse_gate(fail_if) if fail_if else None
+    a, b = comparisons.select(run_a), comparisons.select(run_b)
+    comparison = comparisons.compare(a, b)
+    curves = comparisons.elbo_curves(comparison, a, b)
+    if json:
+        screen.show_json(comparison)
+    else:
+        screen.show(comparison_table(comparison, curves, ascii_only=screen.ascii_only()))
+    if html:
+        from lossbench.report import write_comparison  # noqa: PLC0415 - matplotlib only if asked
+
+        screen.tell(f"wrote {write_comparison(comparison, curves, html)}")
+    if gate and (reason := gate.tripped(comparison)):
+        raise GateTrippedError(reason)
+
+
+def report(
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Results folders; without one, every one under results/."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The page [report.html in the folder, or above several]."),
+    ] = None,
+) -> None:
+    """Write figures (PNG and SVG) and one HTML page that needs no network.
+
+    The figures go to `figures/` in each results folder.
+
+    Examples: `lossbench report results/digits`, `lossbench report`
+    """
+    from lossbench.console.screen import show_path, tell  # noqa: PLC0415
+    from lossbench.report import write_report  # noqa: PLC0415
+    from lossbench.store import folders  # noqa: PLC0415
+
+    asked = list(dict.fromkeys(results)) if results else folders()
+    *places, page = write_report(asked, out)
+    for place in places:
+        tell(f"wrote {place}/")
+    show_path(page)
+
+
+def export(
+    run: Annotated[str, typer.Argument(help="A run id, a unique prefix, or a selection of one.")],
+    path: Annotated[Path, typer.Argument(help="The file to write, such as model.keras.")],
+) -> None:
+    """Write a trained run as a Keras model: encoder, decoder and a VAE compiled with its loss.
+
+    The run must have been trained with `sweep --save-weights`. The file loads with
+    `keras.models.load_model`, without lossbench.
+
+    Example: `lossbench export docs-bce-beta1-d64-k2-seed0 model.keras`
+    """
+    from lossbench import comparison, worker  # noqa: PLC0415
+    from lossbench.console.screen import show_path  # noqa: PLC0415
+    from lossbench.store import Store  # noqa: PLC0415
+
+    _check_path(path)
+    chosen = comparison.select(run)
+    ids = [str(run_id) for run_id in chosen["run_id"]]
+    if len(ids) > 1:
+        raise UsageError(
+            f"{len(ids)} runs are selected",
+            where=repr(run),
+            expected="one run",
+            received=", ".join(ids[:3]) + (" and more" if len(ids) > 3 else ""),
+            remedy="add columns, as in loss=docs,beta=1,d=64,k=2,seed=0",
+        )
+    folder = Path(str(chosen["folder"].iloc[0]))
+    store = Store(folder)
+    weights, frozen = store.weights(ids[0]), store.frozen()
+    settings = {known.run_id: known for known in frozen.runs()} if frozen else {}
+    if not weights or ids[0] not in settings:
+        raise ResultsError(
+            "the weights of this run are not there",
+            where=str(folder),
+            expected=f"runs/{ids[0]}.weights.npz, as `sweep --save-weights` leaves it",
+            remedy=f"lossbench sweep {folder}/experiment.toml --out {folder} --save-weights",
+        )
+    worker.export(settings[ids[0]], weights, path)
+    show_path(path)
+
+
+def _check_path(path: Path) -> None:
+    if path.suffix != _SUFFIX:
+        raise UsageError(
+            "a Keras model is a .keras file",
+            where=str(path),
+            expected="a name such as model.keras",
+            received=path.name,
+        )
+    if path.exists():
+        received = "a file that exists"
+    elif not path.parent.is_dir():
+        received = "no such folder"
+    elif not os.access(path.parent, os.W_OK):
+        received = "a folder that cannot be written into"
+    else:
+        return
+    raise UsageError(
+        "the model cannot be written there",
+        where=str(path),
+        expected="a new file in a folder that exists and can be written into",
+        received=received,
+        remedy="choose another name",
+    )
