@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import pytest
-from audited import kinds
+from audited import further, kinds
 from test_audit import audited, codes
 
 from lossbench.auditing import Audit
@@ -154,3 +154,23 @@ def test_a_number_that_was_set_moves_what_it_moves() -> None:
     """At another step another weight; a total that is asked for is the one that is audited."""
     assert found("annealed", step=2500).b.value == pytest.approx(0.5)
     assert found("weight_of_nothing", beta=2).b.value == pytest.approx(2)
+
+
+@pytest.mark.parametrize(("shape", "formula"), [((2, 3, 2), "10/channels"), ((12,), "10/d")])
+def test_the_channels_of_an_image_are_a_size_of_their_own(
+    shape: tuple[int, ...], formula: str
+) -> None:
+    """A mean over them is no constant; flat images have none."""
+    audit = audited(further.averaged_over_channels, SIZES, shape)
+    assert audit.a.formula == formula
+    assert (audit.over_inputs, audit.match) == (None if "channels" in formula else "mean", None)
+    assert ("and so many channels" in audit.meaning[0]) == ("channels" in formula)
+
+
+def test_channels_that_cannot_be_varied_fix_no_other_size_and_hide_no_small_term() -> None:
+    """The height and the width do; what counts a thousandth is seen at large errors."""
+    audit = audited(further.of_three_channels, SIZES, (3, 2, 2))
+    assert (audit.a.value, audit.fixed) == (pytest.approx(1 / 12, rel=1e-3), ("channels",))
+    assert audit.a.formula is not None
+    assert audit.a.formula.endswith("/d")
+    assert codes(audit) == {"inside"}

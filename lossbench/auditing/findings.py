@@ -113,8 +113,8 @@ def _reconstruction(seen: Evidence) -> Iterator[Finding]:
         yield Finding(
             "inside",
             f"The reconstruction is {term.kind.name} for x_hat between 0 and 1, to a "
-            "two-thousandth; beyond, it is not: x_hat is bounded there, or a small further term is "
-            "added.",
+            "two-thousandth; far beyond, it is not: x_hat is bounded there, or a small further "
+            "term is added, or it grows in another way.",
             certain=False,
         )
 
@@ -169,7 +169,7 @@ def _kl(seen: Evidence) -> Iterator[Finding]:
         case _ if b < 0:
             yield Finding("kl_sign", "The KL has the wrong sign: the loss rewards it.")
     for clamp in kl.clamps:
-        yield _clamped(clamp, seen.spread_name)
+        yield _clamped(clamp, seen.spread_name or kl.frame.words)
     yield from _frame(seen)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from lossbench.auditing.callee import answer_of, failure_of, settings_of
 from lossbench.auditing.probe import Floats, Probe, arrays
 from lossbench.auditing.records import Answer, Failure, Found
-from lossbench.auditing.signature import usual_role
+from lossbench.auditing.signature import Refusal, usual_role
 from lossbench.auditing.tensors import Maker, seed_everything, to_array
 
 _NOISE = ("dense", "fc", "layer", "linear", "to", "head", "enc", "encoder", "out", "conv")
@@ -279,7 +279,14 @@ def _for_rows(given: Any, rows: int) -> Any:
 
 
 def _chosen(model: Any, calls: list[_Call], probe: Probe) -> tuple[dict[str, Any], Any]:
-    """Return the layers for the latents and for the reconstruction, by name, else by shape."""
+    """Return the layers for the latents and for the reconstruction, by name, else by shape.
+
+    A single operation of TensorFlow that Keras made a layer of is a part of the loss.
+    """
+    calls = [call for call in calls if not type(call[0]).__name__.endswith("OpLambda")]
+    drawn = [type(given).__name__ for _, _, given in calls if hasattr(given, "log_prob")]
+    if drawn:
+        raise Refusal("distributions", " and ".join(dict.fromkeys(drawn)))
     latent = (probe.rows, probe.k)
     attributes = _names(model)
     names = {id(layer): {*attributes.get(id(layer), ()), layer.name} for layer, *_ in calls}

@@ -126,7 +126,7 @@ FRAMES = (
     Frame("log_precision", "the log precision, minus the log variance", lambda u: np.exp(-u)),
     *(
         frame
-        for floor in (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # added against a zero
+        for floor in (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # added against a zero
         for frame in _softplus_frames(floor)
     ),
 )

@@ -75,6 +75,11 @@ _STAGES: Mapping[str, _Words] = {
         "the model cannot be built: {message}", "the model cannot be built", "a Keras model",
         "{said}{at}", "--set gives an argument of the builder its value",
     ),
+    "distributions": _Words(
+        "its layers give distributions", "its layers give distributions",
+        "layers that give tensors, which can be exchanged", "{message}",
+        _WRAPPER.format("write the same loss as a function"),
+    ),
     "model": _Words(
         "what {message}(...) gives is not known", "what {message}(...) gives is not known",
         "names that tell, as in `x_hat, mu, log_var = {message}(x)`", "{name}{call}", _WRAP,
