@@ -4,11 +4,13 @@ import functools
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from audited import further, kinds
 from test_audit import audited, codes
 
-from lossbench.auditing import Audit
+from lossbench.auditing import Audit, examination, probing
+from lossbench.auditing.latents import KlForm
 from lossbench.loss import Sizes
 
 SIZES = Sizes(d=12, k=3, batch_size=128, n_images=60_000)
@@ -174,3 +176,26 @@ def test_channels_that_cannot_be_varied_fix_no_other_size_and_hide_no_small_term
     assert audit.a.formula is not None
     assert audit.a.formula.endswith("/d")
     assert codes(audit) == {"inside"}
+
+
+def drawn_once(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
+    """Return the ELBO's negative with a sample of its KL."""
+    z = z_mean + np.exp(z_log_var / 2) * np.random.standard_normal(z_mean.shape)
+    log_q = -0.5 * ((z - z_mean) ** 2 / np.exp(z_log_var) + z_log_var)
+    return ((x - x_hat) ** 2).sum(1).mean() + (log_q + 0.5 * z**2).sum(1).mean()
+
+
+@pytest.mark.parametrize("rows", [61, 384])
+def test_few_seeds_make_no_floor_and_no_capacity_of_a_sampled_kl(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a slow machine has time for is told with less certainty, never as another form."""
+    monkeypatch.setattr(probing, "_MOST_SEEDS", 4)
+    monkeypatch.setattr(examination, "_ROWS_FOR_NOISE", (rows,))
+    monkeypatch.setattr(examination, "_QUICK_SECONDS", 60.0)
+    audit = audited(drawn_once, SIZES)
+    if audit.kl_form == KlForm.UNKNOWN:
+        assert [f.code for f in audit.findings] == ["kl_unknown"]
+        assert "or chance hides which" in audit.findings[0].text
+    else:
+        assert (audit.kl_form, audit.kl_frame) == (KlForm.CLOSED, "log_var")
