@@ -491,6 +491,20 @@ def test_an_operation_of_the_loss_is_taken_for_no_decoder() -> None:
     assert found is decoder
 
 
+def test_a_builder_gets_formulas_lists_and_names_as_what_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another model for every value of a formula, one for each."""
+    built: list[dict[str, Any]] = []
+    monkeypatch.setattr(keras_model, "_prepared", lambda *_: None)
+    callee = keras_model.ModelCallee(lambda **given: built.append(given), {}, "", {"act": np.tanh})
+    settings = (("beta", "=B/N"), ("hidden", "[4, 2]"), ("activation", "act"))
+    for rows in (5, 5, 10):
+        callee(replace(PROBE, rows=rows, batch_size=rows, settings=settings))
+    fixed = {"hidden": [4, 2], "activation": np.tanh}
+    assert built == [{"beta": 0.005, **fixed}, {"beta": 0.01, **fixed}]
+
+
 class Drawn(np.ndarray[Any, Any]):
     """An array that is a distribution too, as layers of TensorFlow Probability give it."""
 
