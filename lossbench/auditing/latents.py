@@ -548,6 +548,9 @@ def _checked(probing: Probing, base: Probe, model: Kl) -> Kl | None:
     b = _slope(worth, values)
     shares = _uneven(probing, base, model, b)
     coupled = any("image" in place and abs(times) > UNEVEN for place, times in shares.items())
+    uneven = any(abs(times) > 0.2 for times in shares.values())
+    if probing.stochastic and (uneven or _of_batch(probing, base)):
+        return None  # chance may hide another form in what holds
     if holds and not coupled:
         return replace(model, uneven=told_uneven(shares, "KL"))
     if model.form is not KlForm.CLOSED:
@@ -640,8 +643,8 @@ def _moves_at_all(probing: Probing, base: Probe) -> bool:
     return bool(spread > probing.rounding(values) + probing.chance(values))
 
 
-def _unknown(probing: Probing, base: Probe) -> Kl:
-    """Return that the term is not known, and whether it depends on the batch as a whole.
+def _of_batch(probing: Probing, base: Probe) -> str:
+    """Return what depends on the latents of the batch as a whole, in words, if something does.
 
     Alone among images at rest, an image counts as one of them among images like itself, unless
     the images are not simply added.
@@ -651,11 +654,15 @@ def _unknown(probing: Probing, base: Probe) -> Kl:
     values = probing.values([still, moved, replace(moved, latent_patch=(0, EVERY))], finite=False)
     rest = values[2] - values[0] - (values[1] - values[0]) / base.rows
     slack = 1e-6 * abs(float((values[1] - values[0]).mean())) + probing.rounding(values)
-    chance = float(chance_of(rest))
-    coupled = not abs(float(rest.mean())) <= slack + chance
-    further = _COUPLED if coupled else ""
     if not np.isfinite(values).all():  # as a correlation is where all images are alike
-        further = _DIFFER
+        return _DIFFER
+    return "" if abs(float(rest.mean())) <= slack + float(chance_of(rest)) else _COUPLED
+
+
+def _unknown(probing: Probing, base: Probe) -> Kl:
+    """Return that the term is not known, and whether it depends on the batch as a whole."""
+    further = _of_batch(probing, base)
+    still = replace(base, high=base.low)
     close = probing.values([replace(still, mean=mean) for mean in (*_CLOSE, 2.0)], finite=False)
     coarse = bool((close[:-1] == close[0]).all() and (close[-1] != close[0]).any())
     return Kl(KlForm.UNKNOWN, further="" if coarse else further, coarse=coarse, rest=base.low)
