@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from audited import callees
 
+from lossbench.auditing import keras_model
 from lossbench.auditing.child import child
 from lossbench.auditing.loading import Asked, from_function, load
 from lossbench.auditing.probe import Probe, arrays
@@ -448,6 +449,77 @@ def test_latents_that_pass_through_a_layer_of_the_kl_are_exchanged_before_it() -
             answer = asked_of(at)
             assert answer.failure is None, answer.failure
             assert total(answer) == pytest.approx(mse(at) / 12 + kl(at), rel=1e-5)
+
+
+class Layer:
+    """A layer in name only, without weights."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class TFOpLambda(Layer):
+    """What Keras makes of an operation of TensorFlow."""
+
+
+class Graph(Layer):
+    """A model of layers."""
+
+    def __init__(self, *layers: Layer) -> None:
+        super().__init__("model")
+        self._layers = layers
+
+    def _flatten_layers(self) -> list[Layer]:
+        return [self, *self._layers]
+
+
+def chosen(given: np.ndarray[Any, Any], after: np.ndarray[Any, Any]) -> tuple[Any, Any]:
+    """Return the layer of the reconstruction, and which is chosen if an operation follows it."""
+    heads = [Layer("z_mean"), Layer("z_log_var")]
+    decoder, operation = Layer("dense_4"), TFOpLambda("tf.math.log")
+    model = Graph(*heads, decoder, operation)
+    drawn = [arrays(PROBE)[role] for role in ("z_mean", "z_log_var")]
+    calls: Any = [(head, None, z) for head, z in zip(heads, drawn, strict=True)]
+    calls += [(decoder, None, given), (operation, given, after)]
+    return decoder, keras_model._chosen(model, calls, PROBE)[1]
+
+
+def test_an_operation_of_the_loss_is_taken_for_no_decoder() -> None:
+    """Keras makes layers of what a loss in a functional model is made of."""
+    x_hat = arrays(PROBE)["x_hat"]
+    decoder, found = chosen(x_hat, np.log(x_hat))
+    assert found is decoder
+
+
+def test_a_builder_gets_formulas_lists_and_names_as_what_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another model for every value of a formula, one for each."""
+    built: list[dict[str, Any]] = []
+    monkeypatch.setattr(keras_model, "_prepared", lambda *_: None)
+    callee = keras_model.ModelCallee(lambda **given: built.append(given), {}, "", {"act": np.tanh})
+    settings = (("beta", "=B/N"), ("hidden", "[4, 2]"), ("activation", "act"))
+    for rows in (5, 5, 10):
+        callee(replace(PROBE, rows=rows, batch_size=rows, settings=settings))
+    fixed = {"hidden": [4, 2], "activation": np.tanh}
+    assert built == [{"beta": 0.005, **fixed}, {"beta": 0.01, **fixed}]
+
+
+class Drawn(np.ndarray[Any, Any]):
+    """An array that is a distribution too, as layers of TensorFlow Probability give it."""
+
+    def log_prob(self, x: Any) -> Any:
+        """Return a density up to a constant."""
+        return -((x - self) ** 2)
+
+
+def test_a_model_of_distributions_is_refused_with_the_reason() -> None:
+    """They cannot be exchanged for tensors."""
+    with pytest.raises(Refusal) as refusal:
+        chosen(arrays(PROBE)["x_hat"].view(Drawn), arrays(PROBE)["x_hat"])
+    assert (refusal.value.failure.stage, refusal.value.failure.message) == (
+        *("distributions", "Drawn"),
+    )
 
 
 def test_the_room_imports_no_library_of_tensors() -> None:

@@ -308,6 +308,21 @@ REFUSED = {
     "no such output": ((f"{BROKEN}:vae_loss", "--total", "out[1]"), ["no out[1]", "one of out"]),
     "no arithmetic": ((f"{BROKEN}:vae_loss", "--total", "f(out)"), ["--total", "out[0] + out[2]"]),
     "raises": ((f"{BROKEN}:raising",), ["ValueError", "return x @ z_mean", WRAPPER]),
+    "misspelt": (
+        (f"{BROKEN}:misspelt",),
+        ["your code raised AttributeError", "np.no_such_function(x - x_hat)", "mend that line"],
+    ),
+    "of tokens": ((f"{BROKEN}:of_tokens",), ["whole numbers, as of tokens", "(x > 0.5).long()"]),
+    "of maps": ((f"{BROKEN}:of_maps",), ["--shape 2,2,3 --latent-shape 3,1,1"]),
+    "of a network": ((f"{BROKEN}:of_a_network",), ["it takes params, a network's", WRAPPER]),
+    "makes a loss": (
+        (f"{BROKEN}:makes_a_loss",),
+        [WRAPPER, "return makes_a_loss(z_mean, z_log_var)(x, x_hat)"],
+    ),
+    "of a model of its own": (
+        (f"{BROKEN}:Stacked.elbo",),
+        ["what its own model gives for z_log_var is not known", "mu, log_var = self.encode(x)"],
+    ),
     "for MNIST alone": ((f"{BROKEN}:for_mnist",), ["works at d = 784", "hard-coded"]),
     "for images": ((f"{BROKEN}:for_images",), ["those of shape 2,2,3", "--shape 2,2,3"]),
     "wrong shape": ((f"{BROKEN}:one_per_latent",), ["shape (3,)", "one value per sample", WRAPPER]),
@@ -375,6 +390,15 @@ def test_what_cannot_be_audited_is_told_on_one_screen(
         assert words in err
     assert "Traceback" not in err
     assert len(err.splitlines()) <= 14
+
+
+def test_a_loss_that_hangs_far_out_is_audited_without(capsys: pytest.CaptureFixture[str]) -> None:
+    """What hung is named, and the rest is told."""
+    target = (f"{BROKEN}:hangs_far_out", *SMALL, "--time-limit", "8")
+    code, out, _ = run(capsys, *target)
+    assert code == 0
+    assert "The loss does not return at z_mean of about 60" in out
+    assert "Your loss is docs" in out
 
 
 @pytest.mark.parametrize("sizes", [(), ("--d", "12"), ("--k", "3")], ids=" ".join)

@@ -2,13 +2,16 @@
 
 import functools
 import math
+import re
 from typing import Any
 
+import numpy as np
 import pytest
-from audited import kinds
+from audited import further, kinds
 from test_audit import audited, codes
 
-from lossbench.auditing import Audit
+from lossbench.auditing import Audit, examination, probing
+from lossbench.auditing.latents import KlForm
 from lossbench.loss import Sizes
 
 SIZES = Sizes(d=12, k=3, batch_size=128, n_images=60_000)
@@ -157,3 +160,49 @@ def test_a_number_that_was_set_moves_what_it_moves() -> None:
     """At another step another weight; a total that is asked for is the one that is audited."""
     assert found("annealed", step=2500).b.value == pytest.approx(0.5)
     assert found("weight_of_nothing", beta=2).b.value == pytest.approx(2)
+
+
+@pytest.mark.parametrize(("shape", "formula"), [((2, 3, 2), "10/channels"), ((12,), "10/d")])
+def test_the_channels_of_an_image_are_a_size_of_their_own(
+    shape: tuple[int, ...], formula: str
+) -> None:
+    """A mean over them is no constant; flat images have none."""
+    audit = audited(further.averaged_over_channels, SIZES, shape)
+    assert audit.a.formula == formula
+    assert (audit.over_inputs, audit.match) == (None if "channels" in formula else "mean", None)
+    assert ("and so many channels" in audit.meaning[0]) == ("channels" in formula)
+
+
+def test_channels_that_cannot_be_varied_fix_no_other_size_and_hide_no_small_term() -> None:
+    """The height and the width do; what counts a thousandth is seen at large errors."""
+    audit = audited(further.of_three_channels, SIZES, (3, 2, 2))
+    assert (audit.a.value, audit.fixed) == (pytest.approx(1 / 12, rel=1e-3), ("channels",))
+    assert audit.a.formula is not None
+    assert audit.a.formula.endswith("/d")
+    assert codes(audit) == {"inside"}
+
+
+def drawn_once(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
+    """Return the ELBO's negative with a sample of its KL."""
+    z = z_mean + np.exp(z_log_var / 2) * np.random.standard_normal(z_mean.shape)
+    log_q = -0.5 * ((z - z_mean) ** 2 / np.exp(z_log_var) + z_log_var)
+    return ((x - x_hat) ** 2).sum(1).mean() + (log_q + 0.5 * z**2).sum(1).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "rows"), [(drawn_once, 61), (drawn_once, 384), (kinds.total_correlation, 61)]
+)
+def test_few_seeds_make_no_floor_and_no_capacity_of_a_sampled_kl(
+    loss: Any, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a slow machine has time for is told with less certainty, never as another form."""
+    monkeypatch.setattr(probing, "_MOST_SEEDS", 4)
+    monkeypatch.setattr(examination, "_ROWS_FOR_NOISE", (rows,))
+    monkeypatch.setattr(examination, "_QUICK_SECONDS", 60.0)
+    audit = audited(loss, SIZES)
+    assert audit.kl_form == KlForm.UNKNOWN or loss is drawn_once
+    if audit.kl_form == KlForm.UNKNOWN:
+        assert [f.code for f in audit.findings] == ["kl_unknown"]
+        assert re.search("or chance hides which|batch as a whole", audit.findings[0].text)
+    else:
+        assert (audit.kl_form, audit.kl_frame) == (KlForm.CLOSED, "log_var")

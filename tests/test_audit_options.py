@@ -159,6 +159,8 @@ def test_a_target_is_a_loss_a_file_or_a_folder(
     for text, words in {
         "vae.py:": ["this names no loss", "received: 'vae.py:'"],
         ":f": ["this names no loss"],
+        "": ["this names no loss", "received: ''"],
+        " ": ["this names no loss"],
         "none.py": [
             "there is no such file",
             "in it, or a folder of such files",

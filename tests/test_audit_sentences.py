@@ -360,8 +360,8 @@ FINDINGS: dict[str, dict[str, str]] = {
     "between_0_and_1": {
         "inside": (
             "The reconstruction is mse for x_hat between 0 and 1, to a two-"
-            "thousandth; beyond, it is not: x_hat is bounded there, or a small "
-            "further term is added."
+            "thousandth; far beyond, it is not: x_hat is bounded there, or a "
+            "small further term is added, or it grows in another way."
         ),
     },
     "named_sigma": {

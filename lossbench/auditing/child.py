@@ -68,16 +68,16 @@ class Child:
             raise Stopped(failure)
         self.deadline = time.monotonic() + self._limit
 
-    def __call__(self, probe: Probe) -> Answer:
-        """Return the answer to one probe."""
-        return self._record(probe, Answer)
+    def __call__(self, probe: Probe, patience: float = math.inf) -> Answer:
+        """Return the answer to one probe, which has to come within ``patience`` seconds."""
+        return self._record(probe, Answer, patience)
 
     def found(self) -> Found:
         """Return how the loss is called."""
         return self._record("found", Found)
 
-    def _record(self, question: object, kind: type[_Record]) -> _Record:
-        left = min(self._limit, max(0.0, self.deadline - time.monotonic()))
+    def _record(self, question: object, kind: type[_Record], patience: float = math.inf) -> _Record:
+        left = min(self._limit, patience, max(0.0, self.deadline - time.monotonic()))
         record = self._asked(question, "call", left)
         if not isinstance(record, kind):
             raise self._stopped("call crash", "an answer of another kind")

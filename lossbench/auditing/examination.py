@@ -242,7 +242,7 @@ def _told(
         beta_eff=shown,
         match=match_of(kind, points, asked) if plain and points else None,
         findings=found,
-        fixed=tuple(fixed),
+        fixed=tuple(size for size in ("d", "k", "channels") if size in seen.fixed),
         stochastic=probing.stochastic,
         n_calls=probing.n_calls,
         power_of_k=eff.powers.get("k", 0.0) if eff else None,
@@ -304,6 +304,8 @@ def _reduction(laws: tuple[Law, ...], symbol: str, mean: int) -> Reduction | Non
         return None
     law = laws[0]
     if not law.constant or (law.shift and law.shift[0] == symbol):
+        return None
+    if symbol == "d" and "channels" in law.powers:  # some of the inputs, not all
         return None
     power = law.powers.get(symbol, 0)
     if math.isclose(power, mean):

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from lossbench.auditing.child import Child, child
@@ -12,11 +12,12 @@ from lossbench.auditing.examination import examine
 from lossbench.auditing.options import Options, Target
 from lossbench.auditing.probe import Probe
 from lossbench.auditing.records import Answer, Failure, Stopped
-from lossbench.auditing.result import Audit
+from lossbench.auditing.result import Audit, Finding
 from lossbench.auditing.telling import Obstacle
 
 _USUAL_D = (784, 1024, 3072, 4096, 12288, 64)
 _PATIENCE_SECONDS = 2.0
+_FAR = {"z_mean": 20.0, "z_log_var": 15.0}
 
 
 def audit(target: Target, options: Options, said: Callable[[str], None] = lambda _: None) -> Audit:
@@ -35,43 +36,116 @@ def attempt(
     target: Target, options: Options, said: Callable[[str], None] = lambda _: None
 ) -> Audit | Obstacle:
     """Return what the loss in the user's file trains, or what stood in the way."""
-    limit, n_answers, since = options.time_limit, 0, 0.0
-    with child(limit) as asked:
-
-        def ask(probe: Probe) -> Answer:
-            nonlocal n_answers, since
-            since = time.monotonic()
-            answer = asked(probe)
-            n_answers += 1
-            return answer
-
+    with ExitStack() as running:
+        asking = _Asking(target, options, running, said)
         try:
-            with _later(said, f"importing {target.path.name}"):
-                file, to_import = target.path.absolute(), max(2 * limit, 10)
-                asked.load(file, target.name, options.args, options.settings, to_import)
-            return examine(
-                ask,
-                asked.found,
+            asking.start()
+            audit = examine(
+                asking,
+                asking.found,
                 options.sizes,
                 options.shape,
                 options.settings,
                 latent_shape=options.latent_shape,
                 total=options.total,
-                seconds=limit,
+                seconds=options.time_limit,
                 said=said,
             )
+            return replace(audit, findings=(*asking.hangs(), *audit.findings))
         except Stopped as stop:
-            failure, waited = stop.failure, time.monotonic() - since
-            if failure.stage == "call time" and n_answers:
-                hangs = waited > limit / 3
-                failure = (
-                    replace(failure, message=f"{waited:.0f} s, after {n_answers} answers")
-                    if hangs
-                    else Failure("budget", "", f"{n_answers} calls")
-                )
-            notes = _notes(asked) if failure.stage == "call" else ()
-            works_with = _works_with(asked, options, failure)
-            return Obstacle(target, options, failure, works_with, notes)
+            failure = asking.ended(stop.failure)
+            notes = _notes(asking.child) if failure.stage == "call" else ()
+            shapes = _works_with(asking.child, options, failure)
+            return Obstacle(target, options, failure, *shapes, notes)
+
+
+class _Asking:
+    """Asks the loss in a child process.
+
+    One that does not return at latents far out is started anew, and is not asked so far out again.
+    """
+
+    def __init__(
+        self, target: Target, options: Options, running: ExitStack, said: Callable[[str], None]
+    ) -> None:
+        self._target, self._options, self._running, self._said = target, options, running, said
+        self._first: Probe | None = None  # that it answered
+        self._probe: Probe | None = None
+        self._n_answers, self._slowest, self._since = 0, 0.0, 0.0
+        self._hung: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Load the file in a child; ``Stopped`` says why it cannot be."""
+        options, file = self._options, self._target.path
+        self.child = self._running.enter_context(child(options.time_limit))
+        with _later(self._said, f"importing {file.name}"):
+            to_import = max(2 * options.time_limit, 10)
+            self.child.load(
+                file.absolute(), self._target.name, options.args, options.settings, to_import
+            )
+        self.found = self.child.found
+
+    def __call__(self, probe: Probe) -> Answer:
+        """Return the answer to one probe."""
+        sizes = _sizes(probe)
+        far = [name for name, size in sizes.items() if size > _FAR[name]]
+        beyond = any(sizes[name] >= size for name, size in self._hung.items())
+        if beyond:
+            return Answer(failure=Failure("call", "TimeoutError", "it does not return"))
+        may_hang = bool(far and self._n_answers) and len(self._hung) < len(_FAR)
+        self._since, self._probe = time.monotonic(), probe
+        try:
+            answer = self.child(probe, self._patience if may_hang else math.inf)
+        except Stopped as stop:
+            if not may_hang or stop.failure.stage != "call time":
+                raise
+            self._hung[far[0]] = sizes[far[0]]
+            self.start()
+            if self._first is not None:
+                self.child(self._first)
+            return self(probe)
+        self._n_answers += 1
+        self._slowest = max(self._slowest, time.monotonic() - self._since)
+        if self._first is None and answer.failure is None:
+            self._first = probe
+        return answer
+
+    @property
+    def _patience(self) -> float:
+        """How many seconds an answer may take that others do not take."""
+        return min(max(3.0, 50 * self._slowest), self._options.time_limit / 4)
+
+    def hangs(self) -> Iterator[Finding]:
+        """Yield where the loss did not return."""
+        for name, size in self._hung.items():
+            yield Finding(
+                "hangs",
+                f"The loss does not return at {name} of about {size:.2g}: there was no answer in "
+                f"{self._patience:.0f} s. It was not asked beyond.",
+                changes=False,
+            )
+
+    def ended(self, failure: Failure) -> Failure:
+        """Return why there is no audit, with where it did not return or how often it did."""
+        if failure.stage != "call time" or not self._n_answers:
+            return failure
+        waited = time.monotonic() - self._since
+        if waited <= self._options.time_limit / 3:
+            return Failure("budget", "", f"{self._n_answers} calls")
+        at = ", ".join(f"{name} up to {size:.2g}" for name, size in _sizes(self._probe).items())
+        x_hat = (
+            f"{self._probe.x_hat.replace('_', ' ')} {self._probe.level:g}" if self._probe else ""
+        )
+        message = f"{waited:.0f} s, after {self._n_answers} answers, at {at}, x_hat {x_hat}"
+        return replace(failure, message=message)
+
+
+def _sizes(probe: Probe | None) -> dict[str, float]:
+    """Return how far out the latents of a probe are."""
+    if probe is None:
+        return {}
+    wide = {"even": 1.0, "drawn": 1.3, "uneven": 13.0}[probe.pattern]
+    return {"z_mean": wide * abs(probe.mean), "z_log_var": max(abs(probe.low), abs(probe.high))}
 
 
 def _notes(asked: Child) -> tuple[str, ...]:
@@ -94,27 +168,38 @@ def _later(said: Callable[[str], None], text: str) -> Iterator[None]:
         timer.cancel()
 
 
-def _works_with(asked: Child, options: Options, failure: Failure) -> tuple[int, ...]:
-    """Return the first usual shape of images at which a loss answers that raises at the asked d.
+def _works_with(
+    asked: Child, options: Options, failure: Failure
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return shapes of images and of latents at which a loss answers that raises at those asked.
 
-    Nothing where there is none, or where a shape was asked for.
+    Each is empty where it is as it was asked, or where nothing was found.
     """
-    if failure.stage != "call" or len(options.shape) > 1:
-        return ()
-    sizes = options.sizes
+    if failure.stage != "call":
+        return (), ()
+    d, k = options.sizes.d or 1, options.sizes.k or 1
     probe = Probe(
-        *(sizes.d or 1, sizes.k or 1, 5, 5, sizes.n_images or 1, options.shape),
-        latent_shape=options.latent_shape,
+        *(d, k, 5, 5, options.sizes.n_images or 1, options.shape),
         settings=tuple(options.settings.items()),
     )
-    flat = [(d,) for d in _USUAL_D if d != sizes.d]
-    for shape in (*_images(sizes.d or 1), *flat):
+    images, flat = [options.shape], []
+    if len(options.shape) == 1:
+        images += _images(d)
+        flat = [(other,) for other in _USUAL_D if other != d]
+    latents = [options.latent_shape]
+    if not options.latent_shape:
+        latents += [(k, 1, 1), (1, 1, k), (1, k)]
+    tried = [(shape, latents[0]) for shape in (*images, *flat)]
+    tried += [(shape, latent) for latent in latents[1:] for shape in images]
+    for shape, latent in tried[1:]:
+        other = replace(probe, d=math.prod(shape), shape=shape, latent_shape=latent)
         try:
-            if asked(replace(probe, d=math.prod(shape), shape=shape)).failure is None:
-                return shape
+            if asked(other).failure is None:
+                changed = latent != options.latent_shape
+                return shape if shape != options.shape else (), latent if changed else ()
         except Stopped:
             break
-    return ()
+    return (), ()
 
 
 def _images(d: int) -> Iterator[tuple[int, ...]]:

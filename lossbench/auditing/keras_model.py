@@ -17,7 +17,7 @@ import numpy as np
 from lossbench.auditing.callee import answer_of, failure_of, settings_of
 from lossbench.auditing.probe import Floats, Probe, arrays
 from lossbench.auditing.records import Answer, Failure, Found
-from lossbench.auditing.signature import usual_role
+from lossbench.auditing.signature import Refusal, usual_role
 from lossbench.auditing.tensors import Maker, seed_everything, to_array
 
 _NOISE = ("dense", "fc", "layer", "linear", "to", "head", "enc", "encoder", "out", "conv")
@@ -123,11 +123,12 @@ class ModelCallee:
 
     def _answered(self, probe: Probe) -> Answer:
         chosen = {"d": probe.d, "k": probe.k, "shape": probe.shape}
-        key = (*(chosen[role] for role in self._sizes), probe.settings)
+        given = settings_of(probe, self._scope)  # formulas by what they are worth here
+        key = (*(chosen[role] for role in self._sizes), repr(given))
         drawn = arrays(probe)
         if key not in self._models:
             sizes = {name: chosen[role] for role, name in self._sizes.items()}
-            model = self._build(**sizes, **settings_of(probe, self._scope))
+            model = self._build(**sizes, **given)
             self._models[key] = _prepared(model, drawn, probe)
         ready = self._models[key]
         seed_everything(probe.seed, "keras")
@@ -279,7 +280,14 @@ def _for_rows(given: Any, rows: int) -> Any:
 
 
 def _chosen(model: Any, calls: list[_Call], probe: Probe) -> tuple[dict[str, Any], Any]:
-    """Return the layers for the latents and for the reconstruction, by name, else by shape."""
+    """Return the layers for the latents and for the reconstruction, by name, else by shape.
+
+    A single operation of TensorFlow that Keras made a layer of is a part of the loss.
+    """
+    calls = [call for call in calls if not type(call[0]).__name__.endswith("OpLambda")]
+    drawn = [type(given).__name__ for _, _, given in calls if hasattr(given, "log_prob")]
+    if drawn:
+        raise Refusal("distributions", " and ".join(dict.fromkeys(drawn)))
     latent = (probe.rows, probe.k)
     attributes = _names(model)
     names = {id(layer): {*attributes.get(id(layer), ()), layer.name} for layer, *_ in calls}

@@ -13,7 +13,7 @@ from enum import StrEnum
 import numpy as np
 
 from lossbench.auditing.probe import EVERY, Floats, Probe, latents
-from lossbench.auditing.probing import UNEVEN, Probing, share
+from lossbench.auditing.probing import UNEVEN, Probing, chance_of, share
 from lossbench.auditing.reconstruction import told_uneven
 
 _MEANS = (
@@ -61,7 +61,6 @@ _PLAIN = (0.0, 0.25, 1 / 3, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 _LEAST_BOUND = 1e-5  # nats
 _CLOSE = (1.0, 1.000001, 1.000002)  # equal in half precision alone
 _SAME = 1e-3
-_SIGMAS = 6.0
 # Sizes of the means and ranges of u, for what the model must foretell.
 _FORETOLD = (
     *((0.1, -0.1, 0.1), (0.0, -1.5, 0.5), (1.0, 0.0, 0.5), (2.0, -1.0, -0.2), (0.7, -1.0, 1.0)),
@@ -126,7 +125,7 @@ FRAMES = (
     Frame("log_precision", "the log precision, minus the log variance", lambda u: np.exp(-u)),
     *(
         frame
-        for floor in (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # added against a zero
+        for floor in (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # added against a zero
         for frame in _softplus_frames(floor)
     ),
 )
@@ -237,7 +236,8 @@ def read_kl(probing: Probing, base: Probe, expected: Sequence[str]) -> Kl:
             checked = (_checked(probing, start, model) for model in models)
             told = next((model for model in checked if model is not None), None)
             if told is not None:
-                return told
+                noisy = probing.stochastic and told.bound  # no more digits than are known
+                return replace(told, bound=float(f"{told.bound:.2g}")) if noisy else told
     if not moves and not _moves_at_all(probing, base):
         return Kl(KlForm.ABSENT, rest=base.low)
     return _unknown(probing, base)
@@ -328,10 +328,7 @@ def _fitted(probing: Probing, features: Floats, totals: Floats) -> tuple[Floats,
 def _near(probing: Probing, expected: Floats, totals: Floats, size: Floats) -> Floats:
     """Return where totals are as expected, to a thousandth of ``size``, rounding and chance."""
     rest = np.abs((totals - expected).mean(axis=1))
-    n_seeds = totals.shape[1]
-    chance = np.zeros(len(totals))
-    if n_seeds > 1:
-        chance = _SIGMAS * (totals - expected).std(axis=1, ddof=1) / math.sqrt(n_seeds)
+    chance = chance_of(totals - expected)
     return np.asarray(rest <= _SAME * size + probing.roundings(totals) + chance)
 
 
@@ -357,12 +354,13 @@ def _shapes(probing: Probing, base: Probe, scan: _Scan) -> Iterator[_Means]:
     fits = (_fitted(probing, s[n:, None], scan.totals[n:]) for n in range(1, len(s) - 3))
     (b, c), holds = next((fit for fit in fits if fit[1]), (np.zeros((2, 1)), False))
     if holds and abs(b.mean()) > 0:
-        gap = float(((scan.totals[0] - c) / b).mean())
+        gaps = (scan.totals[0] - c) / b
+        gap, least = float(gaps.mean()), max(_LEAST_BOUND, float(chance_of(gaps)))
         slope = float(((scan.totals[1] - scan.totals[0]) / (s[1] * b)).mean())
         falls = slope < -0.5 and not scan.flat(probing, end=0)
         forms = [(KlForm.FLOOR, gap), (KlForm.CAPACITY, gap / 2)]
         for form, bound in reversed(forms) if falls else forms:  # the scan may step over a small C
-            if bound > _LEAST_BOUND and bound * abs(b.mean()) > probing.rounding(scan.totals[:1]):
+            if bound > least and bound * abs(b.mean()) > probing.rounding(scan.totals[:1]):
                 yield _Means(form, b, bound, at=math.sqrt(max(10 * bound, 10) / base.k * 2))
     squares, holds = _fitted(probing, np.column_stack([s**2, s]), scan.totals)
     if holds and squares[0].mean() and (centre := -float((squares[1] / squares[0]).mean()) / 2) > 0:
@@ -580,6 +578,9 @@ def _checked(probing: Probing, base: Probe, model: Kl) -> Kl | None:
     b = _slope(worth, values)
     shares = _uneven(probing, base, model, b)
     coupled = any("image" in place and abs(times) > UNEVEN for place, times in shares.items())
+    uneven = any(abs(times) > 0.2 for times in shares.values())
+    if probing.stochastic and (uneven or _of_batch(probing, base)):
+        return None  # chance may hide another form in what holds
     if holds and not coupled:
         return replace(model, uneven=told_uneven(shares, "KL"))
     if model.form is not KlForm.CLOSED:
@@ -672,8 +673,8 @@ def _moves_at_all(probing: Probing, base: Probe) -> bool:
     return bool(spread > probing.rounding(values) + probing.chance(values))
 
 
-def _unknown(probing: Probing, base: Probe) -> Kl:
-    """Return that the term is not known, and whether it depends on the batch as a whole.
+def _of_batch(probing: Probing, base: Probe) -> str:
+    """Return what depends on the latents of the batch as a whole, in words, if something does.
 
     Alone among images at rest, an image counts as one of them among images like itself, unless
     the images are not simply added.
@@ -683,11 +684,15 @@ def _unknown(probing: Probing, base: Probe) -> Kl:
     values = probing.values([still, moved, replace(moved, latent_patch=(0, EVERY))], finite=False)
     rest = values[2] - values[0] - (values[1] - values[0]) / base.rows
     slack = 1e-6 * abs(float((values[1] - values[0]).mean())) + probing.rounding(values)
-    chance = _SIGMAS * float(rest.std()) / math.sqrt(len(rest))
-    coupled = not abs(float(rest.mean())) <= slack + chance
-    further = _COUPLED if coupled else ""
     if not np.isfinite(values).all():  # as a correlation is where all images are alike
-        further = _DIFFER
+        return _DIFFER
+    return "" if abs(float(rest.mean())) <= slack + float(chance_of(rest)) else _COUPLED
+
+
+def _unknown(probing: Probing, base: Probe) -> Kl:
+    """Return that the term is not known, and whether it depends on the batch as a whole."""
+    further = _of_batch(probing, base)
+    still = replace(base, high=base.low)
     close = probing.values([replace(still, mean=mean) for mean in (*_CLOSE, 2.0)], finite=False)
     coarse = bool((close[:-1] == close[0]).all() and (close[-1] != close[0]).any())
     return Kl(KlForm.UNKNOWN, further="" if coarse else further, coarse=coarse, rest=base.low)

@@ -11,7 +11,7 @@ from lossbench.auditing.signature import is_of_schedule
 
 _WHOLE = 0.02
 _SAME = 2e-3
-_ORDER = ("beta", "d", "k", "B", "N")
+_ORDER = ("beta", "d", "k", "B", "N", "channels")
 _FEW_DIGITS = 3
 
 
@@ -70,6 +70,11 @@ def _law_of_sizes(found: Survey, part: str) -> Law | None:
     powers: dict[str, float] = {}
     shift = None
     for symbol, points in found.around.items():
+        if symbol == "channels":  # with them d has changed, which is known
+            so_far = Law(1 / worth(Law(1.0, powers, shift), found.reference.symbols), powers, shift)
+            points = tuple(  # noqa: PLW2901
+                replace(p, **{part: getattr(p, part) / worth(so_far, p.symbols)}) for p in points
+            )
         power = _power_of(found.reference, points, symbol, part)
         if power is not None:
             if power:

@@ -18,14 +18,17 @@ from lossbench.auditing.probe import Setting
 from lossbench.auditing.signature import (
     FOUR,
     Refusal,
+    Signature,
     builder_roles,
     fields_needed,
     missing,
     read_signature,
+    usual_role,
 )
-from lossbench.auditing.source import entry, read, underlying
+from lossbench.auditing.source import entry, made_by, read, underlying
 from lossbench.auditing.stub import Plan, planned
 
+_NETWORKS = ("params", "variables", "state", "parameters", "weights")  # of JAX, as a rule
 _LOSSES = ("loss", "elbo", "objective", "step", "bound", "criterion")
 Asked = Callee | ModelCallee  # it answers probes, and says how it is called
 
@@ -123,7 +126,7 @@ class _Loading:
             if owner is None and (sizes or not others):
                 return self._built(function)
         if lacking:
-            raise Refusal("arguments", ", ".join(lacking), shown)
+            raise _lacking(function, signature, lacking, own=bool(plan.calls))
         if needed:
             raise Refusal("needed", ", ".join(needed), shown)
         return Callee(loss, signature, self.name, self.scope, plan, owner)
@@ -152,6 +155,25 @@ class _Loading:
 
         sizes = {role: parameter for parameter, role in roles.items()}
         return ModelCallee(built, sizes, self.name, self.scope)
+
+
+def _lacking(
+    function: Callable[..., Any], signature: Signature, lacking: tuple[str, ...], *, own: bool
+) -> Refusal:
+    """Return why nothing can be asked; ``own`` if a part of a user's own model can be."""
+    shown = ", ".join(signature.names)
+    made = made_by(function)
+    if made and not {*lacking} - {"x", "x_hat"} and len(made) == len(lacking):
+        roles = {name: want for name, want in signature.arguments.items() if isinstance(want, str)}
+        outer = ", ".join(roles.get(name, name) for name in signature.names)
+        inner = [usual_role(name) for name in made]
+        inner = inner if {*inner} == {*lacking} else list(lacking)
+        call = f"{underlying(function).__name__}({outer})({', '.join(inner)})"
+        return Refusal("closure", call, ", ".join(FOUR))
+    networks = [name for name in signature.names if name in _NETWORKS]
+    if networks:
+        return Refusal("network", ", ".join(networks), f"{shown}; {', '.join(lacking)}")
+    return Refusal("parts" if own else "arguments", ", ".join(lacking), shown)
 
 
 def _entry_of(kind: type) -> Any:

@@ -120,10 +120,10 @@ def _meaning(audit: Audit, moving: str) -> list[str]:
             by = f", divided by {1 / scale:.6g}" if scale < 1 else f", times {scale:.6g}"
         subject = f"{within[0].lower()}{within[1:]} " if within else ""
         beta = f"about {value:.2g}" if is_noisy(audit.beta_eff) else f"{value:.6g}"
-        text = (
-            f"{now}at d = {audit.d} and k = {audit.k} {subject}it is the documentation's loss with "
-            f"beta {beta}{by}."
-        )
+        sizes = f"d = {audit.d} and k = {audit.k}"
+        if "channels" in (audit.beta_eff.formula or ""):
+            sizes = f"d = {audit.d}, k = {audit.k} and so many channels"
+        text = f"{now}at {sizes} {subject}it is the documentation's loss with beta {beta}{by}."
         found.append(text[0].upper() + text[1:])
     if audit.reconstruction == "mse_centred" and audit.linear:
         found.append(

@@ -54,7 +54,7 @@ def read_target(text: str) -> Target:
     """Return what ``FILE.py:NAME``, ``FILE.py`` or ``FOLDER`` names; ``AuditError`` if nothing."""
     path, colon, name = text.rpartition(":")
     whole = Path(text)
-    if not colon or whole.exists():
+    if text.strip() and (not colon or whole.exists()):
         if whole.is_dir() or whole.is_file():
             return Target(whole)
         path, name = text, ""

@@ -75,6 +75,11 @@ class Probe:
     settings: tuple[tuple[str, Setting], ...] = ()
 
 
+def channel_axis(shape: tuple[int, ...]) -> int:
+    """Return which side of an image of three sides is its channels: the first if it is 1 or 3."""
+    return 0 if shape[0] in (1, 3) else -1
+
+
 def arrays(probe: Probe) -> dict[str, Floats]:
     """Return x and x_hat ``(rows, *shape)``, the latents and noise ``(rows, k)`` or in their shape.
 

@@ -205,10 +205,21 @@ def _described(probe: Probe) -> str:
     )
 
 
+def chance_of(rest: Floats) -> Floats:
+    """Return how far chance may move the means of ``(..., n_seeds)``: six standard errors.
+
+    They are wider where seeds are few: a deviation of four numbers is itself uncertain.
+    """
+    n_seeds = rest.shape[-1]
+    if n_seeds < 2:
+        return np.zeros(rest.shape[:-1])
+    few = 6 * (1 + 8 / (n_seeds - 1) ** 1.5)
+    return np.asarray(few * rest.std(axis=-1, ddof=1) / np.sqrt(n_seeds))
+
+
 def share(probing: Probing, got: Floats, around: Floats, expected: float) -> float | None:
     """Return how often a part counts; ``None`` if that is once."""
-    chance = 4 * float(got.std() / np.sqrt(len(got)))
-    slack = UNEVEN * abs(expected) + 4 * probing.rounding(around) + chance
+    slack = UNEVEN * abs(expected) + 4 * probing.rounding(around) + float(chance_of(got))
     if abs(float(got.mean()) - expected) <= slack or not expected:
         return None
     return float(got.mean()) / expected

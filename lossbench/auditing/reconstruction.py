@@ -196,6 +196,7 @@ KINDS = (
 )
 _BY_NAME = {kind.name: kind for kind in KINDS}
 _USUAL = ("bce", "mse", "l1")
+_FAR_TOO = ("mse", "l1", "mse_centred", "huber", "log_cosh")  # at errors of 30 and 60 as well
 
 
 def kind_named(name: str | None) -> Kind | None:
@@ -239,7 +240,8 @@ class Reconstruction:
 
     ``present`` is whether the loss feels x_hat at all; ``mixture`` holds the weights where it
     is a sum of kinds; ``uneven`` says which images or pixels do not count like the others;
-    ``inside`` is whether the kind holds for x_hat in (0, 1) alone though others are taken;
+    ``inside`` is whether the kind holds for x_hat in (0, 1) alone, or near it, though others are
+    taken;
     ``through`` is whether x is held against something that the loss makes of x_hat.
     """
 
@@ -290,7 +292,11 @@ def read_reconstruction(probing: Probing, base: Probe) -> Reconstruction:
     for kind in (*KINDS, *_huber_of(probing, wide, beyond, taken=taken), *_DICE):
         probes, got = (every, all_values) if kind.real else (unit, values)
         if _fits(probing, kind, probes, got):
-            return _known(probing, base, kind, unit, values)
+            known = _known(probing, base, kind, unit, values)
+            far = taken and kind.name in _FAR_TOO
+            if far and not _fits(probing, kind, [*unit, *wide], np.vstack([values, beyond])):
+                return replace(known, inside=True)
+            return known
     for kind in KINDS:
         if kind.real and _fits(probing, kind, unit, values):
             return replace(_known(probing, base, kind, unit, values), inside=True)

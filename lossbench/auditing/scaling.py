@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lossbench.auditing.latents import Kl, KlForm
-from lossbench.auditing.probe import Floats, Probe, Setting
+from lossbench.auditing.probe import Floats, Probe, Setting, channel_axis
 from lossbench.auditing.probing import Probing
 from lossbench.auditing.reconstruction import Reconstruction, weight
 from lossbench.auditing.records import Output, Stopped
 
-_SYMBOLS = ("a", "b", "d", "k", "B", "N", "R", "K")
+_SYMBOLS = ("a", "b", "d", "k", "B", "N", "R", "K", "channels")
 _ENDS = ("call", "shape", "type", "not finite", "build")  # the loss refuses a size, and lives on
 
 
@@ -63,6 +63,8 @@ def measure(probing: Probing, probe: Probe, term: Reconstruction, kl: Kl) -> Poi
             values = (values[0] + mirrored[0]) / 2, (values[1] + mirrored[1]) / 2
         b = (values[1] - values[0]) / (kl.worth(far) - kl.worth(near))
     symbols: dict[str, float] = {"d": probe.d, "k": probe.k, "B": probe.rows, "N": probe.n_images}
+    if len(probe.shape) == 3:
+        symbols["channels"] = probe.shape[channel_axis(probe.shape)]
     symbols |= {
         symbol_of(name): float(value)  # type: ignore[arg-type]
         for name, value in probe.settings
@@ -129,7 +131,7 @@ class Survey:
     def points(self) -> tuple[Point, ...]:
         """Every point at the asked weights, first the one that differs in most sizes."""
         found = [*([self.joint] if self.joint else []), self.reference, self.asked]
-        for symbol in ("d", "k", "B", "N"):
+        for symbol in ("d", "k", "B", "N", "channels"):
             found += self.around.get(symbol, ())
         return tuple(found)
 
@@ -148,8 +150,9 @@ def survey(
     asked = measure(probing, replace(base, rows=batch_size, batch_size=batch_size), *terms)
     around: dict[str, tuple[Point, ...]] = {}
     fixed: dict[str, str] = {}
-    for size in ("d", "k", "B", "N"):
-        if size not in varies:
+    images = ("channels",) if len(base.shape) == 3 and "d" in varies else ()
+    for size in ("d", "k", "B", "N", *images):
+        if size not in (*varies, *images):
             fixed[size] = ""
             continue
         try:
@@ -268,10 +271,13 @@ def _others(base: Probe, size: str) -> Iterator[Probe]:
     for step in (1, 2):
         match size:
             case "d":
-                shape = _reshaped(base.shape, step)
+                shape = _grown(base.shape, step, _sides(base.shape))
+                yield replace(base, d=math.prod(shape), shape=shape)
+            case "channels":
+                shape = _channels(base.shape, step)
                 yield replace(base, d=math.prod(shape), shape=shape)
             case "k" if base.latent_shape:
-                latent = _reshaped(base.latent_shape, step)
+                latent = _grown(base.latent_shape, step, _longest(base.latent_shape))
                 yield replace(base, k=math.prod(latent), latent_shape=latent)
             case "k":
                 yield replace(base, k=base.k + 1 if step == 1 else 2 * base.k + 3)
@@ -283,12 +289,30 @@ def _others(base: Probe, size: str) -> Iterator[Probe]:
                 yield replace(base, n_images=n_images)
 
 
-def _reshaped(shape: tuple[int, ...], step: int) -> tuple[int, ...]:
-    """Return another shape of image: flat ones grow, others change in their two longest sides."""
+def _grown(shape: tuple[int, ...], step: int, axes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return another shape: flat ones grow, others in these sides."""
     if len(shape) == 1:
         return (shape[0] + 13 * step + shape[0] // 3 * (step - 1),)
-    longest = sorted(range(len(shape)), key=lambda axis: -shape[axis])[:2]
-    return tuple(side + 3 * step if n in longest else side for n, side in enumerate(shape))
+    return tuple(side + 3 * step if n in axes else side for n, side in enumerate(shape))
+
+
+def _longest(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(shape)), key=lambda axis: -shape[axis])[:2])
+
+
+def _sides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the axes of an image that are no channels."""
+    if len(shape) != 3:
+        return _longest(shape)
+    return (1, 2) if channel_axis(shape) == 0 else (0, 1)
+
+
+def _channels(shape: tuple[int, ...], step: int) -> tuple[int, ...]:
+    """Return the shape with another number of channels; they stay the same side of it."""
+    first, *_, last = shape
+    if channel_axis(shape) == 0:
+        return (4 - first, *shape[1:])
+    return (*shape[:-1], last + 2 * step)
 
 
 def reweighted(base: Probe, name: str, value: float) -> tuple[Probe, ...]:

@@ -89,12 +89,35 @@ def read(loss: Any) -> Reading:
     return _read(function) if isinstance(function, FunctionType) else Reading()
 
 
+def made_by(loss: Any) -> tuple[str, ...]:
+    """Return the parameters of the function that a function defines and returns, if it does."""
+    function = underlying(loss)
+    body = (
+        getattr(_tree(function), "body", [None])[0] if isinstance(function, FunctionType) else None
+    )
+    inner = {
+        each.name: each for each in getattr(body, "body", ()) if isinstance(each, ast.FunctionDef)
+    }
+    for node in getattr(body, "body", ()):
+        match node:
+            case ast.Return(value=ast.Name(id=name)) if name in inner:
+                return tuple(each.arg for each in inner[name].args.args)
+    return ()
+
+
+def _tree(function: FunctionType) -> ast.Module | None:
+    """Return the syntax of a function; nothing without its source."""
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return None
+
+
 @functools.lru_cache(maxsize=256)
 def _read(function: FunctionType) -> Reading:
     reading = Reading()
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError, ValueError):
+    tree = _tree(function)
+    if tree is None:
         return reading
     nodes = list(ast.walk(tree))
     goes: dict[int, Names] = {}

@@ -28,6 +28,12 @@ _WRAPPER = """{}, and audit that:
         kl = ...              # your term, of z_mean and z_log_var alone
         return reconstruction + kl"""
 _WRAP = _WRAPPER.format("write a wrapper")
+_CLOSURE = """write what makes and calls it in one, and audit that:
+    def audited({line}):
+        return {message}"""
+# A message of a library that wants whole numbers where it got others.
+_WHOLE = re.compile(r"\b(Long|Int|int32|int64|Tlabels|integer|indices must be|multi-target)\b")
+_OWN = ("NameError", "UnboundLocalError", "ImportError", "ModuleNotFoundError")
 
 _STAGES: Mapping[str, _Words] = {
     "name": _Words(
@@ -69,11 +75,18 @@ _STAGES: Mapping[str, _Words] = {
     "not a model": _Words(
         "it builds a {message}, no Keras model",
         "a function that takes no tensors has to build a Keras model", "a keras.Model",
-        "{message}", _WRAPPER.format("write a function"),
+        "{message}",
+        "if it makes a loss, write `made = {name}(...)` into the file and audit made; else "
+        + _WRAPPER.format("write a function"),
     ),
     "build": _Words(
         "the model cannot be built: {message}", "the model cannot be built", "a Keras model",
         "{said}{at}", "--set gives an argument of the builder its value",
+    ),
+    "distributions": _Words(
+        "its layers give distributions", "its layers give distributions",
+        "layers that give tensors, which can be exchanged", "{message}",
+        _WRAPPER.format("write the same loss as a function"),
     ),
     "model": _Words(
         "what {message}(...) gives is not known", "what {message}(...) gives is not known",
@@ -85,6 +98,22 @@ _STAGES: Mapping[str, _Words] = {
         _WRAPPER.format(
             "--args {first}=NAME if an argument of another name is it; else write a wrapper"
         ),
+    ),
+    "parts": _Words(
+        "what its own model gives for {message} is not known",
+        "what its own model gives for {message} is not known",
+        "names that tell, as in `mu, log_var = self.encode(x)`", "{name}{call}", _WRAP,
+    ),
+    "network": _Words(
+        "it takes {message}, a network's, and no {lacks}",
+        "it takes {message}, a network's, and nothing for {lacks}",
+        "inputs, reconstruction, z_mean and z_log_var as arguments, or a model: f(model, x)",
+        "{name}{call}",
+        _WRAPPER.format("write what follows the network as a function of its outputs"),
+    ),
+    "closure": _Words(
+        "it makes a loss, and is none", "it makes a loss, and is none",
+        "inputs, reconstruction, z_mean and z_log_var as arguments", "{message}", _CLOSURE,
     ),
     "args": _Words(
         "{given} is no argument of it", "--args names {given}, which is no argument of it",
@@ -132,8 +161,26 @@ _STAGES: Mapping[str, _Words] = {
         "it raises with flat images and works with those of shape {works_with}",
         "a number from {tried}", "{said}{at}", "--shape {works_with}",
     ),
+    "latents": _Words(
+        "it takes latents of shape {latent}: {shapes}",
+        "it raises with latents of another shape than {latent}, and works with these",
+        "a number from {tried}", "{said}{at}", "{shapes}",
+    ),
+    "whole numbers": _Words(
+        "it takes whole numbers, as of tokens or classes: {said}",
+        "it takes whole numbers, as of tokens or classes, which are not made",
+        "a number from {tried}", "{said}{at}",
+        _WRAPPER.format("make them of x in a wrapper, as in (x > 0.5).long()"),
+    ),
+    "own": _Words(
+        "your code raised {said}", "your code raised {type}",
+        "a number from {tried}", "{said}{at}", "mend that line",
+    ),
     "call": _Words(
-        "it raises {said}", "it raises", "a number from {tried}", "{said}{at}", _WRAP
+        "it raises {said}", "your code raised {type}",
+        "a number from {tried}", "{said}{at}",
+        "call it with such tensors yourself: if it fails there too, mend that line; if it takes "
+        "something else, " + _WRAP,
     ),
 }  # fmt: skip
 
@@ -142,6 +189,7 @@ _STAGES: Mapping[str, _Words] = {
 class Obstacle:
     """What stopped an audit; ``works_with`` is a shape that did not, ``str`` is a clause.
 
+    ``latent`` is a shape of latents that did not, with images as they are or of ``works_with``.
     ``notes`` say of arguments how they could be filled otherwise.
     """
 
@@ -149,6 +197,7 @@ class Obstacle:
     options: Options
     failure: Failure
     works_with: tuple[int, ...] = ()
+    latent: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -169,10 +218,26 @@ class Obstacle:
 
     def _words(self) -> _Words:
         """Return the templates of its stage."""
+        if self.latent:
+            return _STAGES["latents"]
         if self.works_with:
             return _STAGES["images" if len(self.works_with) > 1 else "size"]
         stage = "load" if self.failure.stage == "file" else self.failure.stage
+        if stage == "call":
+            of_module = self.failure.type == "AttributeError" and self.failure.message.startswith(
+                "module "
+            )
+            if self.failure.type in _OWN or of_module:
+                stage = "own"
+            elif _WHOLE.search(self.failure.message):
+                stage = "whole numbers"
         return _STAGES.get(stage, _STAGES["call"])
+
+    def _shapes(self) -> str:
+        """Return the options that say in which shapes it works."""
+        shapes = {"shape": self.works_with, "latent-shape": self.latent}
+        given = (f"--{name} {','.join(map(str, sides))}" for name, sides in shapes.items() if sides)
+        return " ".join(given)
 
     def _facts(self) -> dict[str, object]:
         """Return what fills the templates."""
@@ -185,6 +250,10 @@ class Obstacle:
             "name": name,
             "message": message,
             "line": line,
+            "type": self.failure.type or "an error",
+            "lacks": line.partition("; ")[2],
+            "latent": ",".join(map(str, self.latent)),
+            "shapes": self._shapes(),
             "said": f"{self.failure.type}: {message}" if self.failure.type else message,
             "at": f" ({line})" if line else "",
             "last": f"; last lines:\n{line}".replace("\n", "\n    ") if line else "",
@@ -201,7 +270,7 @@ class Obstacle:
             "given": given,
             "first": missing[0],
             "line_first": line.split(", ")[0],
-            "call": line.removeprefix(name) if "(" in line else f"({line})",
+            "call": line.removeprefix(name) if "(" in line else f"({line.partition('; ')[0]})",
             "sets": " ".join(f"--set {each}=1" for each in missing),
             "methods": _method_of(self.target, message),
         }

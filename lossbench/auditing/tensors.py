@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lossbench.auditing.probe import Probe, arrays
+from lossbench.auditing.probe import Probe, arrays, channel_axis
 from lossbench.auditing.source import underlying
 
 _KNOWN = ("torch", "tensorflow", "keras", "jax")
@@ -142,8 +142,8 @@ class Values:
             case "shape":
                 return probe.shape
             case "channels":
-                first, last = probe.shape[0], probe.shape[-1]
-                return (first if first in (1, 3) else last) if len(probe.shape) == 3 else 1
+                shape = probe.shape
+                return shape[channel_axis(shape)] if len(shape) == 3 else 1
         raise KeyError(role)
 
     def _own_posterior(self) -> Any:

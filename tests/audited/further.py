@@ -119,3 +119,16 @@ def clamped_to_5(x: Array, x_hat: Array, mu: Array, log_var: Array) -> Array:
 
 def by_1000(x: Array, x_hat: Array, mu: Array, log_var: Array, weight: float = 784.0) -> Array:
     return mse(x, x_hat) + weight * K(mu, log_var).sum(1).mean()
+
+
+def averaged_over_channels(x: Array, x_hat: Array, mu: Array, log_var: Array) -> Array:
+    """Of images with their channels last."""
+    error = 10 * ((x - x_hat) ** 2).mean(-1)
+    return error.reshape(len(x), -1).sum(1).mean() + K(mu, log_var).sum(1).mean()
+
+
+def of_three_channels(x: Array, x_hat: Array, mu: Array, log_var: Array) -> Array:
+    """Of colour images, with a network for these beside the errors."""
+    seen = [np.moveaxis(each, 1, -1) @ np.eye(3)[:, :2] for each in (x, x_hat)]
+    further = 0.0002 * ((seen[0] - seen[1]) ** 2).mean()
+    return np.abs(x - x_hat).mean() + further + K(mu, log_var).sum(1).mean()
