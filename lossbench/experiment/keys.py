@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from lossbench.errors import ExperimentError, nearest
-from lossbench.loss import LIKELIHOODS, NAMES
+from lossbench.loss import NAMES, ReconstructionLoss
 
 Value = str | int | float | tuple[int, ...]
 
@@ -150,7 +150,7 @@ KEYS = {
         Key(
             "reconstruction_loss",
             "sweep",
-            Literal[tuple(LIKELIHOODS)],
+            ReconstructionLoss,
             None,
             NAMES,
             "kinds of reconstruction term",
