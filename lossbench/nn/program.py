@@ -35,9 +35,9 @@ Chunk = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 class Shape:
     """Everything that is compiled in: two stacks of one shape share one program.
 
-    Far less than the runs of a stack have in common (``Stack.shape``): data, learning rate and
-    epochs are inputs. ``n_steps`` is the most that one call takes, ``n_chunk`` the images that
-    one call of the evaluation takes.
+    Data, learning rate and epochs are inputs: stacks that differ in them (``Stack.shape``) share
+    one, too. ``n_steps`` is the most that one call takes, ``n_chunk`` the images that one call of
+    the evaluation takes.
     """
 
     network: Network
