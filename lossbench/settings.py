@@ -16,7 +16,7 @@ from math import inf
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from lossbench.errors import ExperimentError, did_you_mean
-from lossbench.loss import LIKELIHOODS, NAMES, likelihood
+from lossbench.loss import NAMES, ReconstructionLoss, likelihood
 from lossbench.network import Network, dense
 
 Value = str | int | float | tuple[int, ...]
@@ -39,7 +39,7 @@ class Setting:
       an axis, and ``axis`` holds the values of a grid without it.
     - ``above``, ``at_least``, ``at_most``: bounds on a number. ``check`` returns the value in its
       canonical form, or raises ``ValueError``. ``rule`` says in words what the type of the field
-      and the bounds do not; ``among`` are the words that a text may be.
+      and the bounds do not.
     - ``option``, ``metavar``: the words of its option. ``prediction``: `predict` has it, too.
     - ``column``: the meaning of its column in the tables; empty if it has none.
     - ``objective``: R or K is made of it, so objectives that differ in it are different ones,
@@ -59,7 +59,6 @@ class Setting:
     at_most: float | None = None
     check: Callable[[Any], Value] | None = None
     rule: str = ""
-    among: tuple[str, ...] = ()
     option: str = ""
     metavar: str | None = None
     prediction: bool = False
@@ -232,10 +231,9 @@ class RunSettings:
     ]
     definition: Annotated[str, Setting(enters_as_a_number=True)] = ""
     reconstruction_loss: Annotated[
-        str,
+        ReconstructionLoss,
         Setting(
             "sweep",
-            among=tuple(LIKELIHOODS),
             axis=("bce",),
             option="bce, mse or bce,mse.",
             prediction=True,
@@ -442,7 +440,6 @@ def _table() -> Iterator[Setting]:
         for setting in notes:
             default = None if field.default is MISSING else field.default
             name = setting.name or field.name
-            kind = Literal[setting.among] if setting.among else kind
             yield replace(setting, name=name, field=field.name, type=kind, default=default)
 
 

@@ -2,20 +2,16 @@
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lossbench.errors import UsageError
-from lossbench.loss import LIKELIHOODS
+from lossbench.loss import ReconstructionLoss
 from lossbench.words import setting
 
 if TYPE_CHECKING:
     from lossbench.loss import Sizes
-
-    Reconstruction = str
-else:
-    Reconstruction = Literal[tuple(LIKELIHOODS)]
 
 _SIZES = "Sizes"
 _LARGEST_BETA = 1e12
@@ -30,7 +26,7 @@ def explain(
         str | None, typer.Option(metavar="LOSS", help="Give the equal setting in this loss.")
     ] = None,
     reconstruction_loss: Annotated[
-        Reconstruction | None, typer.Option(help="Kind of reconstruction [the loss's own].")
+        ReconstructionLoss | None, typer.Option(help="Kind of reconstruction [the loss's own].")
     ] = None,
     lineage: Annotated[
         str | None,

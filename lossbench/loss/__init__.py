@@ -18,6 +18,7 @@ from lossbench.loss.likelihood import (
     LIKELIHOODS,
     NAMES,
     Likelihood,
+    ReconstructionLoss,
     bits_per_dim,
     likelihood,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "Entry",
     "Likelihood",
     "Objective",
+    "ReconstructionLoss",
     "Reduction",
     "Schedule",
     "Sizes",

@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from lossbench.errors import UsageError, did_you_mean
 
@@ -161,6 +161,10 @@ class FixedGaussian(Likelihood):
 LIKELIHOODS: Mapping[str, Likelihood] = MappingProxyType(
     {each.name: each for each in (Bernoulli(), FixedGaussian())}
 )
+if TYPE_CHECKING:
+    ReconstructionLoss = str
+else:  # the names, for whoever reads them from a file or an option
+    ReconstructionLoss = Literal[tuple(LIKELIHOODS)]
 ELBOS = tuple(dict.fromkeys(name for each in LIKELIHOODS.values() for name in each.elbos))
 *_others, _last = LIKELIHOODS
 NAMES = f"{', '.join(_others)} or {_last}"
