@@ -18,7 +18,7 @@ import numpy as np
 from lossbench import engine, experiment, sweeping
 from lossbench.engine import cluster, dispatch
 from lossbench.experiment import Stack
-from lossbench.worker import Outcome
+from lossbench.run import Record
 
 _RESULTS = Path(__file__).parent.parent / "results" / "scheduler.csv"
 _COLUMNS = ("n_workers", "stack_seconds", "stacks_per_second", "busy_share")
@@ -48,11 +48,11 @@ def main() -> None:
     print(f"wrote {_RESULTS}")
 
 
-def _trains_nothing(stack: Stack, *_arrays: object) -> list[Outcome]:
+def _trains_nothing(stack: Stack, *_arrays: object) -> list[Record]:
     """Stand in for training; it is defined in the script, so it travels to the workers whole."""
     images = np.random.default_rng(0).random((8, 64), np.float32)
     arrays = {"originals": images, "reconstructions": images, "prior": images}
-    return [Outcome(run, "ok", arrays=arrays) for run in stack.runs]
+    return [Record.trained(run, {}, {}, arrays) for run in stack.runs]
 
 
 def _stacks_a_second() -> float:

@@ -14,12 +14,12 @@ from lossbench.data import Dataset
 from lossbench.errors import ExperimentError, ResultsError, RunsFailedError
 from lossbench.experiment import Experiment, RunSettings, extended, stacks
 from lossbench.loss import ReconstructionLoss, implied_sigma
+from lossbench.run import Record
 from lossbench.schema import Status
-from lossbench.store import Record, Store
+from lossbench.store import Store
 
 if TYPE_CHECKING:  # Dask need not load where nothing is left to train
     from lossbench.engine import Engine
-    from lossbench.worker import Outcome
 
 _HOPELESS_STACKS = 5
 
@@ -133,26 +133,28 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
     plan.store.freeze(_joined(plan.experiment, plan.store))
     commit = commits.of_folder()
     planned = stacks(missing, keep_weights=plan.save_weights, device=engine.device)
-    stack_of = {run: number for number, stack in enumerate(planned) for run in stack.runs}
+    run_of = {run.run_id: run for run in missing}
+    stack_of = {run.run_id: number for number, stack in enumerate(planned) for run in stack.runs}
     n_left = {number: len(stack.runs) for number, stack in enumerate(planned)}
     n_hopeless = 0
-    for outcomes in engine.outcomes(planned, lambda stack: plan.images.of(stack.runs[0])):
-        for outcome in outcomes:
-            run = outcome.run
-            record = record_of(outcome, plan.images.of(run), commit)
-            plan.store.save(record, outcome.arrays, outcome.weights)
+    for records in engine.records(planned, lambda stack: plan.images.of(stack.runs[0])):
+        for trained in records:
+            run = run_of[trained.run_id]
+            record = completed(trained, run, plan.images.of(run), commit)
+            plan.store.save(record)
             yield record
-            if outcome.status == "ok":
+            stack = stack_of[record.run_id]
+            if record.status == "ok":
                 n_hopeless = 0
-                n_left.pop(stack_of[run], None)  # what has one success is not hopeless
-            elif stack_of[run] in n_left:
-                n_left[stack_of[run]] -= 1
-                n_hopeless += n_left[stack_of[run]] == 0
+                n_left.pop(stack, None)  # what has one success is not hopeless
+            elif stack in n_left:
+                n_left[stack] -= 1
+                n_hopeless += n_left[stack] == 0
         if n_hopeless >= _HOPELESS_STACKS:
             raise RunsFailedError(
                 f"stopped: {n_hopeless} stacks in a row had not one success",
                 where=str(plan.store.folder),
-                received=f"{run.run_id} {outcome.status}, the last of them",
+                received=f"{record.run_id} {record.status}, the last of them",
                 remedy="mend what the lines above tell, then run the same command again: "
                 "what was finished is kept",
             )
@@ -163,14 +165,12 @@ def _thresholds(images: Dataset, reconstruction_loss: ReconstructionLoss) -> NDA
     return theory.thresholds(theory.moments(images.train), reconstruction_loss)
 
 
-def record_of(outcome: "Outcome", images: Dataset, commit: str | None) -> Record:
-    """Return the record of a run that was trained on ``images``.
+def completed(record: Record, run: RunSettings, images: Dataset, commit: str | None) -> Record:
+    """Return a worker's record with what its sweep knows: what theory says, and of which data.
 
     ``commit`` is that of the folder that the sweep was started in.
     """
-    run = outcome.run
     thresholds = _thresholds(images, run.reconstruction_loss)
-    settings = {**run.identity(), "hidden": list(run.hidden)}
     derived = {
         "a": run.a,
         "b": run.b,
@@ -183,14 +183,5 @@ def record_of(outcome: "Outcome", images: Dataset, commit: str | None) -> Record
             implied_sigma(run.beta_eff) if run.reconstruction_loss == "mse" else None
         ),
     }
-    return Record(
-        run_id=run.run_id,
-        status=outcome.status,
-        settings=settings,
-        derived=derived,
-        metrics=dict(outcome.metrics),
-        history=dict(outcome.history),
-        provenance={**outcome.provenance, "data_sha256": images.sha256, "folder_commit": commit},
-        timing=outcome.timing,
-        message=outcome.message,
-    )
+    data = {"data_sha256": images.sha256, "folder_commit": commit}
+    return replace(record, derived=derived, provenance={**record.provenance, **data})

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from lossbench.experiment import RunSettings, read
+from lossbench.run import Record
 from lossbench.schema import METRIC_COLUMNS
-from lossbench.store import TABLES, Record, Store
+from lossbench.store import TABLES, Store
 
 CURVES = ("elbo", "reconstruction", "kl", "active_units", "objective")
 FILES = (*TABLES, "timings.csv")

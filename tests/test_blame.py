@@ -13,13 +13,13 @@ from lossbench.data import Dataset
 from lossbench.engine import dispatch
 from lossbench.engine.dispatch import Engine
 from lossbench.experiment import Stack
-from lossbench.worker import Outcome
+from lossbench.run import Record
 
 
 class Ended:
     """A future that is done: with outcomes, or with the death of its worker."""
 
-    def __init__(self, outcomes: list[Outcome] | None) -> None:
+    def __init__(self, outcomes: list[Record] | None) -> None:
         self._outcomes = outcomes
         self.status = "finished" if outcomes is not None else "error"
 
@@ -31,7 +31,7 @@ class Ended:
         """Tell that it is done."""
         return True
 
-    def result(self, timeout: float) -> list[Outcome]:
+    def result(self, timeout: float) -> list[Record]:
         """Return the outcomes, or raise what Dask raises for a worker that died."""
         if self._outcomes is None:
             raise distributed.KilledWorker("train", None, 0)
@@ -69,12 +69,12 @@ class Cluster:
         self.tried.append(stack)
         deadly = [run.seed for run in stack.runs if self._left[run.seed] > 0]
         self._left.subtract(deadly)
-        return Ended(None if deadly else [Outcome(run, "ok") for run in stack.runs])
+        return Ended(None if deadly else [Record.trained(run, {}, {}, {}) for run in stack.runs])
 
 
 def trained(
     monkeypatch: pytest.MonkeyPatch, n_seeds: int, deaths: Mapping[int, int]
-) -> tuple[dict[int, Outcome], list[list[int]]]:
+) -> tuple[dict[int, Record], list[list[int]]]:
     """Return the outcome of every seed of one setting, and the seeds of every stack tried."""
     monkeypatch.setattr(dispatch, "_POLL_SECONDS", 0.0)
     cluster = Cluster(deaths)
@@ -83,10 +83,10 @@ def trained(
     engine = Engine(cluster, None, lambda *_: None)
     images = Dataset("zeros", np.zeros((128, 16), np.float32), np.zeros((128, 16), np.float32), "h")
     waiting = [Stack(runs=tuple(runs), width=8)]
-    found = [one for some in engine.outcomes(waiting, lambda _: images) for one in some]
+    found = [one for some in engine.records(waiting, lambda _: images) for one in some]
     assert len(found) == n_seeds
     tried = [[run.seed for run in stack.runs] for stack in cluster.tried]
-    return {outcome.run.seed: outcome for outcome in found}, tried
+    return {int(str(one.settings["seed"])): one for one in found}, tried
 
 
 def test_a_run_is_blamed_for_the_third_worker_that_it_had_alone(

@@ -66,8 +66,8 @@ def test_a_gpu_that_tensorflow_cannot_use_leaves_a_worker_for_every_core(
     with engine.workers(2, tmp_path / "logs") as crew:
         assert crew.device == "CPU"
         assert set(crew._workers()) == {"0", "1"}
-        (outcomes,) = crew.outcomes(waiting, lambda _: Dataset("zeros", images, images, "hash"))
-    assert [outcome.status for outcome in outcomes] == ["ok", "ok"]
+        (records,) = crew.records(waiting, lambda _: Dataset("zeros", images, images, "hash"))
+    assert [record.status for record in records] == ["ok", "ok"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert not engine.cluster._sees_gpu()
 

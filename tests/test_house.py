@@ -19,6 +19,7 @@ FLOORS = (
     ("errors", "commits"),
     ("loss", "schema"),
     ("experiment",),
+    ("run",),
     ("data", "store", "theory"),
     ("nn", "comparison", "explanation", "prediction", "auditing"),
     ("worker",),

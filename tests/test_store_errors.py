@@ -162,7 +162,7 @@ def test_a_damaged_record_is_left_alone_where_one_only_looks(store: Store) -> No
     """A report renames nothing; a sweep does."""
     first, second = (record_of(run) for run in grid_of_runs()[:2])
     for record in (first, second):
-        store.save(record, {})
+        store.save(record)
     path_of(store, first).write_bytes(b"torn")
     assert list(store.records(set_aside=False)) == [second]
     assert store.statuses(set_aside=False) == {second.run_id: "ok"}
@@ -177,7 +177,7 @@ def test_tables_are_whole_only_with_all_of_them_and_every_status(store: Store) -
     records = [record_of(run) for run in grid_of_runs()[:2]]
     assert store.is_tabulated({}) is False
     for record in records:
-        store.save(record, {})
+        store.save(record)
     store.rebuild()
     statuses = store.statuses()
     assert store.is_tabulated(statuses) is True

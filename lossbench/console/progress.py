@@ -24,7 +24,8 @@ from lossbench.console.screen import (
 )
 from lossbench.console.summary import curves_to_draw, summary_tables
 from lossbench.experiment import RunSettings, layers_text, stacks
-from lossbench.store import TABLES, Record, Store
+from lossbench.run import Record
+from lossbench.store import TABLES, Store
 from lossbench.sweeping import Plan
 
 _MOST_VALUES = 8

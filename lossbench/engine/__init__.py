@@ -1,4 +1,4 @@
-"""Stacks in, outcomes as they finish, failures as values. The only room that knows Dask."""
+"""Stacks in, records as they finish, failures as values. The only room that knows Dask."""
 
 from lossbench.engine.cluster import n_cores, workers
 from lossbench.engine.dispatch import Engine

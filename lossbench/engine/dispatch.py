@@ -15,7 +15,8 @@ from lossbench.data import Dataset
 from lossbench.engine.waiting import Waiting
 from lossbench.errors import RunsFailedError
 from lossbench.experiment import Device, RunSettings, Stack
-from lossbench.worker import Outcome, gpu, train
+from lossbench.run import Record
+from lossbench.worker import gpu, train
 
 _LOG_LINES = 12
 _GRACE_SECONDS = 60.0
@@ -71,10 +72,10 @@ class Engine:
         self._gone: set[str] = set()
         self._deaths: Counter[RunSettings] = Counter()
 
-    def outcomes(
+    def records(
         self, stacks: Iterable[Stack], data: Callable[[Stack], Dataset]
-    ) -> Iterator[list[Outcome]]:
-        """Yield the outcomes of each stack as it finishes.
+    ) -> Iterator[list[Record]]:
+        """Yield the records of each stack as it finishes.
 
         A stack that dies is tried again run by run, so that one bad run costs one run.
         """
@@ -83,11 +84,11 @@ class Engine:
             self._check_scheduler()
             self._assign(data)
             for future, assignment in self._finished():
-                outcomes, again = self._collected(future, assignment)
+                records, again = self._collected(future, assignment)
                 self._waiting.put_back(again)
-                if outcomes:
+                if records:
                     self._assign(data)  # keep the workers busy while records are written
-                    yield outcomes
+                    yield records
 
     def _assign(self, data: Callable[[Stack], Dataset]) -> None:
         """Give every idle worker a stack, of a shape that it has compiled where there is one."""
@@ -161,10 +162,10 @@ class Engine:
 
     def _collected(
         self, future: distributed.Future, assignment: _Assignment
-    ) -> tuple[list[Outcome], list[Stack]]:
-        """Return a finished stack's outcomes, or its runs one by one to try again."""
+    ) -> tuple[list[Record], list[Stack]]:
+        """Return a finished stack's records, or its runs one by one to try again."""
         stack = assignment.stack
-        outcomes = self._result(future, stack)
+        records = self._result(future, stack)
         if future.status == "cancelled":  # with its scheduler: no run is to blame
             return [], [stack]
         if not future.done() and assignment.is_overdue:
@@ -172,15 +173,15 @@ class Engine:
             words = self._last_words(assignment.worker, "the time limit was over")
             self._forget(assignment)
             self._restart(assignment.worker, assignment.address)
-            failure = Outcome(stack.runs[0], "timeout", message=words)
-        elif outcomes is not None:
-            if all(outcome.status != "crashed" for outcome in outcomes):
-                return outcomes, []
-            failure = outcomes[0]
+            failure = Record.failed(stack.runs[0], "timeout", words)
+        elif records is not None:
+            if all(record.status != "crashed" for record in records):
+                return records, []
+            failure = records[0]
         else:
             self._forget(assignment)
             words = self._last_words(assignment.worker, "the worker process died")
-            failure = Outcome(stack.runs[0], "crashed", message=words)
+            failure = Record.failed(stack.runs[0], "crashed", words)
             if len(stack.runs) == 1:
                 self._deaths.update(stack.runs)
                 if self._deaths[stack.runs[0]] < _MOST_DEATHS:
@@ -194,18 +195,18 @@ class Engine:
         self._waiting.forget(assignment.worker)
         self._gone.add(assignment.address)
 
-    def _result(self, future: distributed.Future, stack: Stack) -> list[Outcome] | None:
+    def _result(self, future: distributed.Future, stack: Stack) -> list[Record] | None:
         """Return what became of a stack; None if it is not done, or if its worker died."""
         if future.status not in ("finished", "error"):
             return None
         try:
-            outcomes: list[Outcome] = future.result(timeout=_GATHER_SECONDS)
+            records: list[Record] = future.result(timeout=_GATHER_SECONDS)
         except (OSError, TimeoutError, distributed.CancelledError, distributed.KilledWorker):
             return None
         except Exception as error:  # of a worker that lives on
             message = f"{type(error).__name__}: {error}"
-            return [Outcome(run, "crashed", message=message) for run in stack.runs]
-        return outcomes
+            return [Record.failed(run, "crashed", message) for run in stack.runs]
+        return records
 
     def _has_left(self, address: str) -> bool:
         """Tell whether the scheduler has not known a worker for a while."""

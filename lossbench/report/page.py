@@ -13,7 +13,7 @@ from lossbench.comparison.wording import setting
 from lossbench.experiment import Experiment
 from lossbench.loss import Sizes, catalogue, convention
 from lossbench.report.tables import View
-from lossbench.store import Record
+from lossbench.run import Record
 
 if TYPE_CHECKING:
     from lossbench.comparison import Comparison

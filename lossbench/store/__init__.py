@@ -2,14 +2,13 @@
 
 from lossbench.store.folder import SUMMARY_TABLE, TABLES, Store, folders
 from lossbench.store.lock import refusals_told
-from lossbench.store.records import Record, write_whole
+from lossbench.store.records import write_whole
 from lossbench.store.thresholds import THRESHOLD_COLUMNS, measured_thresholds
 
 __all__ = [
     "SUMMARY_TABLE",
     "TABLES",
     "THRESHOLD_COLUMNS",
-    "Record",
     "Store",
     "folders",
     "measured_thresholds",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lossbench.errors import ResultsError
 from lossbench.experiment import Experiment, read, text_of
+from lossbench.run import Record
 from lossbench.schema import HISTORY, RUNS, SUMMARY, TIMINGS, Column, Status
 from lossbench.store import rows, tables
 from lossbench.store.arrays import array_bytes, read_arrays
@@ -18,7 +19,6 @@ from lossbench.store.lock import RECORDS_FOLDER, held, refusals_told
 from lossbench.store.records import (
     RECORD_SUFFIX,
     DamagedRecord,
-    Record,
     decoded,
     encoded,
     id_and_status,
@@ -83,26 +83,22 @@ class Store:
                     if set_aside:
                         Path(path).replace(f"{path}.damaged")
 
-    def save(
-        self,
-        record: Record,
-        arrays: Mapping[str, NDArray[Any]],
-        weights: Mapping[str, NDArray[Any]] | None = None,
-    ) -> None:
-        """Write one record and its arrays; the run counts as done once the record is there."""
-        if weights:
-            write_whole(self._weights_of(record.run_id), array_bytes(weights))
-        if arrays:
-            write_whole(self._records / f"{record.run_id}.npz", array_bytes(arrays))
+    def save(self, record: Record) -> None:
+        """Write a record and its arrays; the run counts as done once the record is there."""
+        if record.weights:
+            numbered = {f"{number:03}": weight for number, weight in enumerate(record.weights)}
+            write_whole(self._weights_of(record.run_id), array_bytes(numbered))
+        if record.arrays:
+            write_whole(self._records / f"{record.run_id}.npz", array_bytes(record.arrays))
         write_whole(self._records / f"{record.run_id}.json", encoded(record))
 
     def arrays(self, run_id: str) -> dict[str, NDArray[Any]]:
         """Return the arrays for figures that a run left; none if they are not there."""
         return read_arrays(self._records / f"{run_id}.npz")
 
-    def weights(self, run_id: str) -> dict[str, NDArray[Any]]:
+    def weights(self, run_id: str) -> tuple[NDArray[Any], ...]:
         """Return the weights that a run was asked to keep; none if they are not there."""
-        return read_arrays(self._weights_of(run_id))
+        return tuple(read_arrays(self._weights_of(run_id)).values())
 
     def has_weights(self, run_id: str) -> bool:
         """Tell whether a run's weights were kept."""

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import pandas as pd
 
 from lossbench.experiment import layers_text
+from lossbench.run import Record
 from lossbench.schema import HISTORY, HISTORY_COLUMNS, RUNS, SETTING_COLUMNS, TIMINGS
-from lossbench.store.records import Record
 from lossbench.store.tables import cell, csv_text
 
 _NUMERIC = frozenset(column.name for column in RUNS if column.kind in ("int", "float"))
@@ -38,7 +39,7 @@ def of_record(record: Record) -> RunRows:
         **record.derived,
         **record.metrics,
     }
-    facts["hidden"] = layers_text(record.settings["hidden"])
+    facts["hidden"] = layers_text(cast(list[int], record.settings["hidden"]))
     columns = (map(cell, record.history.get(name, [])) for name in HISTORY_COLUMNS)
     history = ((record.run_id, *values) for values in zip(*columns, strict=False))
     return RunRows(
