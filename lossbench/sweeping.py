@@ -21,8 +21,6 @@ from lossbench.store import Store
 if TYPE_CHECKING:  # Dask need not load where nothing is left to train
     from lossbench.engine import Engine
 
-_HOPELESS_STACKS = 5
-
 
 @dataclass(frozen=True)
 class Images:
@@ -130,29 +128,23 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
     The folder must be locked. ``RunsFailedError`` after five stacks in a row without one
     success: the rest is left missing.
     """
+    from lossbench.engine import Hope  # noqa: PLC0415
+
     plan.store.freeze(_joined(plan.experiment, plan.store))
     commit = commits.of_folder()
     planned = stacks(missing, keep_weights=plan.save_weights, device=engine.device)
     run_of = {run.run_id: run for run in missing}
-    stack_of = {run.run_id: number for number, stack in enumerate(planned) for run in stack.runs}
-    n_left = {number: len(stack.runs) for number, stack in enumerate(planned)}
-    n_hopeless = 0
+    hope = Hope(planned)
     for records in engine.records(planned, lambda stack: plan.images.of(stack.runs[0])):
         for trained in records:
             run = run_of[trained.run_id]
             record = completed(trained, run, plan.images.of(run), commit)
             plan.store.save(record)
             yield record
-            stack = stack_of[record.run_id]
-            if record.status == "ok":
-                n_hopeless = 0
-                n_left.pop(stack, None)  # what has one success is not hopeless
-            elif stack in n_left:
-                n_left[stack] -= 1
-                n_hopeless += n_left[stack] == 0
-        if n_hopeless >= _HOPELESS_STACKS:
+            hope.note(record)
+        if not hope:
             raise RunsFailedError(
-                f"stopped: {n_hopeless} stacks in a row had not one success",
+                f"stopped: {hope.n_hopeless} stacks in a row had not one success",
                 where=str(plan.store.folder),
                 received=f"{record.run_id} {record.status}, the last of them",
                 remedy="mend what the lines above tell, then run the same command again: "

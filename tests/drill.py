@@ -180,7 +180,7 @@ def _main() -> None:
     from lossbench.store import records  # noqa: PLC0415
 
     drill = drilled()
-    engine.dispatch._GRACE_SECONDS = drill.grace
+    engine.policy._GRACE_SECONDS = drill.grace
     records.os = disk = FaultyOs(drill.killed_step, _kill_group)
     try:
         cli.main()
