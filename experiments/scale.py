@@ -80,7 +80,7 @@ def _make(asked: Path, made: Path) -> None:
     plan = sweeping.plan(experiment.read(asked), made)
     (made / "runs").mkdir(parents=True)
     plan.store.freeze(plan.experiment)
-    data = plan.images.of(plan.runs[0])
+    data = plan.dataset(plan.runs[0])
     for number, run in enumerate(plan.runs):
         record = sweeping.completed(_record(run, number), run, data, None)
         (made / "runs" / f"{run.run_id}.json").write_bytes(encoded(record))

@@ -13,7 +13,7 @@ from lossbench.errors import ResultsError
 from lossbench.experiment import Experiment, read, text_of
 from lossbench.run import Record
 from lossbench.schema import HISTORY, RUNS, SUMMARY, TIMINGS, Column, Status
-from lossbench.store import rows, tables
+from lossbench.store import tables
 from lossbench.store.arrays import array_bytes, read_arrays
 from lossbench.store.lock import RECORDS_FOLDER, held, refusals_told
 from lossbench.store.records import (
@@ -24,6 +24,7 @@ from lossbench.store.records import (
     id_and_status,
     write_whole,
 )
+from lossbench.store.rows import RunRows, kept, rows_of
 from lossbench.store.summary import curves, summarised
 from lossbench.store.thresholds import measured_thresholds
 
@@ -107,23 +108,30 @@ class Store:
     def _weights_of(self, run_id: str) -> Path:
         return self._records / f"{run_id}.weights.npz"
 
-    def is_tabulated(self, statuses: Mapping[str, Status]) -> bool:
-        """Tell whether the tables already hold every run with its status."""
+    def tabulated(self) -> dict[str, Status]:
+        """Return the status of every run that is in the tables; none if one of them is missing."""
         if not all((self.folder / name).exists() for name in TABLES):
-            return False
+            return {}
         runs = tables.read(self.folder / RUNS_TABLE, RUNS)
-        return statuses.items() <= dict(zip(runs["run_id"], runs["status"], strict=True)).items()
+        return dict(zip(runs["run_id"], runs["status"], strict=True))
+
+    def rows(self) -> dict[str, RunRows]:
+        """Return what the tables have to say of every run that has a whole record."""
+        return {record.run_id: rows_of(record) for record in self.records()}
 
     def rebuild(self) -> None:
         """Derive every table from the records; rows without a record are kept as they are."""
+        self.tabulate(self.rows())
+
+    def tabulate(self, rows: Mapping[str, RunRows]) -> None:
+        """Write every table; of runs that are not among ``rows`` what it holds is kept."""
         before = (
             tables.read(self.folder / RUNS_TABLE, RUNS),
             tables.read(self.folder / HISTORY_TABLE, HISTORY),
             tables.read(self.folder / TIMINGS_TABLE, TIMINGS),
         )
-        by_run = {record.run_id: rows.of_record(record) for record in self.records()}
-        by_run |= rows.kept(before, by_run.keys())
-        ordered = sorted(by_run.values(), key=lambda run: run.place)
+        of_runs = {**rows, **dict(kept(before, rows.keys()))}
+        ordered = sorted(of_runs.values(), key=lambda run: run.place)
         runs = self._write_table(RUNS_TABLE, RUNS, [run.run for run in ordered])
         history = self._write_table(HISTORY_TABLE, HISTORY, [run.history for run in ordered])
         self._write_table(TIMINGS_TABLE, TIMINGS, [run.timing for run in ordered])
