@@ -165,7 +165,7 @@ def _sweep(out: Path, notes: Path, n_seeds: int, epochs: int) -> None:
         mock.patch.object(dispatch, "train", _clocked_train),
         mock.patch.object(engine, "workers", started_workers),
         mock.patch.object(Store, "save", _clocked(Store.save, noted["saving"])),
-        mock.patch.object(Store, "rebuild", _clocked(Store.rebuild, noted["rebuilding"])),
+        mock.patch.object(Store, "tabulate", _clocked(Store.tabulate, noted["rebuilding"])),
     ):
         try:
             cli.main()

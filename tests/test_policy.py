@@ -108,6 +108,20 @@ def test_a_worker_has_one_stack_at_a_time() -> None:
     assert policy.take("c") is None
 
 
+def test_a_worker_may_have_another_stack_while_the_first_is_looked_at() -> None:
+    """What becomes of the first then takes nothing away from the second."""
+    policy = Policy(now=0.0)
+    policy.fill([stack_of(1), stack_of(1)])
+    first = begun(policy, "0")
+    policy.free(first)
+    second = begun(policy, "0")
+    assert policy.finished(first, ended(first.stack)) != []
+    assert policy
+    assert policy.take("0") is None
+    assert policy.finished(second, ended(second.stack)) != []
+    assert not policy
+
+
 @pytest.mark.parametrize("status", ["crashed", "timeout", "ok"])
 def test_a_stack_that_raised_goes_again_run_by_run(status: Status) -> None:
     """One that came back without a crash is kept, out of time or not; so is a run alone."""

@@ -131,6 +131,9 @@ class Engine:
             for future, assignment in self._running.items()
             if future.done() or self._policy.is_lost(assignment, now)
         ]
+        for future in ended:
+            if future.status == "finished":
+                self._policy.free(self._running[future])
         return [(future, self._running.pop(future)) for future in ended]
 
     def _collected(self, future: distributed.Future, assignment: Assignment) -> list[Record]:

@@ -101,11 +101,16 @@ class Policy:
         assignment = self._running[worker] = Assignment(stack, worker, address, now)
         return assignment
 
+    def free(self, assignment: Assignment) -> None:
+        """Let a worker have another stack while what it returned of this one is looked at."""
+        if self._running.get(assignment.worker) is assignment:
+            del self._running[assignment.worker]
+
     # What became of an assignment; each returns the records to keep, none where it goes again.
 
     def finished(self, assignment: Assignment, records: list[Record]) -> list[Record]:
         """Take what a worker returned, unless the stack crashed: then its runs go again."""
-        del self._running[assignment.worker]
+        self.free(assignment)
         if any(record.status == "crashed" for record in records) and self._split(assignment.stack):
             return []
         return records
@@ -128,13 +133,13 @@ class Policy:
 
     def withdrawn(self, assignment: Assignment) -> list[Record]:
         """Let a stack wait again that went with its scheduler: no run is to blame."""
-        del self._running[assignment.worker]
+        self.free(assignment)
         self._waiting.put_back([assignment.stack])
         return []
 
     def _forget(self, assignment: Assignment) -> None:
         """Count a worker as gone, with all that it has compiled."""
-        del self._running[assignment.worker]
+        self.free(assignment)
         self._waiting.forget(assignment.worker)
         self._gone.add(assignment.address)
 
