@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from lossbench import cli, engine
 from lossbench.engine import dispatch
 from lossbench.experiment import Stack
+from lossbench.run import Record
 from lossbench.store import Store
-from lossbench.worker import Outcome
 
 _RESULTS = Path(__file__).parent.parent / "results" / "overhead.csv"
 _COLUMNS = ("n_runs", "n_workers", "epochs", "part", "process", "seconds", "share")
@@ -165,7 +165,7 @@ def _sweep(out: Path, notes: Path, n_seeds: int, epochs: int) -> None:
         mock.patch.object(dispatch, "train", _clocked_train),
         mock.patch.object(engine, "workers", started_workers),
         mock.patch.object(Store, "save", _clocked(Store.save, noted["saving"])),
-        mock.patch.object(Store, "rebuild", _clocked(Store.rebuild, noted["rebuilding"])),
+        mock.patch.object(Store, "tabulate", _clocked(Store.tabulate, noted["rebuilding"])),
     ):
         try:
             cli.main()
@@ -188,8 +188,8 @@ def _clocked(function, seconds: list[float]):  # type: ignore[no-untyped-def]
 
 def _clocked_train(
     stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]
-) -> list[Outcome]:
-    """Train a stack as a worker does; the outcomes' timing tells what the calls in it took.
+) -> list[Record]:
+    """Train a stack as a worker does; the records' timing tells what the calls in it took.
 
     It is defined in the script, so it travels to the workers whole.
     """
@@ -211,9 +211,9 @@ def _clocked_train(
             seconds = clocks.setdefault(part, [])
             clocked = _clocked(getattr(place, name), seconds)
             patches.enter_context(mock.patch.object(place, name, clocked))
-        outcomes = worker.train(stack, training, test)
+        records = worker.train(stack, training, test)
     clocks["ended"] = [time.time()]
-    return [replace(o, timing=o.timing | {"clocks": clocks}) for o in outcomes]
+    return [replace(r, timing={**r.timing, "clocks": clocks}) for r in records]
 
 
 if __name__ == "__main__":

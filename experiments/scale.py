@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ import numpy as np
 from lossbench import experiment, sweeping
 from lossbench.columns import HISTORY_COLUMNS, METRICS, TIMINGS
 from lossbench.experiment import RunSettings
+from lossbench.run import Record
 from lossbench.store.records import encoded
-from lossbench.worker import Outcome
 
 _RESULTS = Path(__file__).parent.parent / "results" / "scale.csv"
 _COLUMNS = ("n_runs", "command", "seconds", "mib", "seconds_per_1000_runs")
@@ -79,25 +80,25 @@ def _make(asked: Path, made: Path) -> None:
     plan = sweeping.plan(experiment.read(asked), made)
     (made / "runs").mkdir(parents=True)
     plan.store.freeze(plan.experiment)
-    data = plan.images.of(plan.runs[0])
+    data = plan.dataset(plan.runs[0])
     for number, run in enumerate(plan.runs):
-        record = sweeping.record_of(_outcome(run, number), data, None)
+        record = sweeping.completed(_record(run, number), run, data, None)
         (made / "runs" / f"{run.run_id}.json").write_bytes(encoded(record))
 
 
-def _outcome(run: RunSettings, number: int) -> Outcome:
+def _record(run: RunSettings, number: int) -> Record:
     generator = np.random.default_rng(number)
     metrics = dict(zip((m.name for m in METRICS), generator.normal(size=len(METRICS)), strict=True))
     history = {name: generator.normal(size=_N_HISTORY).tolist() for name in HISTORY_COLUMNS}
     history |= {"epoch": list(range(10, 201, 10)), "active_units": [1] * _N_HISTORY}
-    return Outcome(
+    record = Record.trained(
         run,
-        "ok",
         metrics={name: float(value) for name, value in metrics.items()}
         | {"active_units": 1, "collapsed": number % 2 == 0},
         history=history,
-        timing={column.name: "" for column in TIMINGS[1:]},
+        arrays={},
     )
+    return replace(record, timing={column.name: "" for column in TIMINGS[1:]})
 
 
 def _timed(command: tuple[str, ...], output: Path) -> tuple[float, float]:

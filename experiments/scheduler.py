@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from lossbench import engine, experiment, sweeping
-from lossbench.engine import cluster, dispatch
+from lossbench.engine import dispatch, local
 from lossbench.experiment import Stack
-from lossbench.worker import Outcome
+from lossbench.run import Record
 
 _RESULTS = Path(__file__).parent.parent / "results" / "scheduler.csv"
 _COLUMNS = ("n_workers", "stack_seconds", "stacks_per_second", "busy_share")
@@ -48,17 +48,17 @@ def main() -> None:
     print(f"wrote {_RESULTS}")
 
 
-def _trains_nothing(stack: Stack, *_arrays: object) -> list[Outcome]:
+def _trains_nothing(stack: Stack, *_arrays: object) -> list[Record]:
     """Stand in for training; it is defined in the script, so it travels to the workers whole."""
     images = np.random.default_rng(0).random((8, 64), np.float32)
     arrays = {"originals": images, "reconstructions": images, "prior": images}
-    return [Outcome(run, "ok", arrays=arrays) for run in stack.runs]
+    return [Record.trained(run, {}, {}, arrays) for run in stack.runs]
 
 
 def _stacks_a_second() -> float:
     """Return how many stacks a second go to workers, come back and are written down."""
     dispatch.train = _trains_nothing
-    cluster.prepare = lambda _log: None
+    local.prepare = lambda _log: None
     axes = {"loss": "docs", "reconstruction_loss": "bce", "beta": "1", "k": "2", "d": "64"}
     asked = experiment.read(None, axes | {"seeds": str(8 * _N_STACKS)})
     with tempfile.TemporaryDirectory() as folder:

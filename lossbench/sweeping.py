@@ -1,7 +1,13 @@
-"""A sweep: the grid minus what the store has, through the engine, into the store."""
+"""A sweep: the grid minus what the store has, through the engine, into the store.
+
+``sweep(plan(experiment, folder))`` does all of it. It prints nothing and handles no signals:
+whoever wants to see it go on passes ``progress``, and whatever is raised meanwhile, by a signal
+handler or by ``progress``, leaves no workers and every finished run.
+"""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,29 +21,11 @@ from lossbench.data import Dataset
 from lossbench.errors import ExperimentError, ResultsError, RunsFailedError
 from lossbench.experiment import Experiment, RunSettings, extended, stacks
 from lossbench.loss import likelihood
-from lossbench.store import Record, Store
+from lossbench.run import Record
+from lossbench.store import RunRows, Store, rows_of
 
 if TYPE_CHECKING:  # Dask need not load where nothing is left to train
     from lossbench.engine import Engine
-    from lossbench.worker import Outcome
-
-_HOPELESS_STACKS = 5
-
-
-@dataclass(frozen=True)
-class Images:
-    """Every dataset of an experiment at every d of its grid, loaded once."""
-
-    datasets: dict[tuple[str, int], Dataset]
-
-    def of(self, run: RunSettings) -> Dataset:
-        """Return the images that a run trains on."""
-        return self.datasets[run.dataset, run.d]
-
-    @property
-    def sha256(self) -> dict[str, str]:
-        """The hash of each dataset, as it is frozen beside the experiment."""
-        return {f"{name} at d={d}": images.sha256 for (name, d), images in self.datasets.items()}
 
 
 @dataclass(frozen=True)
@@ -46,12 +34,16 @@ class Plan:
 
     experiment: Experiment
     runs: tuple[RunSettings, ...]
-    images: Images
+    datasets: Mapping[tuple[str, int], Dataset]
     store: Store
     retry_failed: bool = False
     save_weights: bool = False
 
-    def missing(self, statuses: dict[str, Status]) -> tuple[RunSettings, ...]:
+    def dataset(self, run: RunSettings) -> Dataset:
+        """Return the data that a run trains on: that of its name at its d."""
+        return self.datasets[run.dataset, run.d]
+
+    def missing(self, statuses: Mapping[str, Status]) -> tuple[RunSettings, ...]:
         """Return the runs to train: those with no record, and those that failed by chance.
 
         A run that turned non-finite would do so again; it is kept unless ``retry_failed``. Where
@@ -82,9 +74,9 @@ def plan(
     resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
     runs = resolved.runs()
     sizes = dict.fromkeys((run.dataset, run.d) for run in runs)
-    images = Images({(name, d): data.load(name, d, data_dir) for name, d in sizes})
+    datasets = {(name, d): data.load(name, d, data_dir) for name, d in sizes}
     for run in runs:
-        n_train = len(images.of(run).train)
+        n_train = len(datasets[run.dataset, run.d].train)
         if run.batch_size > n_train:
             raise ExperimentError(
                 "`batch_size` is larger than the training split, so an epoch has no steps",
@@ -92,10 +84,11 @@ def plan(
                 expected=f"at most {n_train}",
                 received=str(run.batch_size),
             )
-    asked = replace(resolved, data_sha256=images.sha256)
+    hashes = {f"{name} at d={d}": dataset.sha256 for (name, d), dataset in datasets.items()}
+    asked = replace(resolved, data_sha256=hashes)
     store = Store(out)
     _joined(asked, store)
-    return Plan(asked, runs, images, store, retry_failed, save_weights)
+    return Plan(asked, runs, datasets, store, retry_failed, save_weights)
 
 
 def _joined(asked: Experiment, store: Store) -> Experiment:
@@ -124,35 +117,114 @@ def _free(out: Path) -> Path:
     return candidate
 
 
+@dataclass(frozen=True)
+class Held:
+    """The results folder is in use, by ``holder`` if that is known; the sweep waits."""
+
+    holder: str
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The results folder is ours: these runs are missing."""
+
+    missing: tuple[RunSettings, ...]
+
+
+Event = Held | Begun | Record  # of a run that has just been written
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep left in its folder: the status of every run that has a record."""
+
+    plan: Plan
+    statuses: Mapping[str, Status]
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """The runs that did not end well, each with its status."""
+        found = {run.run_id: self.statuses.get(run.run_id, "not trained") for run in self.plan.runs}
+        return {run_id: status for run_id, status in found.items() if status != "ok"}
+
+
+def sweep(
+    plan: Plan,
+    *,
+    n_workers: int | None = None,
+    scheduler: str = "",
+    progress: Callable[[Event], None] = lambda _: None,
+) -> Swept:
+    """Train what is missing, on this machine or on the cluster of a Dask scheduler; tabulate all.
+
+    ``n_workers`` is one a core by default; ``scheduler`` is an address. Each record is read once,
+    but for those of a folder that is done as its tables say and is not. ``RunsFailedError`` if the
+    workers cannot start, are all gone, or nothing succeeds: the tables then hold what is there.
+    """
+    store = plan.store
+    with store.locked(lambda holder: progress(Held(holder))):
+        tabulated = store.tabulated()
+        rows = store.rows() if plan.missing(tabulated) else None
+        statuses = _statuses(rows) if rows is not None else store.statuses()
+        missing = plan.missing(statuses)
+        progress(Begun(missing))
+        if not missing and statuses.items() <= tabulated.items():
+            return Swept(plan, statuses)
+        rows = store.rows() if rows is None else rows
+        try:
+            if missing:
+                with _workers(plan, missing, n_workers, scheduler) as engine:
+                    for record in carry_out(plan, engine, missing):
+                        rows[record.run_id] = rows_of(record)
+                        progress(record)
+        except RunsFailedError:
+            store.tabulate(rows)
+            raise
+        store.tabulate(rows)
+        return Swept(plan, _statuses(rows))
+
+
+def _statuses(rows: Mapping[str, RunRows]) -> dict[str, Status]:
+    return {run_id: of_run.status for run_id, of_run in rows.items()}
+
+
+def _workers(
+    plan: Plan, missing: Sequence[RunSettings], n_workers: int | None, scheduler: str
+) -> AbstractContextManager["Engine"]:
+    """Return the workers of a sweep: a cluster's, or no more of this machine than have a stack."""
+    from lossbench import engine  # noqa: PLC0415 - Dask only if there is something to train
+
+    if scheduler:
+        return engine.join(scheduler)
+    n_busy = min(n_workers or engine.n_cores(), len(stacks(missing)))
+    return engine.workers(n_busy, plan.store.folder / "logs")
+
+
 def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> Iterator[Record]:
     """Train what is missing, and yield each record once it is safely written.
 
     The folder must be locked. ``RunsFailedError`` after five stacks in a row without one
     success: the rest is left missing.
     """
+    from lossbench.engine import Hope  # noqa: PLC0415
+
     plan.store.freeze(_joined(plan.experiment, plan.store))
     commit = commits.of_folder()
     planned = stacks(missing, keep_weights=plan.save_weights, device=engine.device)
-    stack_of = {run: number for number, stack in enumerate(planned) for run in stack.runs}
-    n_left = {number: len(stack.runs) for number, stack in enumerate(planned)}
-    n_hopeless = 0
-    for outcomes in engine.outcomes(planned, lambda stack: plan.images.of(stack.runs[0])):
-        for outcome in outcomes:
-            run = outcome.run
-            record = record_of(outcome, plan.images.of(run), commit)
-            plan.store.save(record, outcome.arrays, outcome.weights)
+    run_of = {run.run_id: run for run in missing}
+    hope = Hope(planned)
+    for records in engine.records(planned, lambda stack: plan.dataset(stack.runs[0])):
+        for trained in records:
+            run = run_of[trained.run_id]
+            record = completed(trained, run, plan.dataset(run), commit)
+            plan.store.save(record)
             yield record
-            if outcome.status == "ok":
-                n_hopeless = 0
-                n_left.pop(stack_of[run], None)  # what has one success is not hopeless
-            elif stack_of[run] in n_left:
-                n_left[stack_of[run]] -= 1
-                n_hopeless += n_left[stack_of[run]] == 0
-        if n_hopeless >= _HOPELESS_STACKS:
+            hope.note(record)
+        if not hope:
             raise RunsFailedError(
-                f"stopped: {n_hopeless} stacks in a row had not one success",
+                f"stopped: {hope.n_hopeless} stacks in a row had not one success",
                 where=str(plan.store.folder),
-                received=f"{run.run_id} {outcome.status}, the last of them",
+                received=f"{record.run_id} {record.status}, the last of them",
                 remedy="mend what the lines above tell, then run the same command again: "
                 "what was finished is kept",
             )
@@ -163,14 +235,12 @@ def _thresholds(images: Dataset, reconstruction_loss: str) -> NDArray[np.float64
     return theory.thresholds(theory.moments(images.train), reconstruction_loss)
 
 
-def record_of(outcome: "Outcome", images: Dataset, commit: str | None) -> Record:
-    """Return the record of a run that was trained on ``images``.
+def completed(record: Record, run: RunSettings, images: Dataset, commit: str | None) -> Record:
+    """Return a worker's record with what its sweep knows: what theory says, and of which data.
 
     ``commit`` is that of the folder that the sweep was started in.
     """
-    run = outcome.run
     thresholds = _thresholds(images, run.reconstruction_loss)
-    settings = {**run.identity(), "hidden": list(run.hidden)}
     derived = {
         "a": run.a,
         "b": run.b,
@@ -181,14 +251,5 @@ def record_of(outcome: "Outcome", images: Dataset, commit: str | None) -> Record
         ),
         "implied_sigma": likelihood(run.reconstruction_loss).implied_sigma(run.beta_eff),
     }
-    return Record(
-        run_id=run.run_id,
-        status=outcome.status,
-        settings=settings,
-        derived=derived,
-        metrics=dict(outcome.metrics),
-        history=dict(outcome.history),
-        provenance={**outcome.provenance, "data_sha256": images.sha256, "folder_commit": commit},
-        timing=outcome.timing,
-        message=outcome.message,
-    )
+    data = {"data_sha256": images.sha256, "folder_commit": commit}
+    return replace(record, derived=derived, provenance={**record.provenance, **data})

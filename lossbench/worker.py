@@ -1,4 +1,4 @@
-"""What runs in a worker process: a stack in, one outcome a run out."""
+"""What runs in a worker process: a stack in, one record a run out."""
 
 import ctypes
 import functools
@@ -8,42 +8,24 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lossbench import commits
-from lossbench.columns import Status
 from lossbench.experiment import RunSettings, Stack
-
-if TYPE_CHECKING:
-    from lossbench.nn.train import Trained
+from lossbench.run import Record
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as <malloc.h> numbers them
 _KEPT_BYTES = 2**30
 _LARGEST_HEAP_PIECE = 2**25  # the largest that the C library takes
 _PACKAGES = ("lossbench", "tensorflow", "keras", "numpy")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one run; a failure is a value like any other."""
-
-    run: RunSettings
-    status: Status
-    metrics: dict[str, float | int | bool] = field(default_factory=dict)
-    history: dict[str, list[float | int]] = field(default_factory=dict)
-    arrays: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    weights: dict[str, NDArray[np.floating]] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
-    timing: dict[str, Any] = field(default_factory=dict)
-    message: str = ""
 
 
 def prepare(log: Path | None) -> None:
@@ -73,19 +55,19 @@ def gpu() -> str | None:
     return gpu()
 
 
-def train(stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]) -> list[Outcome]:
-    """Train a stack on ``training (n_train, d)`` and measure it; one outcome a run."""
+def train(stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]) -> list[Record]:
+    """Train a stack on ``training (n_train, d)`` and measure it; one record a run."""
     _load()
     from lossbench.nn.train import OutOfTime, train_stack  # noqa: PLC0415
 
     started = time.monotonic()
     try:
-        results = train_stack(stack.runs, stack.width, training, test)
+        records = train_stack(stack.runs, stack.width, training, test)
     except OutOfTime as error:
-        return [Outcome(run, "timeout", message=str(error)) for run in stack.runs]
+        return [Record.failed(run, "timeout", str(error)) for run in stack.runs]
     except Exception:
         message = traceback.format_exc(limit=-8)
-        return [Outcome(run, "crashed", message=message) for run in stack.runs]
+        return [Record.failed(run, "crashed", message) for run in stack.runs]
     timing = {
         "wall_seconds": (time.monotonic() - started) / len(stack.runs),
         "stack_members": len(stack.runs),
@@ -93,17 +75,22 @@ def train(stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]
         "worker": f"process {os.getpid()}",
     }
     return [
-        _measured(run, result, timing, stack.keep_weights)
-        for run, result in zip(stack.runs, results, strict=True)
+        replace(
+            record,
+            provenance=_provenance(),
+            timing=timing,
+            weights=record.weights if stack.keep_weights else (),
+        )
+        for record in records
     ]
 
 
-def export(run: RunSettings, weights: Mapping[str, NDArray[np.floating]], path: Path) -> None:
+def export(run: RunSettings, weights: Sequence[NDArray[np.floating]], path: Path) -> None:
     """Write a run's trained weights as a Keras model; see ``lossbench.nn.export``."""
     with _silenced():
         from lossbench.nn.export import save  # noqa: PLC0415 - only here may TensorFlow load
 
-        save(run, list(weights.values()), path)
+        save(run, weights, path)
 
 
 @contextmanager
@@ -117,30 +104,6 @@ def _silenced() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-def _measured(
-    run: RunSettings, result: "Trained", timing: dict[str, Any], keep_weights: bool
-) -> Outcome:
-    """Return the outcome of a run that was trained to its end, finite or not."""
-    finite = bool(np.isfinite([*result.metrics.values()]).all())
-    arrays = {
-        "originals": result.originals,
-        "reconstructions": result.reconstructions,
-        "latent_means": result.latent_means,
-        "prior_images": result.prior_images,
-    }
-    weights = {f"{number:03}": weight for number, weight in enumerate(result.weights)}
-    return Outcome(
-        run=run,
-        status="ok" if finite else "nan",
-        metrics=result.metrics if finite else {},
-        history=result.history,
-        arrays=arrays if finite else {},
-        weights=weights if finite and keep_weights else {},
-        provenance=dict(_provenance()),
-        timing=timing,
-    )
 
 
 def versions() -> dict[str, str]:

@@ -26,6 +26,7 @@ from faults import FaultyOs
 from lossbench import worker
 from lossbench.data import Dataset
 from lossbench.experiment import RunSettings, Stack
+from lossbench.run import Record
 
 if TYPE_CHECKING:
     import pytest
@@ -61,19 +62,6 @@ class Drill:
         }
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What ``lossbench.nn.train`` returns for a run."""
-
-    metrics: dict[str, float | int | bool]
-    history: dict[str, list[float | int]]
-    originals: np.ndarray
-    reconstructions: np.ndarray
-    latent_means: np.ndarray
-    prior_images: np.ndarray
-    weights: tuple[np.ndarray, ...] = ()
-
-
 class OutOfTime(Exception):  # noqa: N818 - as in lossbench.nn.train
     """The stack took longer than the time limit of its runs allows."""
 
@@ -85,7 +73,7 @@ def drilled() -> Drill:
 
 def train_stack(
     runs: Sequence[RunSettings], _width: int, _train: np.ndarray, _test: np.ndarray
-) -> list[Trained]:
+) -> list[Record]:
     """Stand in for training: numbers that follow from each run's id."""
     drill = drilled()
     if drill.log:
@@ -123,7 +111,7 @@ def _exhaust_memory() -> None:
     signal.raise_signal(signal.SIGKILL)
 
 
-def _trained(run: RunSettings, is_nan: bool) -> Trained:
+def _trained(run: RunSettings, is_nan: bool) -> Record:
     number = random.Random(run.run_id).random  # noqa: S311 - nothing is kept secret
     names = ("elbo", "reconstruction", "kl", "bits_per_dim", "elbo_best_sigma", "objective")
     metrics: dict[str, Any] = {
@@ -133,22 +121,21 @@ def _trained(run: RunSettings, is_nan: bool) -> Trained:
     history: dict[str, list[Any]] = {"epoch": [1, 2], "active_units": [1, 2]}
     history |= {name: [number(), number()] for name in ("elbo", "reconstruction", "kl")}
     image = np.full((8, run.d), number(), np.float32)
-    return Trained(
+    history |= {"objective": [number(), number()]}
+    means = np.full((360, run.k), number(), np.float32)
+    return Record.trained(
+        run,
         metrics=metrics | {"active_units": 2, "collapsed": False},
-        history=history | {"objective": [number(), number()]},
-        originals=image,
-        reconstructions=image,
-        latent_means=np.full((360, run.k), number(), np.float32),
-        prior_images=image,
+        history=history,
+        arrays=dict.fromkeys(("originals", "reconstructions", "prior_images"), image)
+        | {"latent_means": means},
     )
 
 
 def training() -> ModuleType:
     """Return what stands in for ``lossbench.nn.train``."""
     module = ModuleType("lossbench.nn.train")
-    module.__dict__.update(
-        train_stack=train_stack, Trained=Trained, OutOfTime=OutOfTime, gpu=lambda: None
-    )
+    module.__dict__.update(train_stack=train_stack, OutOfTime=OutOfTime, gpu=lambda: None)
     return module
 
 
@@ -157,10 +144,10 @@ class Inline:
 
     device = "CPU"
 
-    def outcomes(
+    def records(
         self, waiting: Iterable[Stack], data: Callable[[Stack], Dataset]
-    ) -> Iterator[list[worker.Outcome]]:
-        """Yield the outcomes of each stack."""
+    ) -> Iterator[list[Record]]:
+        """Yield the records of each stack."""
         for stack in waiting:
             images = data(stack)
             yield worker.train(stack, images.train, images.test)
@@ -193,7 +180,7 @@ def _main() -> None:
     from lossbench.store import records  # noqa: PLC0415
 
     drill = drilled()
-    engine.dispatch._GRACE_SECONDS = drill.grace
+    engine.policy._GRACE_SECONDS = drill.grace
     records.os = disk = FaultyOs(drill.killed_step, _kill_group)
     try:
         cli.main()

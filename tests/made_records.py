@@ -6,7 +6,8 @@ from typing import Any
 
 from lossbench.columns import METRIC_COLUMNS
 from lossbench.experiment import RunSettings, read
-from lossbench.store import TABLES, Record, Store
+from lossbench.run import Record
+from lossbench.store import TABLES, Store
 
 CURVES = ("elbo", "reconstruction", "kl", "active_units", "objective")
 FILES = (*TABLES, "timings.csv")

@@ -12,7 +12,8 @@ from conftest import TINY, lossbench
 
 from lossbench import commits
 from lossbench.report import page
-from lossbench.store import Record, Store
+from lossbench.run import Record
+from lossbench.store import Store
 
 OLD_RECORDS = Path(__file__).parent / "results-format-1"
 

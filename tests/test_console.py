@@ -11,7 +11,8 @@ from lossbench.console.comparison import comparison_table
 from lossbench.console.progress import Standing
 from lossbench.console.screen import settled_range, sparkline
 from lossbench.console.summary import summary_tables
-from lossbench.store import Record, Store
+from lossbench.run import Record
+from lossbench.store import Store
 
 RESULTS = Path(__file__).parent.parent / "results"
 BLOCKS = set("▁▂▃▄▅▆▇█")

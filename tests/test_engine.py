@@ -58,18 +58,18 @@ def test_a_gpu_that_tensorflow_cannot_use_leaves_a_worker_for_every_core(
 ) -> None:
     """One worker asks first, where the machine shows a GPU; the others follow, and train."""
     (tmp_path / "nvidia0").touch()
-    monkeypatch.setattr(engine.cluster, "_DEVICES", tmp_path)
+    monkeypatch.setattr(engine.local, "_DEVICES", tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert engine.cluster._sees_gpu()
+    assert engine.local._sees_gpu()
     waiting = stacks(2, d=1)
     images = np.zeros((128, 1), np.float32)
     with engine.workers(2, tmp_path / "logs") as crew:
         assert crew.device == "CPU"
         assert set(crew._workers()) == {"0", "1"}
-        (outcomes,) = crew.outcomes(waiting, lambda _: Dataset("zeros", images, images, "hash"))
-    assert [outcome.status for outcome in outcomes] == ["ok", "ok"]
+        (records,) = crew.records(waiting, lambda _: Dataset("zeros", images, images, "hash"))
+    assert [record.status for record in records] == ["ok", "ok"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert not engine.cluster._sees_gpu()
+    assert not engine.local._sees_gpu()
 
 
 def stacks(n_seeds: int, d: int) -> tuple[Stack, ...]:

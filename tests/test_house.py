@@ -21,6 +21,7 @@ FLOORS = (
     ("loss", "network"),
     ("settings",),
     ("columns", "experiment"),
+    ("run",),
     ("data", "store", "theory"),
     ("nn", "comparison", "explanation", "prediction", "auditing"),
     ("worker",),

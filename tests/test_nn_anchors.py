@@ -10,10 +10,11 @@ from lossbench import theory
 from lossbench.data import load
 from lossbench.experiment import RunSettings, stacks
 from lossbench.loss import Objective
-from lossbench.nn.train import Trained, train_stack
+from lossbench.nn.train import train_stack
+from lossbench.run import Record
 
 
-def _mean(results: Sequence[Trained], metric: str) -> float:
+def _mean(results: Sequence[Record], metric: str) -> float:
     return float(np.mean([result.metrics[metric] for result in results]))
 
 
@@ -27,7 +28,7 @@ def test_the_seed_question_has_the_known_answer_on_digits() -> None:
     runs = [
         small_run(loss, beta, seed=seed, **changes) for loss, beta in cases for seed in range(3)
     ]
-    results: dict[RunSettings, Trained] = {}
+    results: dict[RunSettings, Record] = {}
     for stack in stacks(runs):
         trained = train_stack(stack.runs, stack.width, data.train, data.test)
         results |= zip(stack.runs, trained, strict=True)

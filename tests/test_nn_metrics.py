@@ -118,10 +118,10 @@ def test_figures_get_latent_means_and_their_decoded_images(
     weights, _ = trained_weights(program_of(runs[0], 2, n_train=len(split[0])), runs, split[0])
     hidden = np.maximum(split[1] @ weights[0] + weights[1], 0)
     means = hidden @ weights[2] + weights[3]
-    np.testing.assert_allclose(result.latent_means, means, atol=1e-5)
+    np.testing.assert_allclose(result.arrays["latent_means"], means, atol=1e-5)
     decoded = np.maximum(means[:8] @ weights[6] + weights[7], 0) @ weights[8] + weights[9]
-    np.testing.assert_allclose(result.reconstructions, sigmoid(decoded), atol=1e-5)
-    np.testing.assert_array_equal(result.originals, split[1][:8])
+    np.testing.assert_allclose(result.arrays["reconstructions"], sigmoid(decoded), atol=1e-5)
+    np.testing.assert_array_equal(result.arrays["originals"], split[1][:8])
 
 
 def test_every_run_decodes_the_same_draws_of_the_prior(
@@ -134,5 +134,6 @@ def test_every_run_decodes_the_same_draws_of_the_prior(
     for result in results:
         hidden = np.maximum(z @ result.weights[-4] + result.weights[-3].ravel(), 0)
         decoded = hidden @ result.weights[-2] + result.weights[-1].ravel()
-        np.testing.assert_allclose(result.prior_images, sigmoid(decoded), atol=1e-5)
-    assert not np.array_equal(results[0].prior_images, results[1].prior_images)
+        np.testing.assert_allclose(result.arrays["prior_images"], sigmoid(decoded), atol=1e-5)
+    one, other = (result.arrays["prior_images"] for result in results)
+    assert not np.array_equal(one, other)

@@ -1,6 +1,7 @@
 """Arrays and weights beside a record: kept apart, in their order, and none where they are not."""
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,25 +13,25 @@ from lossbench.store import arrays as arrays_room
 from lossbench.store.arrays import array_bytes, read_arrays
 
 ARRAYS = {"z": np.arange(6.0).reshape(2, 3), "a": np.ones(2, np.float32)}
-WEIGHTS = {"001": np.zeros(3), "000": np.full((2, 2), 7.0)}
+WEIGHTS = (np.zeros(3), np.full((2, 2), 7.0))
 
 
 def test_arrays_and_weights_are_two_files(store: Store) -> None:
     """Each comes back as it was, in its order; without any there is no file."""
-    with_both, without = (record_of(run) for run in grid_of_runs()[:2])
-    store.save(with_both, ARRAYS, WEIGHTS)
-    store.save(without, {})
-    for found, expected in (
-        (store.arrays(with_both.run_id), ARRAYS),
-        (store.weights(with_both.run_id), WEIGHTS),
+    both, without = (record_of(run) for run in grid_of_runs()[:2])
+    with_both = replace(both, arrays=ARRAYS, weights=WEIGHTS)
+    store.save(with_both)
+    store.save(without)
+    arrays, weights = store.arrays(with_both.run_id), store.weights(with_both.run_id)
+    assert list(arrays) == list(ARRAYS)
+    for found, expected in zip(
+        (*arrays.values(), *weights), (*ARRAYS.values(), *WEIGHTS), strict=True
     ):
-        assert list(found) == list(expected)
-        for name, array in expected.items():
-            np.testing.assert_array_equal(found[name], array)
-            assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == expected.dtype
     assert store.has_weights(with_both.run_id)
     assert not store.has_weights(without.run_id)
-    assert store.arrays(without.run_id) == store.weights(without.run_id) == {}
+    assert (store.arrays(without.run_id), store.weights(without.run_id)) == ({}, ())
     names = {path.name for path in path_of(store, without).parent.iterdir()}
     ends = {name.removeprefix(with_both.run_id) for name in names if with_both.run_id in name}
     assert ends == {".json", ".npz", ".weights.npz"}

@@ -162,7 +162,7 @@ def test_a_damaged_record_is_left_alone_where_one_only_looks(store: Store) -> No
     """A report renames nothing; a sweep does."""
     first, second = (record_of(run) for run in grid_of_runs()[:2])
     for record in (first, second):
-        store.save(record, {})
+        store.save(record)
     path_of(store, first).write_bytes(b"torn")
     assert list(store.records(set_aside=False)) == [second]
     assert store.statuses(set_aside=False) == {second.run_id: "ok"}
@@ -172,21 +172,19 @@ def test_a_damaged_record_is_left_alone_where_one_only_looks(store: Store) -> No
     assert path_of(store, first).with_suffix(".json.damaged").read_bytes() == b"torn"
 
 
-def test_tables_are_whole_only_with_all_of_them_and_every_status(store: Store) -> None:
-    """One that is missing, a run or a status that is not in them: they are to be made anew."""
-    records = [record_of(run) for run in grid_of_runs()[:2]]
-    assert store.is_tabulated({}) is False
-    for record in records:
-        store.save(record, {})
+def test_what_is_tabulated_is_in_all_of_the_tables(store: Store) -> None:
+    """Every run with its status; nothing where one of the tables is missing."""
+    assert store.tabulated() == {}
+    first, second = grid_of_runs()[:2]
+    for record in (record_of(first), record_of(second, "crashed")):
+        store.save(record)
     store.rebuild()
-    statuses = store.statuses()
-    assert store.is_tabulated(statuses) is True
-    assert store.is_tabulated({}) is True
-    assert store.is_tabulated(statuses | {"another": "ok"}) is False
-    assert store.is_tabulated(statuses | {records[0].run_id: "nan"}) is False
+    statuses = {first.run_id: "ok", second.run_id: "crashed"}
+    assert store.tabulated() == store.statuses() == statuses
     for name in ("runs.csv", "history.csv", "summary.csv"):
         raw = (store.folder / name).read_bytes()
         (store.folder / name).unlink()
-        assert store.is_tabulated(statuses) is False
+        assert store.tabulated() == {}
         (store.folder / name).write_bytes(raw)
+    assert store.tabulated() == statuses
     assert {column.name for column in (*RUNS, *HISTORY)} >= set(store.history().columns)

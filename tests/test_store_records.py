@@ -18,7 +18,7 @@ from lossbench.store.records import DamagedRecord, decoded, encoded, id_and_stat
 def test_a_record_reads_back_as_it_was_written(store: Store, status: str) -> None:
     """Settings, metrics, history, provenance, timing and message survive the disk."""
     record = record_of(grid_of_runs()[0], status)
-    store.save(record, {})
+    store.save(record)
     assert list(store.records()) == [record]
     assert store.statuses() == {record.run_id: status}
 
@@ -31,7 +31,7 @@ def test_numbers_that_are_not_finite_are_stored_as_unknown(store: Store) -> None
         metrics=record.metrics | {"elbo": math.nan, "kl": math.inf},
         history=record.history | {"elbo": [-1.0, -math.inf]},
     )
-    store.save(broken, {})
+    store.save(broken)
     (found,) = store.records()
     assert (found.metrics["elbo"], found.metrics["kl"]) == (None, None)
     assert found.history["elbo"] == [-1.0, None]
@@ -41,7 +41,7 @@ def test_arrays_lie_beside_the_record(store: Store) -> None:
     """The .npz has the arrays as they were, and no pickle in it."""
     record = record_of(grid_of_runs()[0])
     means = np.arange(6, dtype=np.float32).reshape(3, 2)
-    store.save(record, {"latent_means": means})
+    store.save(replace(record, arrays={"latent_means": means}))
     with np.load(path_of(store, record).with_suffix(".npz"), allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["latent_means"], means)
         assert arrays["latent_means"].dtype == np.float32
@@ -50,8 +50,8 @@ def test_arrays_lie_beside_the_record(store: Store) -> None:
 def test_saving_again_replaces_a_record(store: Store) -> None:
     """A run that crashed and is trained again has one record, the new one."""
     run = grid_of_runs()[0]
-    store.save(record_of(run, "crashed"), {})
-    store.save(record_of(run), {})
+    store.save(record_of(run, "crashed"))
+    store.save(record_of(run))
     assert store.statuses() == {run.run_id: "ok"}
 
 
@@ -95,7 +95,7 @@ def test_a_damaged_record_is_set_aside_and_kept(store: Store, damage: str) -> No
     """It counts as missing, is renamed and never deleted; the others are read on."""
     first, second, third = map(record_of, grid_of_runs()[:3])
     for record in (first, second, third):
-        store.save(record, {})
+        store.save(record)
     raw, other = path_of(store, first).read_bytes(), path_of(store, second).read_bytes()
     damaged = {"flip": raw[:200] + b"~" + raw[201:], "cut": raw[:-1], "empty": b"", "swap": other}
     path_of(store, first).write_bytes(damaged[damage])
@@ -107,14 +107,14 @@ def test_a_damaged_record_is_set_aside_and_kept(store: Store, damage: str) -> No
     aside = path_of(store, first).with_name(f"{first.run_id}.json.damaged")
     assert aside.read_bytes() == damaged[damage]
     assert not path_of(store, first).exists()
-    store.save(first, {})
+    store.save(first)
     assert store.statuses()[first.run_id] == "ok"
 
 
 def test_a_record_of_another_version_is_not_called_damaged(store: Store) -> None:
     """A format that this version does not know is an error, and the record stays where it is."""
     record = replace(record_of(grid_of_runs()[0]), format=2)
-    store.save(record, {})
+    store.save(record)
     with pytest.raises(ResultsError, match="use the version of lossbench that wrote it"):
         store.statuses()
     assert path_of(store, record).exists()

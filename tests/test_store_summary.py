@@ -17,12 +17,13 @@ from scipy.stats import t
 
 from lossbench.columns import METRIC_COLUMNS
 from lossbench.console.summary import summary_tables
-from lossbench.store import Record, Store
+from lossbench.run import Record
+from lossbench.store import Store
 
 
 def _summary(store: Store, records: Sequence[Record]) -> pd.DataFrame:
     for record in records:
-        store.save(record, {})
+        store.save(record)
     store.rebuild()
     written = pd.read_csv(store.folder / "summary.csv")
     assert list(written.columns) == list(store.summary().columns)

@@ -20,7 +20,7 @@ def test_a_table_has_its_columns_and_a_row_a_run(store: Store) -> None:
     """runs.csv, history.csv and timings.csv carry what the records say, column by column."""
     runs = grid_of_runs()
     for run in runs:
-        store.save(record_of(run), {})
+        store.save(record_of(run))
     store.rebuild()
     table = pd.read_csv(store.folder / "runs.csv", keep_default_na=False, dtype=str)
     assert list(table.columns) == [column.name for column in RUNS]
@@ -41,9 +41,9 @@ def test_a_table_has_its_columns_and_a_row_a_run(store: Store) -> None:
 def test_an_unknown_cell_is_empty_and_never_0(store: Store) -> None:
     """A crashed run has no metrics, an unset sigma no number, a missing metric no value."""
     crashed, unknown = grid_of_runs()[:2]
-    store.save(record_of(crashed, "crashed"), {})
+    store.save(record_of(crashed, "crashed"))
     record = record_of(unknown, "nan")
-    store.save(replace(record, metrics=record.metrics | {"elbo": math.nan}), {})
+    store.save(replace(record, metrics=record.metrics | {"elbo": math.nan}))
     store.rebuild()
     table = pd.read_csv(store.folder / "runs.csv", keep_default_na=False, dtype=str)
     rows = table.set_index("run_id")
@@ -78,7 +78,7 @@ def test_a_cell_says_what_is_known_and_no_more(value: object, text: str) -> None
 def test_a_rebuild_changes_nothing_the_second_time(store: Store) -> None:
     """Tables are byte-identical, and files that stay the same are not even touched."""
     for run in grid_of_runs():
-        store.save(record_of(run), {})
+        store.save(record_of(run))
     store.rebuild()
     before = tables_of(store)
     stamps = {name: (store.folder / name).stat().st_mtime_ns for name in FILES}
@@ -100,7 +100,7 @@ def test_tables_do_not_depend_on_the_order_of_training(tmp_path: Path, seed: int
         store = Store(tmp_path / name)
         with store.locked(pytest.fail):
             for number, record in enumerate(order):
-                store.save(record, {})
+                store.save(record)
                 if name == "interrupted" and number % 7 == 0:
                     store.rebuild()
             store.rebuild()
@@ -112,7 +112,7 @@ def test_a_rebuild_keeps_rows_that_have_no_record(store: Store) -> None:
     """The tables are committed and the records are not: a clone loses nothing by a rebuild."""
     runs = grid_of_runs()
     for run in runs:
-        store.save(record_of(run), {})
+        store.save(record_of(run))
     store.rebuild()
     before = tables_of(store)
     for run in runs[::2]:
@@ -122,7 +122,7 @@ def test_a_rebuild_keeps_rows_that_have_no_record(store: Store) -> None:
     more = grid_of_runs(seeds="4")
     for run in more:
         if run not in runs:
-            store.save(record_of(run), {})
+            store.save(record_of(run))
     store.rebuild()
     assert sorted(store.runs()["run_id"]) == sorted(run.run_id for run in more)
 
@@ -130,7 +130,7 @@ def test_a_rebuild_keeps_rows_that_have_no_record(store: Store) -> None:
 def test_a_rebuild_without_timings_keeps_the_rows(store: Store) -> None:
     """Timings are not committed: a clone has none, and a rebuild makes none up."""
     for run in grid_of_runs():
-        store.save(record_of(run), {})
+        store.save(record_of(run))
     store.rebuild()
     before = tables_of(store)
     shutil.rmtree(store.folder / "runs")
@@ -148,7 +148,7 @@ def test_rows_are_in_the_order_of_their_settings(store: Store) -> None:
     old.settings.pop("optimizer")
     old.settings.pop("epsilon")
     for record in (*map(record_of, runs[1:]), old):
-        store.save(record, {})
+        store.save(record)
     store.rebuild()
     found = store.runs()
     seeds = [(run.beta, run.seed) for run in sorted(runs[1:], key=lambda r: (r.beta, r.seed))]
@@ -161,9 +161,9 @@ def test_rows_are_in_the_order_of_their_settings(store: Store) -> None:
 def test_a_rebuild_takes_the_record_over_the_row(store: Store) -> None:
     """A run that was trained again has its new numbers in the tables."""
     run = grid_of_runs()[0]
-    store.save(record_of(run, "crashed"), {})
+    store.save(record_of(run, "crashed"))
     store.rebuild()
-    store.save(record_of(run, elbo=-7.25), {})
+    store.save(record_of(run, elbo=-7.25))
     store.rebuild()
     assert store.runs()["elbo"].tolist() == [-7.25]
     assert store.runs()["status"].tolist() == ["ok"]
@@ -174,7 +174,7 @@ def test_a_rebuild_takes_the_record_over_the_row(store: Store) -> None:
 )
 def test_a_table_that_was_damaged_by_hand_is_refused(store: Store, line: str) -> None:
     """A merge conflict in a committed table is an error that names it, and nothing is lost."""
-    store.save(record_of(grid_of_runs()[0]), {})
+    store.save(record_of(grid_of_runs()[0]))
     store.rebuild()
     path = store.folder / "runs.csv"
     path.write_text(path.read_text() + line + "\n")

@@ -47,7 +47,7 @@ def test_a_write_that_is_killed_leaves_the_old_file_whole(tmp_path: Path, step: 
     """A process that dies in a step of a write leaves a stray, which the lock sweeps up."""
     store = Store(tmp_path)
     with store.locked(pytest.fail):
-        store.save(record_of(grid_of_runs()[0]), {})
+        store.save(record_of(grid_of_runs()[0]))
     path = path_of(store, record_of(grid_of_runs()[0]))
     old = path.read_bytes()
     code = (

@@ -1,14 +1,11 @@
 """The time limit is one of a run: what stands beside it in its stack changes nothing."""
 
-import time
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from lossbench import experiment
-from lossbench.engine.dispatch import _GRACE_SECONDS, _Assignment
 from lossbench.experiment import Stack
 from lossbench.nn import train as training
 
@@ -46,13 +43,3 @@ def test_a_run_has_the_same_time_alone_in_its_padded_stack(
             training.train_stack(runs, full.width, images, images)
     else:
         assert len(training.train_stack(runs, full.width, images, images)) == n_runs
-
-
-@pytest.mark.parametrize("n_runs", [1, 8])
-def test_a_worker_that_hangs_is_waited_for_as_long(full: Stack, n_runs: int) -> None:
-    """The engine counts the time of a stack as its worker does, and a minute more."""
-    stack = replace(full, runs=full.runs[:n_runs])
-    limit = 8 * 2 + _GRACE_SECONDS
-    for seconds, is_overdue in ((limit - 5, False), (limit + 5, True)):
-        assignment = _Assignment(stack, "0", "tcp://", time.monotonic() - seconds)
-        assert assignment.is_overdue == is_overdue

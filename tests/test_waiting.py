@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from lossbench import experiment
-from lossbench.engine.waiting import Shape, Waiting
+from lossbench.engine.policy import Waiting
 from lossbench.experiment import Stack
 
 
@@ -27,8 +27,8 @@ class Rule:
     """The rule of ``Waiting``, by looking at every shape each time."""
 
     def __init__(self, stacks: Sequence[Stack]) -> None:
-        self.waiting: dict[Shape, deque[Stack]] = {}
-        self.compiled: dict[str, set[Shape]] = {}
+        self.waiting: dict[tuple[object, ...], deque[Stack]] = {}
+        self.compiled: dict[str, set[tuple[object, ...]]] = {}
         for stack in stacks:
             self.waiting.setdefault(stack.shape, deque()).append(stack)
 

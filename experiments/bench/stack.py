@@ -26,8 +26,8 @@ def prepared(
     def seconds(epochs: int, eval_every: int) -> float:
         stack = Stack(runs(size, width, epochs, eval_every), width)
         started = time.perf_counter()
-        outcomes = worker.train(stack, images, images[:N_TEST])
-        failed = [outcome.message for outcome in outcomes if outcome.status != "ok"]
+        records = worker.train(stack, images, images[:N_TEST])
+        failed = [record.message for record in records if record.status != "ok"]
         if failed:
             raise RuntimeError(failed[0])
         return time.perf_counter() - started

@@ -27,8 +27,8 @@ def prepared(size: Size, n_workers: int) -> Iterator[tuple[Callable[[int], float
     def seconds(epochs: int, eval_every: int) -> float:
         stacks = _stacks(size, n_workers, epochs, eval_every)
         started = time.perf_counter()
-        outcomes = [o for group in crew.outcomes(stacks, lambda _: data) for o in group]
-        failed = [outcome.message for outcome in outcomes if outcome.status != "ok"]
+        records = [record for group in crew.records(stacks, lambda _: data) for record in group]
+        failed = [record.message for record in records if record.status != "ok"]
         if failed:
             raise RuntimeError(failed[0])
         return time.perf_counter() - started

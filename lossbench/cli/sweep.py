@@ -1,6 +1,6 @@
 """``lossbench sweep``: train the grid, or what is missing of it, and show the summary."""
 
-from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,11 +9,11 @@ import typer
 from lossbench.cli.interrupts import Interrupted, raise_swallowed, undisguised
 from lossbench.cli.options import asked_for
 from lossbench.errors import RunsFailedError, UsageError
-from lossbench.settings import SETTINGS, RunSettings
+from lossbench.settings import SETTINGS
 from lossbench.words import joined
 
 if TYPE_CHECKING:
-    from lossbench.sweeping import Plan
+    from lossbench.sweeping import Event
 
 _GRID = "Grid (lists take commas)"
 _MODEL = "Model and training"
@@ -95,37 +95,29 @@ def sweep(
     if dry_run:
         progress.show_plan(plan, plan.missing(plan.store.statuses(set_aside=False)))
         return
-    with plan.store.locked(progress.tell_holder):
-        statuses = plan.store.statuses()
-        missing = plan.missing(statuses)
-        progress.show_plan(plan, missing)
-        try:
-            if missing:
-                with undisguised():
-                    _train(plan, missing, workers, address)
-                statuses = plan.store.statuses()
-        except Interrupted:
-            screen.tell("finished runs are kept; the same command goes on from here")
-            raise
-        except RunsFailedError:
-            plan.store.rebuild()
-            raise
-        if missing or not plan.store.is_tabulated(statuses):
-            plan.store.rebuild()
+    try:
+        with undisguised(), closing(progress.Display(plan)) as display:
+
+            def show(event: "Event") -> None:
+                display(event)
+                raise_swallowed()
+
+            swept = sweeps.sweep(plan, n_workers=workers, scheduler=address, progress=show)
+    except Interrupted:
+        screen.tell("finished runs are kept; the same command goes on from here")
+        raise
     progress.show_results(plan.store, as_json=json)
     if report:
         from lossbench.report import write_report  # noqa: PLC0415 - matplotlib only if asked
 
         for path in write_report([folder]):
             screen.tell(f"wrote {path}")
-    failed = [run.run_id for run in plan.runs if statuses.get(run.run_id) != "ok"]
-    if failed:
+    if failed := swept.failed:
+        first = [f"{run_id} ({status})" for run_id, status in failed.items()][:_MOST_SHOWN]
         raise RunsFailedError(
             f"{len(failed)} of {len(plan.runs)} runs failed; every other one is kept",
             where=str(folder),
-            received=joined(
-                [f"{name} ({statuses.get(name, 'not trained')})" for name in failed[:_MOST_SHOWN]]
-            ),
+            received=joined(first),
             remedy="the same command tries again what crashed; --retry-failed also what is `nan`",
         )
 
@@ -141,26 +133,3 @@ def _scheduler_address(scheduler: str | None, scheduler_file: Path | None) -> st
             "--scheduler and --scheduler-file name a scheduler twice", expected="one of the two"
         )
     return engine.address_in(scheduler_file)
-
-
-def _train(
-    plan: "Plan", missing: Sequence[RunSettings], n_workers: int | None, address: str
-) -> None:
-    """Train what is missing, and tell why the first failed run failed."""
-    from lossbench import engine  # noqa: PLC0415 - Dask only if there is something to train
-    from lossbench.console import progress  # noqa: PLC0415
-    from lossbench.experiment import stacks  # noqa: PLC0415
-    from lossbench.sweeping import carry_out  # noqa: PLC0415
-
-    n_busy = min(n_workers or engine.n_cores(), len(stacks(missing)))
-    failed = None
-    try:
-        with (
-            engine.join(address) if address else engine.workers(n_busy, plan.store.folder / "logs")
-        ) as crew:
-            for record in progress.tracked(carry_out(plan, crew, missing), len(missing)):
-                failed = failed or (record if record.status != "ok" else None)
-                raise_swallowed()
-    finally:
-        if failed:
-            progress.tell_failure(failed)

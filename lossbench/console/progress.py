@@ -1,6 +1,6 @@
 """The plan before a sweep and its progress: a live bar on a terminal, plain lines elsewhere."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 from rich.progress import (
@@ -19,9 +19,10 @@ from lossbench.console.screen import (
 )
 from lossbench.console.summary import show_summary
 from lossbench.experiment import stacks
+from lossbench.run import Record
 from lossbench.settings import RunSettings
-from lossbench.store import TABLES, Record, Store
-from lossbench.sweeping import Plan
+from lossbench.store import TABLES, Store
+from lossbench.sweeping import Begun, Event, Held, Plan
 from lossbench.words import counted, joined, setting
 
 _MOST_VALUES = 8
@@ -39,14 +40,56 @@ def show_plan(plan: Plan, missing: Sequence[RunSettings]) -> None:
         tell(f"  {name}: {joined([*shown, *rest])}")
 
 
-def tracked(records: Iterable[Record], n_runs: int) -> Iterator[Record]:
-    """Yield the records as they come, and show how far the sweep is."""
-    if not messages().is_terminal or messages().is_dumb_terminal:
-        for number, record in enumerate(records, start=1):
-            tell(f"[{number}/{n_runs}] {_line(record)}")
-            yield record
-        return
-    columns = (
+class Display:
+    """Shows a sweep as it goes on: its plan, then a bar on a terminal, elsewhere a line a run.
+
+    It is called with every event. ``close`` takes the bar away and tells why the first failed
+    run failed.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._bar: Progress | None = None
+        self._standing = Standing()
+        self._n_missing = 0
+        self._n_done = 0
+        self._failed: Record | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Show what happened."""
+        match event:
+            case Held(holder):
+                tell(f"waiting: the results folder is in use by {holder or 'another process'}")
+            case Begun(missing):
+                show_plan(self._plan, missing)
+                self._n_missing = len(missing)
+                if missing and messages().is_terminal and not messages().is_dumb_terminal:
+                    self._bar = _started_bar(len(missing))
+            case Record():
+                self._show_record(event)
+
+    def _show_record(self, record: Record) -> None:
+        self._n_done += 1
+        if record.status != "ok":
+            self._failed = self._failed or record
+        if self._bar:
+            (task,) = self._bar.task_ids
+            self._bar.update(task, advance=1, counts=self._standing.after(record))
+        else:
+            tell(f"[{self._n_done}/{self._n_missing}] {_line(record)}")
+
+    def close(self) -> None:
+        """Take the bar away; tell the last log lines of the first run that failed."""
+        if self._bar:
+            self._bar.stop()
+        if self._failed:
+            tell(f"{self._failed.run_id} {self._failed.status}", style="bold red")
+            if self._failed.message:
+                tell(self._failed.message, style="dim")
+
+
+def _started_bar(n_runs: int) -> Progress:
+    bar = Progress(
         TextColumn("training"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
@@ -54,13 +97,13 @@ def tracked(records: Iterable[Record], n_runs: int) -> Iterator[Record]:
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[counts]}"),
+        console=messages(),
+        transient=True,
+        expand=True,
     )
-    with Progress(*columns, console=messages(), transient=True, expand=True) as progress:
-        task = progress.add_task("training", total=n_runs, counts="")
-        standing = Standing()
-        for record in records:
-            progress.update(task, advance=1, counts=standing.after(record))
-            yield record
+    bar.add_task("training", total=n_runs, counts="")
+    bar.start()
+    return bar
 
 
 class Standing:
@@ -95,18 +138,6 @@ def _line(record: Record) -> str:
     metrics = record.metrics
     collapsed = " collapsed" if metrics["collapsed"] else ""
     return f"{record.run_id} elbo {metrics['elbo']:.2f} kl {metrics['kl']:.3f}{collapsed}"
-
-
-def tell_holder(holder: str) -> None:
-    """Tell who holds the results folder before waiting for them."""
-    tell(f"waiting: the results folder is in use by {holder or 'another process'}")
-
-
-def tell_failure(record: Record) -> None:
-    """Tell the last log lines of a failed run."""
-    tell(f"{record.run_id} {record.status}", style="bold red")
-    if record.message:
-        tell(record.message, style="dim")
 
 
 def show_results(store: Store, *, as_json: bool) -> None:

@@ -1,7 +1,8 @@
-"""Stacks in, outcomes as they finish, failures as values. The only room that knows Dask."""
+"""Stacks in, records as they finish, failures as values. The only room that knows Dask."""
 
-from lossbench.engine.cluster import n_cores, workers
 from lossbench.engine.dispatch import Engine
+from lossbench.engine.local import n_cores, workers
+from lossbench.engine.policy import Hope
 from lossbench.engine.remote import address_in, join
 
-__all__ = ["Engine", "address_in", "join", "n_cores", "workers"]
+__all__ = ["Engine", "Hope", "address_in", "join", "n_cores", "workers"]

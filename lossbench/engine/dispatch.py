@@ -1,45 +1,28 @@
-"""Stacks to workers: one at a time, of a shape that the worker has compiled where there is one."""
+"""Stacks out to Dask's workers, records back: it does what the policy says."""
 
 import logging
 import queue
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import distributed
 
 from lossbench.data import Dataset
-from lossbench.engine.waiting import Waiting
+from lossbench.engine.policy import Assignment, Policy
 from lossbench.errors import RunsFailedError
-from lossbench.experiment import Device, RunSettings, Stack
-from lossbench.worker import Outcome, gpu, train
+from lossbench.experiment import Device, Stack
+from lossbench.run import Record
+from lossbench.worker import gpu, train
 
 _LOG_LINES = 12
-_GRACE_SECONDS = 60.0
 _POLL_SECONDS = 0.5
-_PATIENCE_SECONDS = 120.0
-_MOST_DEATHS = 3  # of workers that had this run alone, before it is blamed
 _GATHER_SECONDS = 60.0
-_LEAVE_SECONDS = 5.0  # that a worker may be unknown to the scheduler before it counts as gone
-
-
-@dataclass(frozen=True)
-class _Assignment:
-    stack: Stack
-    worker: str
-    address: str
-    since: float
-
-    @property
-    def is_overdue(self) -> bool:
-        return time.monotonic() - self.since > self.stack.time_limit + _GRACE_SECONDS
 
 
 class Engine:
-    """Workers that train stacks; made by ``workers``.
+    """Workers that train stacks; made by ``workers`` or ``join``.
 
     ``device`` is a GPU if every worker has one. ``restart`` ends a worker, by its name and
     address, so that another process takes its place; ``admit`` returns those of some workers
@@ -60,58 +43,48 @@ class Engine:
         self._log_folder = log_folder
         self._restart = restart
         self._admit = admit
-        self._last_seen = time.monotonic()
+        self._policy = Policy(time.monotonic())
         self._asked = 0.0
         self._known: dict[str, Mapping[str, object]] = {}
-        self._seen: dict[str, float] = {}
         self._done: queue.SimpleQueue[distributed.Future] = queue.SimpleQueue()
-        self._running: dict[distributed.Future, _Assignment] = {}
-        self._waiting = Waiting()
+        self._running: dict[distributed.Future, Assignment] = {}
         self._sent: dict[str, list[distributed.Future]] = {}
-        self._gone: set[str] = set()
-        self._deaths: Counter[RunSettings] = Counter()
 
-    def outcomes(
+    def records(
         self, stacks: Iterable[Stack], data: Callable[[Stack], Dataset]
-    ) -> Iterator[list[Outcome]]:
-        """Yield the outcomes of each stack as it finishes.
+    ) -> Iterator[list[Record]]:
+        """Yield the records of each stack as it finishes, or of its runs as they do.
 
-        A stack that dies is tried again run by run, so that one bad run costs one run.
+        ``RunsFailedError`` if the scheduler is gone, or every worker for two minutes.
         """
-        self._waiting.fill(stacks)
-        while self._waiting or self._running:
+        self._policy.fill(stacks)
+        while self._policy:
             self._check_scheduler()
             self._assign(data)
-            for future, assignment in self._finished():
-                outcomes, again = self._collected(future, assignment)
-                self._waiting.put_back(again)
-                if outcomes:
+            for future, assignment in self._ended():
+                if records := self._collected(future, assignment):
                     self._assign(data)  # keep the workers busy while records are written
-                    yield outcomes
+                    yield records
 
     def _assign(self, data: Callable[[Stack], Dataset]) -> None:
-        """Give every idle worker a stack, of a shape that it has compiled where there is one."""
-        busy = {assignment.worker for assignment in self._running.values()}
-        names = self._workers()
-        if names:
-            self._last_seen = time.monotonic()
-        elif time.monotonic() - self._last_seen > _PATIENCE_SECONDS:
+        """Give every idle worker a stack."""
+        workers = self._workers()
+        if self._policy.is_deserted(workers, time.monotonic()):
             raise RunsFailedError(
                 "every worker is gone and none came back; what was finished is kept",
                 where=str(self._log_folder or "the cluster"),
                 remedy="read the workers' logs, then run the same command again",
             )
-        for name, address in names.items():
-            if name in busy or not self._waiting:
+        for name, address in workers.items():
+            if (stack := self._policy.take(name)) is None:
                 continue
-            stack = self._waiting.take(name)
             try:
-                arrays = self._data(data(stack), list(names.values()))
+                arrays = self._data(data(stack), list(workers.values()))
             except (OSError, TimeoutError, KeyError):  # workers went away meanwhile: look again
-                self._waiting.put_back([stack])
+                self._policy.put_back(stack)
                 return
             future = self._client.submit(train, stack, *arrays, workers=[address], pure=False)
-            self._running[future] = _Assignment(stack, name, address, time.monotonic())
+            self._running[future] = self._policy.begin(stack, name, address, time.monotonic())
             future.add_done_callback(self._done.put)
 
     def _workers(self) -> dict[str, str]:
@@ -119,12 +92,12 @@ class Engine:
         if time.monotonic() - self._asked > _POLL_SECONDS:
             self._asked = time.monotonic()
             self._known = self._client.scheduler_info(n_workers=-1).get("workers", {})
-            self._seen |= dict.fromkeys(self._known, self._asked)
+            self._policy.see(self._known, self._asked)
         return self._admit(
             {
                 str(facts["name"]): address
                 for address, facts in self._known.items()
-                if address not in self._gone
+                if not self._policy.is_gone(address)
             }
         )
 
@@ -148,75 +121,53 @@ class Engine:
             self._sent[dataset.sha256] = sent
         return sent
 
-    def _finished(self) -> list[tuple[distributed.Future, _Assignment]]:
-        """Wait a while for stacks to finish or to be overdue; return those that did."""
+    def _ended(self) -> list[tuple[distributed.Future, Assignment]]:
+        """Wait a while for stacks to finish or to be lost; return those that did."""
         with suppress(queue.Empty):
             self._done.get(timeout=_POLL_SECONDS)
+        now = time.monotonic()
         ended = [
             future
-            for future, job in self._running.items()
-            if future.done() or job.is_overdue or self._has_left(job.address)
+            for future, assignment in self._running.items()
+            if future.done() or self._policy.is_lost(assignment, now)
         ]
+        for future in ended:
+            if future.status == "finished":
+                self._policy.free(self._running[future])
         return [(future, self._running.pop(future)) for future in ended]
 
-    def _collected(
-        self, future: distributed.Future, assignment: _Assignment
-    ) -> tuple[list[Outcome], list[Stack]]:
-        """Return a finished stack's outcomes, or its runs one by one to try again."""
-        stack = assignment.stack
-        outcomes = self._result(future, stack)
-        if future.status == "cancelled":  # with its scheduler: no run is to blame
-            return [], [stack]
-        if not future.done() and assignment.is_overdue:
-            future.cancel()
-            words = self._last_words(assignment.worker, "the time limit was over")
-            self._forget(assignment)
-            self._restart(assignment.worker, assignment.address)
-            failure = Outcome(stack.runs[0], "timeout", message=words)
-        elif outcomes is not None:
-            if all(outcome.status != "crashed" for outcome in outcomes):
-                return outcomes, []
-            failure = outcomes[0]
-        else:
-            self._forget(assignment)
+    def _collected(self, future: distributed.Future, assignment: Assignment) -> list[Record]:
+        """Tell the policy what became of an assignment; return the records to keep."""
+        records = self._result(future, assignment.stack)
+        if future.status == "cancelled":
+            return self._policy.withdrawn(assignment)
+        if records is not None:
+            return self._policy.finished(assignment, records)
+        if future.done() or not assignment.is_overdue(time.monotonic()):
             words = self._last_words(assignment.worker, "the worker process died")
-            failure = Outcome(stack.runs[0], "crashed", message=words)
-            if len(stack.runs) == 1:
-                self._deaths.update(stack.runs)
-                if self._deaths[stack.runs[0]] < _MOST_DEATHS:
-                    return [], [stack]
-        if len(stack.runs) == 1:
-            return [failure], []
-        return [], [replace(stack, runs=(run,)) for run in stack.runs]
+            return self._policy.died(assignment, words)
+        future.cancel()
+        words = self._last_words(assignment.worker, "the time limit was over")
+        self._restart(assignment.worker, assignment.address)
+        return self._policy.timed_out(assignment, words)
 
-    def _forget(self, assignment: _Assignment) -> None:
-        """Count a worker as gone; the scheduler may not have noticed yet."""
-        self._waiting.forget(assignment.worker)
-        self._gone.add(assignment.address)
-
-    def _result(self, future: distributed.Future, stack: Stack) -> list[Outcome] | None:
+    def _result(self, future: distributed.Future, stack: Stack) -> list[Record] | None:
         """Return what became of a stack; None if it is not done, or if its worker died."""
         if future.status not in ("finished", "error"):
             return None
         try:
-            outcomes: list[Outcome] = future.result(timeout=_GATHER_SECONDS)
+            records: list[Record] = future.result(timeout=_GATHER_SECONDS)
         except (OSError, TimeoutError, distributed.CancelledError, distributed.KilledWorker):
             return None
         except Exception as error:  # of a worker that lives on
             message = f"{type(error).__name__}: {error}"
-            return [Outcome(run, "crashed", message=message) for run in stack.runs]
-        return outcomes
-
-    def _has_left(self, address: str) -> bool:
-        """Tell whether the scheduler has not known a worker for a while."""
-        last = self._seen.get(address, time.monotonic())
-        return max(self._seen.values(), default=last) - last > _LEAVE_SECONDS
+            return [Record.failed(run, "crashed", message) for run in stack.runs]
+        return records
 
     def _last_words(self, worker: str, what: str) -> str:
         """Return what happened to a worker, and the last lines in its log."""
-        log = log_of(self._log_folder, worker) if self._log_folder else None
         lines: list[str] = []
-        if log is not None and log.exists():
+        if self._log_folder and (log := log_of(self._log_folder, worker)).exists():
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
         return "\n".join([f"{what}; the worker's last lines:", *lines])
 
@@ -227,6 +178,6 @@ def silence() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def log_of(folder: Path | None, worker: object) -> Path:
+def log_of(folder: Path, worker: object) -> Path:
     """Return the file that a worker's output goes to."""
-    return (folder or Path()) / f"worker-{worker}.log"
+    return folder / f"worker-{worker}.log"

@@ -8,7 +8,6 @@ import functools
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from lossbench.experiment import RunSettings, Stack
-from lossbench.nn.measure import Metrics, chunks, iwae, measured
+from lossbench.nn.measure import chunks, iwae, measured
 from lossbench.nn.program import EVALUATION_SAMPLES, Program, Shape
+from lossbench.run import Record
 
 _STEPS_A_CALL = 64
 _LARGEST_CHUNK = 512
@@ -25,24 +25,6 @@ _PRIOR_SEED = 0x9817
 _N_LATENT_MEANS = 360
 _N_RECONSTRUCTIONS = 8
 _N_PRIOR_IMAGES = 8
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What one run left: metrics, history (one list a column) and small arrays for figures.
-
-    ``originals`` and ``reconstructions`` are ``(8, d)``, ``latent_means`` ``(n, k)``, all of
-    the first test images; ``prior_images`` ``(8, d)`` are decoded from z drawn from N(0, I), the
-    same for every run of one k; ``weights`` are kernel and bias of every layer.
-    """
-
-    metrics: Metrics
-    history: dict[str, list[float | int]]
-    originals: NDArray[np.float32]
-    reconstructions: NDArray[np.float32]
-    latent_means: NDArray[np.float32]
-    prior_images: NDArray[np.float32]
-    weights: tuple[NDArray[np.floating], ...]
 
 
 class OutOfTime(Exception):  # noqa: N818 - it says what happened
@@ -78,11 +60,11 @@ def train_stack(
     width: int,
     train: NDArray[np.float32],
     test: NDArray[np.float32],
-) -> list[Trained]:
+) -> list[Record]:
     """Train ``runs`` side by side on ``train (n_train, d)``; measure them on both splits.
 
-    The stack is padded to ``width`` members. A member that turns non-finite has non-finite
-    metrics and disturbs no other. ``OutOfTime`` is raised when the runs' time is up.
+    The stack is padded to ``width`` members. A member that turns non-finite disturbs no other.
+    ``OutOfTime`` is raised when the runs' time is up.
     """
     run = runs[0]
     program = _program(_shape(run, width, len(train), len(test)))
@@ -163,7 +145,7 @@ def _results(
     train: NDArray[Any],
     test: NDArray[Any],
     histories: Sequence[dict[str, list[float | int]]],
-) -> list[Trained]:
+) -> list[Record]:
     on_test, on_train = (
         measured(runs, program, chunks(program, part), len(part), EVALUATION_SAMPLES)
         for part in (test, train)
@@ -173,21 +155,25 @@ def _results(
             metrics["iwae"] = bound
     latent_means = program.latent_means(test[:_N_LATENT_MEANS])
     reconstructions = program.reconstructions(latent_means[:, :_N_RECONSTRUCTIONS])
+    # z from N(0, I), the same for every run of one k
     prior = np.random.default_rng(_PRIOR_SEED).standard_normal((_N_PRIOR_IMAGES, runs[0].k))
     prior_images = program.reconstructions(np.stack([prior] * len(latent_means)))
     weights = program.weights()
     return [
-        Trained(
+        Record.trained(
+            run,
             metrics=on_test[member]
             | {
                 f"train_{name}": on_train[member][name] for name in ("elbo", "reconstruction", "kl")
             },
             history=histories[member],
-            originals=test[:_N_RECONSTRUCTIONS],
-            reconstructions=reconstructions[member],
-            latent_means=latent_means[member],
-            prior_images=prior_images[member],
-            weights=tuple(weight[member] for weight in weights),
+            arrays={
+                "originals": test[:_N_RECONSTRUCTIONS],
+                "reconstructions": reconstructions[member],
+                "latent_means": latent_means[member],
+                "prior_images": prior_images[member],
+            },
+            weights=[weight[member] for weight in weights],
         )
-        for member in range(len(runs))
+        for member, run in enumerate(runs)
     ]

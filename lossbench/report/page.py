@@ -28,7 +28,8 @@ from lossbench.report.tables import (
     summary_view,
     thresholds_view,
 )
-from lossbench.store import Record, Store, measured_thresholds, refusals_told, write_whole
+from lossbench.run import Record
+from lossbench.store import Store, measured_thresholds, refusals_told, write_whole
 from lossbench.words import setting, significant
 
 if TYPE_CHECKING:

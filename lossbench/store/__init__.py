@@ -2,17 +2,19 @@
 
 from lossbench.store.folder import SUMMARY_TABLE, TABLES, Store, folders
 from lossbench.store.lock import refusals_told
-from lossbench.store.records import Record, write_whole
+from lossbench.store.records import write_whole
+from lossbench.store.rows import RunRows, rows_of
 from lossbench.store.thresholds import THRESHOLD_COLUMNS, measured_thresholds
 
 __all__ = [
     "SUMMARY_TABLE",
     "TABLES",
     "THRESHOLD_COLUMNS",
-    "Record",
+    "RunRows",
     "Store",
     "folders",
     "measured_thresholds",
     "refusals_told",
+    "rows_of",
     "write_whole",
 ]

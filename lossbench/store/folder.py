@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 from lossbench.columns import HISTORY, RUNS, SUMMARY, TIMINGS, Column, Status
 from lossbench.errors import ResultsError
 from lossbench.experiment import Experiment, read, text_of
-from lossbench.store import rows, tables
+from lossbench.run import Record
+from lossbench.store import tables
 from lossbench.store.arrays import array_bytes, read_arrays
 from lossbench.store.lock import RECORDS_FOLDER, held, refusals_told
 from lossbench.store.records import (
     RECORD_SUFFIX,
     DamagedRecord,
-    Record,
     decoded,
     encoded,
     id_and_status,
     write_whole,
 )
+from lossbench.store.rows import RunRows, kept, rows_of
 from lossbench.store.summary import curves, summarised
 from lossbench.store.thresholds import measured_thresholds
 
@@ -83,26 +84,22 @@ class Store:
                     if set_aside:
                         Path(path).replace(f"{path}.damaged")
 
-    def save(
-        self,
-        record: Record,
-        arrays: Mapping[str, NDArray[Any]],
-        weights: Mapping[str, NDArray[Any]] | None = None,
-    ) -> None:
-        """Write one record and its arrays; the run counts as done once the record is there."""
-        if weights:
-            write_whole(self._weights_of(record.run_id), array_bytes(weights))
-        if arrays:
-            write_whole(self._records / f"{record.run_id}.npz", array_bytes(arrays))
+    def save(self, record: Record) -> None:
+        """Write a record and its arrays; the run counts as done once the record is there."""
+        if record.weights:
+            numbered = {f"{number:03}": weight for number, weight in enumerate(record.weights)}
+            write_whole(self._weights_of(record.run_id), array_bytes(numbered))
+        if record.arrays:
+            write_whole(self._records / f"{record.run_id}.npz", array_bytes(record.arrays))
         write_whole(self._records / f"{record.run_id}.json", encoded(record))
 
     def arrays(self, run_id: str) -> dict[str, NDArray[Any]]:
         """Return the arrays for figures that a run left; none if they are not there."""
         return read_arrays(self._records / f"{run_id}.npz")
 
-    def weights(self, run_id: str) -> dict[str, NDArray[Any]]:
+    def weights(self, run_id: str) -> tuple[NDArray[Any], ...]:
         """Return the weights that a run was asked to keep; none if they are not there."""
-        return read_arrays(self._weights_of(run_id))
+        return tuple(read_arrays(self._weights_of(run_id)).values())
 
     def has_weights(self, run_id: str) -> bool:
         """Tell whether a run's weights were kept."""
@@ -111,23 +108,30 @@ class Store:
     def _weights_of(self, run_id: str) -> Path:
         return self._records / f"{run_id}.weights.npz"
 
-    def is_tabulated(self, statuses: Mapping[str, Status]) -> bool:
-        """Tell whether the tables already hold every run with its status."""
+    def tabulated(self) -> dict[str, Status]:
+        """Return the status of every run that is in the tables; none if one of them is missing."""
         if not all((self.folder / name).exists() for name in TABLES):
-            return False
+            return {}
         runs = tables.read(self.folder / RUNS_TABLE, RUNS)
-        return statuses.items() <= dict(zip(runs["run_id"], runs["status"], strict=True)).items()
+        return dict(zip(runs["run_id"], runs["status"], strict=True))
+
+    def rows(self) -> dict[str, RunRows]:
+        """Return what the tables have to say of every run that has a whole record."""
+        return {record.run_id: rows_of(record) for record in self.records()}
 
     def rebuild(self) -> None:
         """Derive every table from the records; rows without a record are kept as they are."""
+        self.tabulate(self.rows())
+
+    def tabulate(self, rows: Mapping[str, RunRows]) -> None:
+        """Write every table; of runs that are not among ``rows`` what it holds is kept."""
         before = (
             tables.read(self.folder / RUNS_TABLE, RUNS),
             tables.read(self.folder / HISTORY_TABLE, HISTORY),
             tables.read(self.folder / TIMINGS_TABLE, TIMINGS),
         )
-        by_run = {record.run_id: rows.of_record(record) for record in self.records()}
-        by_run |= rows.kept(before, by_run.keys())
-        ordered = sorted(by_run.values(), key=lambda run: run.place)
+        of_runs = {**rows, **dict(kept(before, rows.keys()))}
+        ordered = sorted(of_runs.values(), key=lambda run: run.place)
         runs = self._write_table(RUNS_TABLE, RUNS, [run.run for run in ordered])
         history = self._write_table(HISTORY_TABLE, HISTORY, [run.history for run in ordered])
         self._write_table(TIMINGS_TABLE, TIMINGS, [run.timing for run in ordered])

@@ -6,12 +6,13 @@ import math
 import os
 import secrets
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
 from lossbench.columns import Status
 from lossbench.errors import ResultsError
+from lossbench.run import Record
 from lossbench.settings import FORMAT_VERSION
 
 _HEAD = b'{"sha256": "'
@@ -19,30 +20,11 @@ _MIDDLE = b'",\n"record": '
 _TAIL = b"}\n"
 _LAST_FACT = f', "format": {FORMAT_VERSION}}}'.encode()
 _DIGEST_LENGTH = 64
+_BESIDE = ("arrays", "weights")  # files of their own
+_FACTS = {field.name: field for field in fields(Record) if field.name not in _BESIDE}
+_NEEDED = {"run_id", "status", "settings", "derived"}
 RECORD_SUFFIX = ".json"
 TEMPORARY_SUFFIX = ".tmp"
-
-
-@dataclass(frozen=True)
-class Record:
-    """Everything known of one run.
-
-    ``settings`` are the canonical settings and ``derived`` what follows from them (the other
-    columns left of the status); ``metrics`` are empty unless the run ended; ``history`` has
-    one list a column; ``timing`` is what may differ between two executions; ``message`` holds
-    the last log lines of a failed run.
-    """
-
-    run_id: str
-    status: Status
-    settings: dict[str, Any]
-    derived: dict[str, Any]
-    metrics: dict[str, Any] = field(default_factory=dict)
-    history: dict[str, list[Any]] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
-    timing: dict[str, Any] = field(default_factory=dict)
-    message: str = ""
-    format: int = FORMAT_VERSION
 
 
 class DamagedRecord(ResultsError):  # noqa: N818 - it says what was found
@@ -51,7 +33,8 @@ class DamagedRecord(ResultsError):  # noqa: N818 - it says what was found
 
 def encoded(record: Record) -> bytes:
     """Return the record as JSON that carries the SHA-256 of its own body."""
-    body = json.dumps(_finite(asdict(record)), allow_nan=False).encode()
+    facts = {name: getattr(record, name) for name in _FACTS}
+    body = json.dumps(_finite(facts), allow_nan=False).encode()
     return b"".join((_HEAD, hashlib.sha256(body).hexdigest().encode(), _MIDDLE, body, _TAIL))
 
 
@@ -73,10 +56,9 @@ def decoded(raw: bytes, path: str) -> Record:
             received=f"format {facts.get('format')}",
             remedy="use the version of lossbench that wrote it",
         )
-    try:
+    if _NEEDED <= facts.keys() <= _FACTS.keys():
         return Record(**facts)
-    except TypeError:
-        raise DamagedRecord("the record has other facts than a record", where=path) from None
+    raise DamagedRecord("the record has other facts than a record", where=path)
 
 
 def id_and_status(raw: bytes, path: str) -> tuple[str, Status]:

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import pandas as pd
 
-from lossbench.columns import HISTORY, HISTORY_COLUMNS, RUNS, SETTING_COLUMNS, TIMINGS
-from lossbench.settings import layers_text
-from lossbench.store.records import Record
+from lossbench.columns import HISTORY, HISTORY_COLUMNS, RUNS, SETTING_COLUMNS, TIMINGS, Status
+from lossbench.run import Record
 from lossbench.store.tables import cell, csv_text
+from lossbench.words import setting
 
 _NUMERIC = frozenset(column.name for column in RUNS if column.kind in ("int", "float"))
 _PLACE = (*SETTING_COLUMNS, "seed", "run_id")
@@ -23,13 +24,14 @@ class RunRows:
     ``place`` orders runs by their settings, whenever they were added.
     """  # noqa: D205
 
+    status: Status
     place: tuple[object, ...]
     run: str
     history: str
     timing: str
 
 
-def of_record(record: Record) -> RunRows:
+def rows_of(record: Record) -> RunRows:
     """Return the rows that a record gives."""
     facts = {
         "run_id": record.run_id,
@@ -38,12 +40,11 @@ def of_record(record: Record) -> RunRows:
         **record.derived,
         **record.metrics,
     }
-    facts |= {name: layers_text(x) for name, x in record.settings.items() if isinstance(x, list)}
+    facts |= {name: setting(tuple(x)) for name, x in record.settings.items() if isinstance(x, list)}
     columns = (map(cell, record.history.get(name, [])) for name in HISTORY_COLUMNS)
     history = ((record.run_id, *values) for values in zip(*columns, strict=False))
-    return RunRows(
-        _place(facts), _run(facts), csv_text(history), _timing(record.run_id, record.timing)
-    )
+    timing = _timing(record.run_id, record.timing)
+    return RunRows(record.status, _place(facts), _run(facts), csv_text(history), timing)
 
 
 def kept(
@@ -61,11 +62,10 @@ def kept(
     times = {str(row["run_id"]): row for row in _facts(timings)}
     for facts in _facts(runs[~runs["run_id"].isin(renewed)]):
         run_id = str(facts["run_id"])
+        status = cast(Status, facts["status"])
+        history_lines = csv_text(lines.get(run_id, []))
         timing = _timing(run_id, times[run_id]) if run_id in times else ""
-        yield (
-            run_id,
-            RunRows(_place(facts), _run(facts), csv_text(lines.get(run_id, [])), timing),
-        )
+        yield run_id, RunRows(status, _place(facts), _run(facts), history_lines, timing)
 
 
 def _facts(table: pd.DataFrame) -> Iterable[Mapping[str, object]]:
