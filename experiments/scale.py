@@ -18,8 +18,8 @@ import numpy as np
 
 from lossbench import experiment, sweeping
 from lossbench.columns import HISTORY_COLUMNS, METRICS, TIMINGS
-from lossbench.experiment import RunSettings
 from lossbench.run import Record
+from lossbench.settings import RunSettings
 from lossbench.store.records import encoded
 
 _RESULTS = Path(__file__).parent.parent / "results" / "scale.csv"

@@ -184,15 +184,6 @@ def canonical(number: float) -> float:
     return float(f"{number:.12g}") + 0.0
 
 
-def layers_text(hidden: Iterable[int]) -> str:
-    """Return hidden layers as a table shows them and an option takes them.
-
-    >>> layers_text((64, 32)), layers_text(())
-    ('64x32', 'linear')
-    """
-    return "x".join(map(str, hidden)) or "linear"
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """The complete settings of one run, defaults spelt out.

@@ -19,9 +19,10 @@ from lossbench import commits, data, theory
 from lossbench.columns import Status
 from lossbench.data import Dataset
 from lossbench.errors import ExperimentError, ResultsError, RunsFailedError
-from lossbench.experiment import Experiment, RunSettings, extended, stacks
+from lossbench.experiment import Experiment, extended, stacks
 from lossbench.loss import likelihood
 from lossbench.run import Record
+from lossbench.settings import RunSettings
 from lossbench.store import RunRows, Store, rows_of
 
 if TYPE_CHECKING:  # Dask need not load where nothing is left to train

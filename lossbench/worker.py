@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossbench import commits
-from lossbench.experiment import RunSettings, Stack
+from lossbench.experiment import Stack
 from lossbench.run import Record
+from lossbench.settings import RunSettings
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as <malloc.h> numbers them
 _KEPT_BYTES = 2**30

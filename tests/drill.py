@@ -25,8 +25,9 @@ from faults import FaultyOs
 
 from lossbench import worker
 from lossbench.data import Dataset
-from lossbench.experiment import RunSettings, Stack
+from lossbench.experiment import Stack
 from lossbench.run import Record
+from lossbench.settings import RunSettings
 
 if TYPE_CHECKING:
     import pytest

@@ -34,7 +34,7 @@ class Here:
         except (Exception, SystemExit) as error:
             raise Stopped(failure_of(error, "load", str(file))) from None
 
-    def __call__(self, probe: Probe) -> Answer:
+    def __call__(self, probe: Probe, _patience: float = 0) -> Answer:
         """Return the answer to one probe."""
         with redirect_stdout(StringIO()):
             return self.loss(probe)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from lossbench.columns import METRIC_COLUMNS
-from lossbench.experiment import RunSettings, read
+from lossbench.experiment import read
 from lossbench.run import Record
+from lossbench.settings import RunSettings
 from lossbench.store import TABLES, Store
 
 CURVES = ("elbo", "reconstruction", "kl", "active_units", "objective")

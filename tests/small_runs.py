@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lossbench.experiment import RunSettings
 from lossbench.loss import Sizes, convention
 from lossbench.nn.program import Program, Shape
 from lossbench.nn.train import _program as compiled
 from lossbench.nn.train import _shape, batches_and_noise
+from lossbench.settings import RunSettings
 
 D, K, _HIDDEN, BATCH, N_TRAIN = 16, 3, (8,), 16, 100  # six steps an epoch and a remnant of four
 N_TEST = 360

@@ -3,7 +3,8 @@
 import pytest
 from asked import Write
 
-from lossbench.experiment import TEMPLATE, RunSettings, read
+from lossbench.experiment import TEMPLATE, read
+from lossbench.settings import RunSettings
 
 
 def test_no_file_is_the_default_experiment_of_240_runs() -> None:

@@ -5,7 +5,7 @@ from asked import Write
 
 from lossbench.errors import ExperimentError
 from lossbench.experiment import read
-from lossbench.settings import layers_text
+from lossbench.words import setting
 
 
 def test_an_option_replaces_a_key_of_the_grid() -> None:
@@ -31,7 +31,7 @@ def test_the_layers_of_a_network_take_an_x() -> None:
     assert {run.hidden for run in experiment.runs()} == {(64, 64), (128,), ()}
     single = read(overrides={"hidden": "linear"})
     assert single.fixed["hidden"] == ()
-    assert {layers_text(run.hidden) for run in single.runs()} == {"linear"}
+    assert {setting(run.hidden) for run in single.runs()} == {"linear"}
 
 
 def test_a_single_value_of_a_fixed_key_stays_outside_the_grid() -> None:

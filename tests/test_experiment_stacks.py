@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from asked import Write
 
-from lossbench.experiment import RunSettings, read, stacks
+from lossbench.experiment import read, stacks
+from lossbench.settings import RunSettings
 
 _RESULTS = Path(__file__).parent.parent / "results"
 

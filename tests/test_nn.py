@@ -19,11 +19,11 @@ from small_runs import (
     trained_weights,
 )
 
-from lossbench.experiment import RunSettings
 from lossbench.loss import Sizes, convention
 from lossbench.nn.model import initial_weights
 from lossbench.nn.program import Program
 from lossbench.nn.train import batches_and_noise
+from lossbench.settings import RunSettings
 
 _Loss = Callable[[Any, Any], Any]
 

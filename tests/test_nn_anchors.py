@@ -8,10 +8,11 @@ from small_runs import small_run
 
 from lossbench import theory
 from lossbench.data import load
-from lossbench.experiment import RunSettings, stacks
+from lossbench.experiment import stacks
 from lossbench.loss import Objective
 from lossbench.nn.train import train_stack
 from lossbench.run import Record
+from lossbench.settings import RunSettings
 
 
 def _mean(results: Sequence[Record], metric: str) -> float:

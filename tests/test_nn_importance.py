@@ -9,9 +9,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from small_runs import K, eight_runs, shape_of, sigmoid, small_run
 
-from lossbench.experiment import RunSettings
 from lossbench.nn.train import _program as compiled
 from lossbench.nn.train import train_stack
+from lossbench.settings import RunSettings
 
 
 def _true_log_likelihood(run: RunSettings, images: NDArray[np.float64]) -> float:

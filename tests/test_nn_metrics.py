@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from small_runs import program_of, refill, sigmoid, small_run, train_epoch, trained_weights
 
-from lossbench.experiment import RunSettings
 from lossbench.loss import likelihood
 from lossbench.nn.train import train_stack
+from lossbench.settings import RunSettings
 
 
 def _brute_force(

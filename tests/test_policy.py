@@ -256,5 +256,5 @@ def test_the_policy_knows_no_dask_and_no_clock() -> None:
     }
     assert names == {
         *("heapq", "itertools", "collections", "collections.abc", "dataclasses"),
-        *("lossbench.experiment", "lossbench.run", "lossbench.columns"),
+        *("lossbench.experiment", "lossbench.run", "lossbench.columns", "lossbench.settings"),
     }

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 from bench.size import BATCH_SIZE, Size
 from lossbench import experiment, worker
-from lossbench.experiment import RunSettings, Stack
+from lossbench.experiment import Stack
+from lossbench.settings import RunSettings
 
 N_TEST = 512
 _N_HISTORY = 8

@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from lossbench.columns import Status
-from lossbench.experiment import RunSettings, Stack
+from lossbench.experiment import Stack
 from lossbench.run import Record
+from lossbench.settings import RunSettings
 
 _GRACE_SECONDS = 60.0  # of a stack past its time, before its worker counts as hung
 _LEAVE_SECONDS = 5.0  # that a worker may be unknown to the scheduler before it counts as gone

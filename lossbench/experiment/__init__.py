@@ -3,14 +3,12 @@
 from lossbench.experiment.files import TEMPLATE, read, text_of
 from lossbench.experiment.grid import Experiment, Grid, extended
 from lossbench.experiment.stacks import Device, Stack, stacks
-from lossbench.settings import RunSettings
 
 __all__ = [
     "TEMPLATE",
     "Device",
     "Experiment",
     "Grid",
-    "RunSettings",
     "Stack",
     "extended",
     "read",

@@ -16,10 +16,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from lossbench.experiment import RunSettings
 from lossbench.nn.model import plain
 from lossbench.nn.program import optimizer
 from lossbench.nn.terms import TERMS, kl, sample
+from lossbench.settings import RunSettings
 
 
 def save(run: RunSettings, weights: Sequence[NDArray[np.floating]], path: Path) -> None:

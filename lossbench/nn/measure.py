@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lossbench.experiment import RunSettings
 from lossbench.loss import Objective, bits_per_dim, likelihood
 from lossbench.nn.importance import ImportanceWeighting
 from lossbench.nn.program import EVALUATION_SAMPLES, Chunk, Program, Sums
+from lossbench.settings import RunSettings
 
 _EVALUATION_SEED = 0x105E
 _ACTIVE_SIGNAL = 0.02

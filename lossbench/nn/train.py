@@ -14,10 +14,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lossbench.experiment import RunSettings, Stack
+from lossbench.experiment import Stack
 from lossbench.nn.measure import chunks, iwae, measured
 from lossbench.nn.program import EVALUATION_SAMPLES, Program, Shape
 from lossbench.run import Record
+from lossbench.settings import RunSettings
 
 _STEPS_A_CALL = 64
 _LARGEST_CHUNK = 512
