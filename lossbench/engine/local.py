@@ -27,6 +27,8 @@ dask.config.set(
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
         "distributed.worker.daemon": True,
+        # A worker that dies again 15 s after its last death would lose its nanny, and be gone.
+        "distributed.deploy.lost-worker-timeout": "1000h",
         # Dask's looking after itself takes 13% of a core while it is idle; with these, 1%.
         "distributed.worker.profile.enabled": False,
         "distributed.admin.system-monitor.interval": "10s",
