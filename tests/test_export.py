@@ -93,7 +93,7 @@ def test_weights_are_kept_without_pickle_and_belong_to_no_identity(
     """One file a run, of plain arrays; a run without them has the same id and the same record."""
     run_id = str(Store(kept).runs()["run_id"].iloc[0])
     weights = Store(kept).weights(run_id)
-    assert {array.dtype for array in weights.values()} == {np.dtype(np.float32)}
+    assert {array.dtype for array in weights} == {np.dtype(np.float32)}
     other = str(Store(tiny_results).runs()["run_id"].iloc[0])
     assert not Store(tiny_results).has_weights(other)
 
@@ -108,16 +108,16 @@ def test_the_same_command_again_trains_nothing(kept: Path) -> None:
 
 
 def test_an_export_that_cannot_be_is_told(
-    capsys: pytest.CaptureFixture[str], tiny_results: Path, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], drilled_results: Path, tmp_path: Path
 ) -> None:
     """No weights, several runs, another suffix, a file that is there already."""
     (tmp_path / "there.keras").touch()
-    (run_id, *_) = Store(tiny_results).runs()["run_id"]
+    (run_id, *_) = Store(drilled_results).runs()["run_id"]
     for selection, name, told in (
-        (f"{tiny_results}:{run_id}", "model.keras", "--save-weights"),
-        (f"{tiny_results}:loss=blog", "model.keras", "2 runs are selected"),
-        (f"{tiny_results}:{run_id}", "model.h5", ".keras"),
-        (f"{tiny_results}:{run_id}", "there.keras", "exists"),
+        (f"{drilled_results}:{run_id}", "model.keras", "--save-weights"),
+        (f"{drilled_results}:loss=blog", "model.keras", "2 runs are selected"),
+        (f"{drilled_results}:{run_id}", "model.h5", ".keras"),
+        (f"{drilled_results}:{run_id}", "there.keras", "exists"),
     ):
         code, _, err = cli(capsys, "export", selection, str(tmp_path / name))
         assert code == 2
