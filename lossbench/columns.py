@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from lossbench.loss import ELBOS, likelihood
 from lossbench.settings import SETTINGS
 
 Status = Literal["ok", "nan", "crashed", "timeout"]
@@ -138,6 +139,14 @@ MODEL_COLUMNS = tuple(
     for name in SETTING_COLUMNS
     if name not in ("dataset", "reconstruction_loss", "d", "k", "loss", "beta")
 )
+
+
+def known_of(names: Iterable[str], kinds: Iterable[str]) -> list[str]:
+    """Return the metrics of ``names`` that models of one of these likelihoods have."""
+    elbos = {name for kind in kinds for name in likelihood(kind).elbos}
+    return [name for name in names if name not in ELBOS or name in elbos]
+
+
 DERIVED_COLUMNS = tuple(column.name for column in _DERIVED)
 METRIC_COLUMNS = tuple(column.name for column in METRICS)
 HISTORY_COLUMNS = tuple(column.name for column in HISTORY[1:])

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from lossbench.errors import ExperimentError, did_you_mean
 from lossbench.loss import NAMES, ReconstructionLoss, likelihood
 from lossbench.network import Network, dense
+from lossbench.words import joined
 
 Value = str | int | float | tuple[int, ...]
 
@@ -87,19 +88,19 @@ class Setting:
         """The rule in words, shown when a value breaks it."""
         if self.rule:
             return self.rule
-        *words, last = _words(self.type) or [""]
-        choices = f"{', '.join(words)} or {last}" if words else last
-        if last and not self.is_mixed:
+        words = _words(self.type)
+        choices = joined(words, "or") if words else ""
+        if words and not self.is_mixed:
             return choices
         bounds = [
-            f"{words} {bound:g}"
-            for words, bound in (("above", self.above), ("of at least", self.at_least))
+            f"{side} {bound:g}"
+            for side, bound in (("above", self.above), ("of at least", self.at_least))
             if bound != -inf
         ]
         bounds += [] if self.at_most is None else [f"at most {self.at_most:g}"]
         noun = "a whole number" if self.type is int else "a number"
         number = " ".join([noun, *filter(None, [" and ".join(bounds)])])
-        return f"{number}, or {choices}" if last else number
+        return f"{number}, or {choices}" if words else number
 
     def checked(self, raw: object, where: str) -> Value:
         """Return the value of a TOML item; ``ExperimentError`` names ``where`` it stands."""
@@ -173,15 +174,6 @@ def _layers(sizes: tuple[int, ...]) -> tuple[int, ...]:
     if len(sizes) > 8 or not all(1 <= size <= 65536 for size in sizes):
         raise ValueError
     return sizes
-
-
-def canonical(number: float) -> float:
-    """Return ``number`` to 12 significant digits, with no negative zero.
-
-    >>> canonical(0.1 + 0.2)
-    0.3
-    """
-    return float(f"{number:.12g}") + 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -486,7 +478,7 @@ def ranked(value: Value) -> tuple[bool, Value]:
 
 
 def key_named(name: str, where: str) -> Setting:
-    """Return the setting with that key; ``ExperimentError`` names the did_you_mean one."""
+    """Return the setting with that key; ``ExperimentError`` names the nearest one."""
     if name in KEYS:
         return KEYS[name]
     raise ExperimentError(

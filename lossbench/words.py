@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 Plain = str | int | float | bool | list["Plain"] | dict[str, "Plain"] | None
 
@@ -142,18 +142,25 @@ def plain(value: object) -> Plain:
     >>> plain({"a": Fraction(1, 2), "b": (math.nan, True)})
     {'a': 0.5, 'b': [None, True]}
     """
-    if isinstance(value, Fraction):
-        value = float(value)
-    elif hasattr(value, "item"):
-        value = value.item()
-    elif isinstance(value, HasFacts):
-        value = value.facts()
-    elif is_dataclass(value):
-        value = {field.name: getattr(value, field.name) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(name): plain(each) for name, each in value.items()}
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, str | int | float) else str(value)
+    if isinstance(value, Mapping):
+        return {str(name): plain(each) for name, each in value.items()}
+    return plain(_taken_apart(value))
+
+
+def _taken_apart(value: object) -> Any:
+    """Return what stands for a value in JSON: of Python's own values, or a mapping of others."""
+    if isinstance(value, Fraction):
+        return float(value)
+    if hasattr(value, "item"):
+        return value.item()
+    if isinstance(value, HasFacts):
+        return value.facts()
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return str(value)

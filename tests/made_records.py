@@ -30,7 +30,7 @@ def record_of(run: RunSettings, status: Any = "ok", elbo: float | None = None) -
     return Record(
         run_id=run.run_id,
         status=status,
-        settings={**run.identity(), "hidden": list(run.hidden)},
+        settings=run.identity(),
         derived={
             "a": run.a,
             "b": run.b,

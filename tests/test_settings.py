@@ -9,7 +9,8 @@ import typer.main
 from lossbench.cli.app import app
 from lossbench.errors import ExperimentError
 from lossbench.experiment import read
-from lossbench.settings import KEYS, SECTIONS, SETTINGS, Setting, canonical, ranked
+from lossbench.loss import canonical
+from lossbench.settings import KEYS, SECTIONS, SETTINGS, Setting, ranked
 
 OPTIONS = {
     command: {name for parameter in found.params for name in parameter.opts}

@@ -5,9 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from lossbench.columns import METRICS, Column
 from lossbench.comparison.algebra import (
@@ -17,7 +15,6 @@ from lossbench.comparison.algebra import (
     side_of,
 )
 from lossbench.comparison.difference import (
-    CONFIDENCE,
     MetricDifference,
     paired,
     verdict,
@@ -25,7 +22,7 @@ from lossbench.comparison.difference import (
 from lossbench.comparison.pairing import Pairing, Row, Value, paired_runs, rows_of
 from lossbench.errors import UsageError
 from lossbench.loss import likelihood
-from lossbench.store import Store
+from lossbench.store import Store, half_width
 from lossbench.words import counted
 
 
@@ -199,10 +196,8 @@ def over_seeds(history: pd.DataFrame, run_ids: Collection[str]) -> pd.DataFrame:
     The half width is of the 95% t-interval, missing for a single run.
     """
     by_epoch = history[history["run_id"].isin(run_ids)].groupby("epoch")["elbo"]
-    count = by_epoch.count()
-    t = stdtrit((count - 1).clip(lower=1), 0.5 + CONFIDENCE / 2)
-    half_width = t * by_epoch.std() / np.sqrt(count)
-    return pd.DataFrame({"mean": by_epoch.mean(), "half_width": half_width})
+    widths = half_width(by_epoch.std(), by_epoch.count())
+    return pd.DataFrame({"mean": by_epoch.mean(), "half_width": widths})
 
 
 def elbo_curves(

@@ -15,7 +15,7 @@ from lossbench.comparison.pairing import Value
 from lossbench.loss import ELBOS, likelihood
 from lossbench.words import counted, joined, nats, probability
 
-CONFIDENCE = 0.95
+_CONFIDENCE = 0.95
 _ROUNDING = 1e-12  # relative: a smaller difference is rounding
 EQUAL_WITHIN_NATS = 0.3
 _SIGNIFICANT = 0.05
@@ -82,7 +82,7 @@ def paired(
         squares = np.where(known, differences - mean[:, None], 0) ** 2
         error = np.sqrt(squares.sum(axis=1) / (n - 1) / n)
         constant = error <= _ROUNDING * scale
-        half_width = np.where(constant, 0, stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * error)
+        half_width = np.where(constant, 0, stdtrit(n - 1, 0.5 + _CONFIDENCE / 2) * error)
         p = np.where(constant, np.nan, 2 * stdtr(n - 1, -abs(mean) / error))
     mean[~np.asarray(comparable)] = np.nan
     columns = [mean_a, mean_b, mean]

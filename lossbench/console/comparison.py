@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.columns import COMPARED, METRICS
+from lossbench.columns import COMPARED, METRICS, known_of
 from lossbench.comparison import Cell, Comparison, MetricDifference, outcome
 from lossbench.console.screen import settled_range, sparkline
 from lossbench.loss import ELBOS, likelihood
@@ -92,15 +92,13 @@ def _metrics(comparison: Comparison) -> Iterator[RenderableType]:
     """Yield the one cell's metrics, one a row."""
     (cell,) = comparison.cells
     kinds = {cell.reconstruction_loss, *comparison.differing.get("reconstruction_loss", ())}
-    elbos = {name for kind in kinds for name in likelihood(str(kind)).elbos}
     table = _table()
     table.add_column("metric", no_wrap=True)
     for heading in ("A", "B", "B - A", "95% interval", "p"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name in COMPARED:
+    for name in known_of(COMPARED, map(str, kinds)):
         metric = cell.metrics[name]
-        shown = name not in ELBOS or name in elbos
-        if shown and (metric.n or not _COLUMNS[name].optional):
+        if metric.n or not _COLUMNS[name].optional:
             table.add_row(
                 name,
                 *_sides(metric),

@@ -9,8 +9,8 @@ from typing import Any
 
 from lossbench.errors import ExperimentError
 from lossbench.experiment.definitions import identity_of, known
-from lossbench.loss import Convention, Sizes
-from lossbench.settings import AXES, FIXED, KEYS, RunSettings, Value, canonical, place
+from lossbench.loss import Convention, Sizes, canonical
+from lossbench.settings import AXES, FIXED, KEYS, RunSettings, Value, place
 
 Grid = dict[str, tuple[Value, ...]]
 

@@ -12,7 +12,7 @@ from lossbench.loss.convention import (
     Reduction,
     Sizes,
 )
-from lossbench.loss.formula import evaluate
+from lossbench.loss.formula import canonical, evaluate
 from lossbench.loss.likelihood import (
     ELBOS,
     LIKELIHOODS,
@@ -39,6 +39,7 @@ __all__ = [
     "Schedule",
     "Sizes",
     "bits_per_dim",
+    "canonical",
     "catalogue",
     "convention",
     "entry",

@@ -36,6 +36,15 @@ def exact(number: float | Fraction) -> Fraction:
     return Fraction(repr(float(number))) if isinstance(number, float) else Fraction(number)
 
 
+def canonical(number: float) -> float:
+    """Return ``number`` to the 12 significant digits that a setting has, with no negative zero.
+
+    >>> canonical(0.1 + 0.2)
+    0.3
+    """
+    return float(f"{number:.12g}") + 0.0
+
+
 def evaluate(formula: str, symbols: Mapping[str, Fraction | int | float]) -> Fraction:
     """Return the exact value of ``formula``; nothing in it is ever executed.
 

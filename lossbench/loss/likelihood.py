@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from lossbench.errors import UsageError, did_you_mean
+from lossbench.words import joined
 
 if TYPE_CHECKING:  # the algebra is printed without NumPy, which takes as long to load as the rest
     import numpy as np
@@ -166,12 +167,11 @@ if TYPE_CHECKING:
 else:  # the names, for whoever reads them from a file or an option
     ReconstructionLoss = Literal[tuple(LIKELIHOODS)]
 ELBOS = tuple(dict.fromkeys(name for each in LIKELIHOODS.values() for name in each.elbos))
-*_others, _last = LIKELIHOODS
-NAMES = f"{', '.join(_others)} or {_last}"
+NAMES = joined(LIKELIHOODS, "or")
 
 
 def likelihood(name: str) -> Likelihood:
-    """Return the likelihood of that name; ``UsageError`` names the did_you_mean ones."""
+    """Return the likelihood of that name; ``UsageError`` names the nearest ones."""
     if name in LIKELIHOODS:
         return LIKELIHOODS[name]
     raise UsageError(

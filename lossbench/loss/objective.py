@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, final
 
 from lossbench.errors import UsageError, did_you_mean
-from lossbench.loss.formula import exact
+from lossbench.loss.formula import canonical, exact
+from lossbench.words import joined, setting, significant
 
 if TYPE_CHECKING:  # the algebra is printed without NumPy, which takes as long to load as the rest
     import numpy as np
@@ -77,7 +78,7 @@ class Length:
 
     def __str__(self) -> str:
         """Return the one spelling that it has in a setting."""
-        return f"{float(self.amount):.12g}{self.unit}"
+        return f"{significant(self.amount, 12)}{self.unit}"
 
     @property
     def words(self) -> str:
@@ -86,7 +87,7 @@ class Length:
             return f"the first {self.amount} {self.unit}"
         if self.amount == 1:
             return "the whole of training"
-        return f"the first {float(100 * self.amount):.6g}% of training"
+        return f"the first {significant(100 * self.amount)}% of training"
 
     def of(self, total: int) -> Fraction:
         """Return the length where a fraction is one of ``total`` steps, in its own unit."""
@@ -136,8 +137,7 @@ class Schedule(ABC):
         """Return the one spelling that it has in a setting; ``parse`` gives it back."""
         form, *_ = self.spelling.split(":")
         values = (getattr(self, field.name) for field in fields(self))
-        texts = (f"{each:.12g}" if isinstance(each, float) else str(each) for each in values)
-        return ":".join((form, *texts))
+        return ":".join((form, *map(setting, values)))
 
     def weights(self, n_steps: int, steps_an_epoch: int) -> "Weights":
         """Return w at every step of ``n_steps``: ``(n_steps,)``."""
@@ -224,13 +224,13 @@ class Far(Schedule):
     @property
     def words(self) -> str:
         """What holds for how long."""
-        return f"{self.start:.6g} over {self.length.words}, then 1"
+        return f"{significant(self.start)} over {self.length.words}, then 1"
 
 
 def _number(text: str) -> float:
-    """Return a number to the 12 digits that a setting has; NaN if it is none."""
+    """Return a number as a setting has it; NaN if it is none."""
     try:
-        return float(f"{float(text):.12g}") + 0.0
+        return canonical(float(text))
     except ValueError:
         return math.nan
 
@@ -256,7 +256,7 @@ SCHEDULES: Mapping[str, type[Schedule]] = MappingProxyType(
 def schedule(text: str) -> Schedule:
     """Return the schedule that a setting spells: ``constant``, ``linear:F`` or ``far:F:W0``.
 
-    ``UsageError`` says what was expected, or names the did_you_mean form.
+    ``UsageError`` says what was expected, or names the nearest form.
 
     >>> schedule("linear:400epochs").words
     'from 0 to 1 over the first 400 epochs, one value an epoch'
@@ -264,11 +264,10 @@ def schedule(text: str) -> Schedule:
     form, *parts = text.split(":")
     where = f"the KL schedule {text!r}"
     if form not in SCHEDULES:
-        spellings = [each.spelling for each in SCHEDULES.values()]
         raise UsageError(
             f"no KL schedule is called {form!r}",
             where=where,
-            expected=f"{', '.join(spellings[:-1])} or {spellings[-1]}",
+            expected=joined((each.spelling for each in SCHEDULES.values()), "or"),
             received=repr(text),
             remedy=did_you_mean(form, SCHEDULES),
         )

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lossbench.columns import METRICS, REPORTED, RUNS, SETTING_COLUMNS
+from lossbench.columns import METRICS, REPORTED, RUNS, SETTING_COLUMNS, known_of
 from lossbench.comparison import Cell, Comparison, MetricDifference
-from lossbench.loss import ELBOS, likelihood
 from lossbench.report.cases import shown_dataset
 from lossbench.store import THRESHOLD_COLUMNS
 from lossbench.words import counted, plus_minus, probability, setting, significant
@@ -50,9 +49,7 @@ class View:
 def summary_view(summary: pd.DataFrame) -> View:
     """Return one row a setting: what varies, the algebra, the prediction and the metrics."""
     settings = _varying(summary, [n for n in SETTING_COLUMNS if n not in _ALWAYS])
-    kinds = summary["reconstruction_loss"].unique()
-    elbos = {name for kind in kinds for name in likelihood(kind).elbos}
-    metrics = [name for name in REPORTED if name not in ELBOS or name in elbos]
+    metrics = known_of(REPORTED, summary["reconstruction_loss"].unique())
     names = [*settings, *_ALWAYS, *metrics, "active_units"]
     rows = []
     for _, row in summary.head(_MOST_ROWS).iterrows():

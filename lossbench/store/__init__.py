@@ -4,6 +4,7 @@ from lossbench.store.folder import SUMMARY_TABLE, TABLES, Store, folders
 from lossbench.store.lock import refusals_told
 from lossbench.store.records import write_whole
 from lossbench.store.rows import RunRows, rows_of
+from lossbench.store.summary import half_width
 from lossbench.store.thresholds import THRESHOLD_COLUMNS, measured_thresholds
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "RunRows",
     "Store",
     "folders",
+    "half_width",
     "measured_thresholds",
     "refusals_told",
     "rows_of",

@@ -2,18 +2,18 @@
 
 import hashlib
 import json
-import math
 import os
 import secrets
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from lossbench.columns import Status
 from lossbench.errors import ResultsError
 from lossbench.run import Record
 from lossbench.settings import FORMAT_VERSION
+from lossbench.words import plain
 
 _HEAD = b'{"sha256": "'
 _MIDDLE = b'",\n"record": '
@@ -34,7 +34,7 @@ class DamagedRecord(ResultsError):  # noqa: N818 - it says what was found
 def encoded(record: Record) -> bytes:
     """Return the record as JSON that carries the SHA-256 of its own body."""
     facts = {name: getattr(record, name) for name in _FACTS}
-    body = json.dumps(_finite(facts), allow_nan=False).encode()
+    body = json.dumps(plain(facts), allow_nan=False).encode()
     return b"".join((_HEAD, hashlib.sha256(body).hexdigest().encode(), _MIDDLE, body, _TAIL))
 
 
@@ -86,18 +86,6 @@ def _body(raw: bytes, path: str) -> bytes:
     if raw != b"".join((_HEAD, digest, _MIDDLE, body, _TAIL)):
         raise DamagedRecord("the record is damaged", where=path)
     return body
-
-
-def _finite(item: Any) -> Any:
-    """Return ``item`` with ``None`` for every number that is not finite: JSON has no NaN."""
-    match item:
-        case dict():
-            return {key: _finite(value) for key, value in item.items()}
-        case list() | tuple():
-            return [_finite(value) for value in item]
-        case float() if not math.isfinite(item):
-            return None
-    return item
 
 
 def write_whole(path: Path, content: bytes) -> None:

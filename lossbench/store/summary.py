@@ -7,6 +7,7 @@ import pandas as pd
 
 from lossbench.columns import DERIVED_COLUMNS, METRIC_COLUMNS, SETTING_COLUMNS, SUMMARY
 
+_Numbers = pd.Series | pd.DataFrame
 _LAST_TENTH = 0.9
 _STILL_IMPROVING_NATS = 0.1
 
@@ -26,17 +27,24 @@ def summarised(runs: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     groups = measured.groupby(settings, sort=False, dropna=False)
     table = groups[list(DERIVED_COLUMNS)].first()
     table["n_seeds"] = groups["elbo"].count()
-    deviation = groups[metrics].std()
-    count = groups[metrics].count()
-    from scipy.special import stdtrit  # noqa: PLC0415 - `show` reads tables, and needs none
-
-    half_width = stdtrit((count - 1).clip(lower=1), 0.975) * deviation / np.sqrt(count)
+    half_widths = half_width(groups[metrics].std(), groups[metrics].count())
     for name in metrics:
         table[name] = groups[name].mean()
-        table[f"{name}_ci95"] = half_width[name]
+        table[f"{name}_ci95"] = half_widths[name]
     gain = groups["gain"].mean()
     table["still_improving"] = (gain > _STILL_IMPROVING_NATS).astype("boolean").where(gain.notna())
     return table.reset_index()[[column.name for column in SUMMARY]]
+
+
+def half_width(deviation: _Numbers, count: _Numbers) -> _Numbers:
+    """Return half the width of the 95% t-interval of each mean; not known where there is one run.
+
+    ``deviation`` is the standard deviation of ``count`` values.
+    """
+    from scipy.special import stdtrit  # noqa: PLC0415 - `show` reads tables, and needs none
+
+    widths: _Numbers = stdtrit((count - 1).clip(lower=1), 0.975) * deviation / np.sqrt(count)
+    return widths
 
 
 def curves(summary: pd.DataFrame, runs: pd.DataFrame, history: pd.DataFrame) -> list[list[float]]:
