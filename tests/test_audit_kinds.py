@@ -269,9 +269,9 @@ def test_what_the_notes_say_of_chance_is_so() -> None:
     """An error is promised where one is shown; more seeds where there are more."""
     exact = audited(noisy_sum, Sizes(12, 3, 128, 60_000))
     moved = replace(exact, a=replace(exact.a, error=0.1))
-    for audit, words in ((exact, "the noise cancels in a and b"), (moved, "two standard errors")):
+    for audit, words in ((exact, "seeds.\n"), (moved, "seeds, ± two standard errors.\n")):
         page = io.StringIO()
         Console(width=100, file=page).print(audit_report(audit))
-        assert words in page.getvalue()
+        assert f"Stochastic: means over fixed {words}" in page.getvalue()
     several = audited(kinds.total_correlation, SIZES)
     assert not any("--time-limit" in finding.text for finding in several.findings)

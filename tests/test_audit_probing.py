@@ -99,11 +99,14 @@ def test_a_stochastic_loss_has_as_many_seeds_as_there_is_time_for() -> None:
         time.sleep(0.02)
         return r + k + seed
 
-    hurried = probing(slow, seconds=20)
-    for asked, n_seeds, rows in ((plain, 1, 5), (noisy, 12, 384), (hurried, 4, 61)):
+    hurried, late = (probing(slow, seconds=seconds) for seconds in (60, 20))
+    for asked, n_seeds, rows in (
+        *((plain, 1, 5), (noisy, 12, 384)),
+        *((hurried, 6, 384), (late, 4, 61)),  # images cost it nothing, seeds do
+    ):
         assert asked.plan(BASE).rows == rows
         assert asked.value(BASE).shape == (n_seeds,)
-        assert asked.hurried == (n_seeds == 4)
+        assert asked.hurried == (1 < n_seeds < 12)
     assert list(noisy.value(BASE)) == [sum(terms(BASE)) + seed for seed in range(12)]
 
 
@@ -117,8 +120,10 @@ def test_how_busy_the_machine_is_does_not_change_what_is_asked() -> None:
     for asked in (probing(slow, seconds=900), probing(lambda r, k, seed: r + k + seed)):
         assert asked.plan(BASE).rows == 384
         assert asked.value(BASE).shape == (12,)
-        large = replace(BASE, d=784, shape=(784,))
-        assert asked.plan(large).rows == 128
+        for d, rows in ((784, 128), (3072, 61), (12288, 61)):
+            large = replace(BASE, d=d, shape=(d,))
+            assert asked.plan(large).rows == rows
+            assert asked.value(BASE).shape == (12,)
 
 
 def test_an_audit_that_takes_long_says_so() -> None:

@@ -168,7 +168,7 @@ def _kl(seen: Evidence) -> Iterator[Finding]:
                 "constant weight is equal to it.",
             )
         case KlForm.UNKNOWN:
-            yield _unknown(kl, hurried=seen.probing.hurried)
+            yield _unknown(kl, seen.probing)
         case KlForm.PARTS:
             yield from _parts(seen)
         case _ if b < 0:
@@ -178,7 +178,7 @@ def _kl(seen: Evidence) -> Iterator[Finding]:
     yield from _frame(seen)
 
 
-def _unknown(kl: Kl, *, hurried: bool) -> Finding:
+def _unknown(kl: Kl, probing: Probing) -> Finding:
     """Return why b cannot be told."""
     if kl.coarse:
         text = (
@@ -187,10 +187,11 @@ def _unknown(kl: Kl, *, hurried: bool) -> Finding:
         )
     else:
         what = f"; there is {kl.further}" if kl.further else ""
-        chance = ", or chance hides which (a longer --time-limit asks more seeds)"
+        more = " (a longer --time-limit asks more seeds)" if probing.hurried else ""
+        chance = f", or chance hides which{more}" if probing.stochastic else ""
         text = (
             "What the latents add to the loss is no KL of a Gaussian to N(0, I) in any form that "
-            f"is known{chance if hurried else ''}, so b and beta_eff cannot be told{what}."
+            f"is known{chance}, so b and beta_eff cannot be told{what}."
         )
     return Finding("kl_unknown", text)
 

@@ -125,7 +125,7 @@ def _is_noisy(found: Coefficient) -> bool:
 def _notes(audit: Audit) -> Iterator[Text]:
     if audit.stochastic:
         noisy = any(map(_is_noisy, (audit.a, audit.b, audit.beta_eff)))
-        error = ", ± two standard errors" if noisy else "; the noise cancels in a and b"
+        error = ", ± two standard errors" if noisy else ""
         yield Text(f"Stochastic: means over fixed seeds{error}.", "dim")
     if audit.fixed:
         sizes = joined(audit.fixed)
