@@ -1,17 +1,21 @@
 """Losses that are easily taken for others: each is told as what it is, and never as another one."""
 
 import functools
+import io
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from audited import further, kinds
+from rich.console import Console
 from test_audit import audited, codes
 
-from lossbench.auditing import Audit, examination, probing
+from lossbench.auditing import Audit, probing
 from lossbench.auditing.latents import KlForm
+from lossbench.console.audit import audit_report
 from lossbench.loss import Sizes
 
 SIZES = Sizes(d=12, k=3, batch_size=128, n_images=60_000)
@@ -196,9 +200,7 @@ def test_few_seeds_make_no_floor_and_no_capacity_of_a_sampled_kl(
     loss: Any, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a slow machine has time for is told with less certainty, never as another form."""
-    monkeypatch.setattr(probing, "_MOST_SEEDS", 4)
-    monkeypatch.setattr(examination, "_ROWS_FOR_NOISE", (rows,))
-    monkeypatch.setattr(examination, "_QUICK_SECONDS", 60.0)
+    monkeypatch.setattr(probing, "_PLANS", ((rows, 4),))
     audit = audited(loss, SIZES)
     assert audit.kl_form == KlForm.UNKNOWN or loss is drawn_once
     if audit.kl_form == KlForm.UNKNOWN:
@@ -206,3 +208,70 @@ def test_few_seeds_make_no_floor_and_no_capacity_of_a_sampled_kl(
         assert re.search("or chance hides which|batch as a whole", audit.findings[0].text)
     else:
         assert (audit.kl_form, audit.kl_frame) == (KlForm.CLOSED, "log_var")
+
+
+def rounded(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
+    """Return the Charbonnier loss, which is rounded where a Huber loss has an edge."""
+    return np.sqrt((x - x_hat) ** 2 + 1e-4).sum(1).mean() + kl_of(z_mean, z_log_var)
+
+
+def edged(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
+    """Return the Huber loss of that threshold, as PyTorch's smooth l1."""
+    e = np.abs(x - x_hat)
+    huber = np.where(e < 0.02, e**2 / 0.04, e - 0.01)
+    return huber.sum(1).mean() + kl_of(z_mean, z_log_var)
+
+
+def kl_of(z_mean: Any, z_log_var: Any) -> Any:
+    """Return the KL of the batch."""
+    return 0.5 * (z_mean**2 + np.exp(z_log_var) - 1 - z_log_var).sum(1).mean()
+
+
+def test_what_is_near_to_a_kind_is_not_told_as_it() -> None:
+    """Neither as a Huber loss nor as a sum of kinds: the nearest is named, with how far it is."""
+    audit = audited(rounded, Sizes(12, 3, 128, 60_000))
+    assert audit.reconstruction is None
+    (text,) = [f.text for f in audit.findings if f.code == "reconstruction_unknown"]
+    assert "none of the known kinds" in text
+    assert "The nearest is l1, absolute error: " in text
+    edge = audited(edged, Sizes(12, 3, 128, 60_000))
+    assert (edge.words, edge.a.formula) == ("Huber with threshold 0.02", "50")
+
+
+def noisy_sum(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
+    """Return a one-sample KL, summed over the batch like the squared error."""
+    z = z_mean + np.random.standard_normal(z_mean.shape) * np.exp(z_log_var / 2)
+    log_q = -0.5 * (z_log_var + (z - z_mean) ** 2 / np.exp(z_log_var)).sum()
+    return ((x - x_hat) ** 2).sum() + log_q + 0.5 * (z**2).sum()
+
+
+def test_a_stochastic_sum_over_the_batch_is_told_at_large_images_too() -> None:
+    """They are asked in batches of 128, which is the asked batch size by chance."""
+    audit = audited(noisy_sum, Sizes(784, 2, 128, 60_000))
+    assert (audit.over_batch, audit.kl_over_batch, audit.a.formula) == ("sum", "sum", "B")
+
+
+def correlated(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
+    """Return one minus the correlation of image and reconstruction, NaN for a flat one."""
+    a, b = (y - y.mean(1, keepdims=True) for y in (x, x_hat))
+    with np.errstate(invalid="ignore"):
+        r = (a * b).mean(1) / (a.std(1) * b.std(1))
+    return (1 - r).mean() + kl_of(z_mean, z_log_var)
+
+
+def test_a_kind_that_no_flat_image_has_is_unknown_and_not_refused() -> None:
+    """The KL is told all the same."""
+    audit = audited(correlated, Sizes(12, 3, 128, 60_000))
+    assert (audit.reconstruction, audit.b.formula) == (None, "1")
+
+
+def test_what_the_notes_say_of_chance_is_so() -> None:
+    """An error is promised where one is shown; more seeds where there are more."""
+    exact = audited(noisy_sum, Sizes(12, 3, 128, 60_000))
+    moved = replace(exact, a=replace(exact.a, error=0.1))
+    for audit, words in ((exact, "seeds.\n"), (moved, "seeds, ± two standard errors.\n")):
+        page = io.StringIO()
+        Console(width=100, file=page).print(audit_report(audit))
+        assert f"Stochastic: means over fixed {words}" in page.getvalue()
+    several = audited(kinds.total_correlation, SIZES)
+    assert not any("--time-limit" in finding.text for finding in several.findings)

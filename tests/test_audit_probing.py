@@ -93,17 +93,37 @@ def test_a_loss_drifts_where_the_same_seed_moves_it() -> None:
 
 def test_a_stochastic_loss_has_as_many_seeds_as_there_is_time_for() -> None:
     """Twelve, or four at least; one is enough for any other loss."""
-    plain, noisy = (probing(lambda r, k, seed, n=n: r + k + n * seed) for n in (0, 1))
+    plain, noisy = (probing(lambda r, k, _, n=n: r + k + n * _) for n in (0, 1))
 
     def slow(r: float, k: float, seed: int) -> float:
         time.sleep(0.02)
         return r + k + seed
 
-    hurried = probing(slow, seconds=20)
-    for asked, n_seeds in ((plain, 1), (noisy, 12), (hurried, 4)):
-        asked.plan(BASE)
+    hurried, late = (probing(slow, seconds=seconds) for seconds in (60, 20))
+    for asked, n_seeds, rows in (
+        *((plain, 1, 5), (noisy, 12, 384)),
+        *((hurried, 6, 384), (late, 4, 61)),  # images cost it nothing, seeds do
+    ):
+        assert asked.plan(BASE).rows == rows
         assert asked.value(BASE).shape == (n_seeds,)
+        assert asked.hurried == (1 < n_seeds < 12)
     assert list(noisy.value(BASE)) == [sum(terms(BASE)) + seed for seed in range(12)]
+
+
+def test_how_busy_the_machine_is_does_not_change_what_is_asked() -> None:
+    """A call of 30 ms is asked like a quick one where there is time enough; so is a large image."""
+
+    def slow(r: float, k: float, seed: int) -> float:
+        time.sleep(0.03)
+        return r + k + seed
+
+    for asked in (probing(slow, seconds=900), probing(lambda r, k, seed: r + k + seed)):
+        assert asked.plan(BASE).rows == 384
+        assert asked.value(BASE).shape == (12,)
+        for d, rows in ((784, 128), (3072, 61), (12288, 61)):
+            large = replace(BASE, d=d, shape=(d,))
+            assert asked.plan(large).rows == rows
+            assert asked.value(BASE).shape == (12,)
 
 
 def test_an_audit_that_takes_long_says_so() -> None:
@@ -226,7 +246,7 @@ def test_a_weight_is_tried_at_two_other_values(value: float, others: tuple[float
     settings = [dict(probe.settings) for probe in reweighted(base, "beta", value)]
     assert settings == [{"gamma": 7, "beta": pytest.approx(other)} for other in others]
     assert {type(each["beta"]) for each in settings} == {type(value)}
-    assert [symbol_of(name) for name in ("beta", "k", "N")] == ["beta", "arg_k", "arg_N"]
+    assert [symbol_of(name) for name in ("beta", "k", "N")] == ["beta", "your_k", "your_N"]
 
 
 def scaled(name: str, beta: float, scale: float, sizes: Sizes) -> Point:

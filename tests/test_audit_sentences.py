@@ -289,7 +289,8 @@ FINDINGS: dict[str, dict[str, str]] = {
     },
     "student": {
         "reconstruction_unknown": (
-            "The reconstruction is none of the known kinds, so a and beta_eff cannot be told."
+            "The reconstruction is none of the known kinds, so a and beta_eff cannot be told. "
+            "The nearest is l1, absolute error: 3.8% off."
         ),
     },
     "dice": {
@@ -359,7 +360,7 @@ FINDINGS: dict[str, dict[str, str]] = {
     },
     "between_0_and_1": {
         "inside": (
-            "The reconstruction is mse for x_hat between 0 and 1, to a two-"
+            "The reconstruction is mse, squared error, for x_hat between 0 and 1, to a two-"
             "thousandth; far beyond, it is not: x_hat is bounded there, or a "
             "small further term is added, or it grows in another way."
         ),

@@ -21,10 +21,6 @@ from lossbench.auditing.total import read_total
 from lossbench.loss import Reduction, Sizes
 
 _ROWS = (5, 6, 7, 8)
-_VALUES_FOR_NOISE = 2**18  # in a batch of images
-_ROWS_FOR_NOISE = (384, 128)
-_FEWEST_ROWS_FOR_NOISE = 61
-_QUICK_SECONDS = 0.03
 _STARTS = (0.0, 1.0, 0.3)
 _OTHER_SIZES = ({"d": 17, "k": 3, "B": 9}, {"d": 40, "k": 11, "B": 14, "N": 500})
 
@@ -67,9 +63,8 @@ def examine(
         for name, value in weights.items()
     ]
     probing = Probing(ask, base, others, chosen, deadline, said)
-    if probing.stochastic:
-        base = _many(probing, base)
-    probing.plan(base)
+    of_any_batch = base.rows != batch_size or batch_size < 9
+    base = probing.plan(base)
     added = probing.is_added(base)
     term = read_reconstruction(probing, base)
     kl = read_kl(probing, term.quiet(base), _frames(how))
@@ -80,9 +75,7 @@ def examine(
         raise Stopped(Failure("constant"))
     followed = followed_by(settings) & {"B", "N"}
     varies = tuple(
-        v
-        for v in dict.fromkeys((*how.varies, *sorted(followed)))
-        if v != "B" or base.rows != batch_size or batch_size < 9
+        v for v in dict.fromkeys((*how.varies, *sorted(followed))) if v != "B" or of_any_batch
     )
     seen = survey(
         *(probing, base, batch_size, varies, (term, kl), weights),
@@ -117,18 +110,6 @@ def _begun(ask: Ask, asked: Probe) -> Probe:
     if first is None:
         raise Stopped(Failure("not finite", "", "latents near 0, x and x_hat between 0 and 1"))
     raise Stopped(first)
-
-
-def _many(probing: Probing, base: Probe) -> Probe:
-    """Return the probe with as many images as cost little more time than a few."""
-    few = replace(base, rows=_FEWEST_ROWS_FOR_NOISE, batch_size=_FEWEST_ROWS_FOR_NOISE)
-    usual = max(_QUICK_SECONDS, 1.5 * probing.seconds(few))
-    for rows in _ROWS_FOR_NOISE:
-        many = replace(base, rows=rows, batch_size=rows)
-        fits = rows * max(base.d, base.k) <= _VALUES_FOR_NOISE
-        if fits and probing.seconds(many) <= usual:
-            return many
-    return few
 
 
 def _frames(how: Found) -> tuple[str, ...]:

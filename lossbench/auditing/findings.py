@@ -14,7 +14,7 @@ from lossbench.auditing.probing import Probing
 from lossbench.auditing.reconstruction import IMAGE_ENDS, Reconstruction
 from lossbench.auditing.records import Found, Stopped
 from lossbench.auditing.result import Finding
-from lossbench.auditing.scaling import Survey
+from lossbench.auditing.scaling import Survey, name_of
 from lossbench.auditing.signature import is_of_schedule, says_when
 
 # Image sizes that people write into code: MNIST, CIFAR and usual crops, grey or in colour.
@@ -22,6 +22,7 @@ _USUAL_D = frozenset(n * n * c for n in (28, 32, 48, 64, 96, 128, 224, 256) for 
 # A clamp inside these bounds of a log variance, or a mean, meets latents that training visits.
 _VISITED = {"u": (-6.0, 2.0), "z_mean": (-5.0, 5.0)}
 _SAME_MODE = 5e-3
+_NEAREST = 0.2  # of the spread: what is further off is not like it
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,13 @@ def _reconstruction(seen: Evidence) -> Iterator[Finding]:
         inside = ""
         if seen.found.model:
             inside = ", or the loss takes it where it was not exchanged in the model"
+        nearest = ""
+        if term.misfit < _NEAREST:
+            nearest = f" The nearest is {term.nearest.words}: {100 * term.misfit:.2g}% off."
         yield Finding(
             "reconstruction_unknown",
             f"The reconstruction is none of the known kinds{inside}, so a and beta_eff cannot be "
-            "told.",
+            f"told.{nearest}",
         )
     if term.present and seen.survey.asked.a < 0 and not seen.maximised:
         yield Finding(
@@ -112,7 +116,7 @@ def _reconstruction(seen: Evidence) -> Iterator[Finding]:
     if term.inside and term.kind is not None:
         yield Finding(
             "inside",
-            f"The reconstruction is {term.kind.name} for x_hat between 0 and 1, to a "
+            f"The reconstruction is {term.kind.words}, for x_hat between 0 and 1, to a "
             "two-thousandth; far beyond, it is not: x_hat is bounded there, or a small further "
             "term is added, or it grows in another way.",
             certain=False,
@@ -164,7 +168,7 @@ def _kl(seen: Evidence) -> Iterator[Finding]:
                 "constant weight is equal to it.",
             )
         case KlForm.UNKNOWN:
-            yield _unknown(kl, stochastic=seen.probing.stochastic)
+            yield _unknown(kl, seen.probing)
         case KlForm.PARTS:
             yield from _parts(seen)
         case _ if b < 0:
@@ -174,7 +178,7 @@ def _kl(seen: Evidence) -> Iterator[Finding]:
     yield from _frame(seen)
 
 
-def _unknown(kl: Kl, *, stochastic: bool) -> Finding:
+def _unknown(kl: Kl, probing: Probing) -> Finding:
     """Return why b cannot be told."""
     if kl.coarse:
         text = (
@@ -183,10 +187,11 @@ def _unknown(kl: Kl, *, stochastic: bool) -> Finding:
         )
     else:
         what = f"; there is {kl.further}" if kl.further else ""
-        chance = ", or chance hides which (a longer --time-limit asks more seeds)"
+        more = " (a longer --time-limit asks more seeds)" if probing.hurried else ""
+        chance = f", or chance hides which{more}" if probing.stochastic else ""
         text = (
             "What the latents add to the loss is no KL of a Gaussian to N(0, I) in any form that "
-            f"is known{chance if stochastic else ''}, so b and beta_eff cannot be told{what}."
+            f"is known{chance}, so b and beta_eff cannot be told{what}."
         )
     return Finding("kl_unknown", text)
 
@@ -493,7 +498,7 @@ def _weights(seen: Evidence) -> Iterator[Finding]:
     """Yield numbers without effect, and those that a and b follow in no proportion."""
     survey = seen.survey
     for symbol in survey.idle:
-        name = symbol.removeprefix("arg_")
+        name = name_of(symbol)
         if name not in seen.found.parameters:
             continue
         set_to = f" (set to {seen.settings[name]})" if name in seen.settings else ""
@@ -503,7 +508,7 @@ def _weights(seen: Evidence) -> Iterator[Finding]:
             changes=False,
         )
     for symbol, points in survey.weights.items():
-        name = symbol.removeprefix("arg_")
+        name = name_of(symbol)
         for part in ("a", "b"):
             if (
                 symbol in survey.reshaped
@@ -533,7 +538,7 @@ def _reshaped(seen: Evidence) -> Iterator[Finding]:
         value = seen.survey.reference.symbols.get(symbol, math.nan)
         yield Finding(
             "schedule",
-            f"{symbol.removeprefix('arg_')} changes the form of the KL, as a capacity or a floor "
+            f"{name_of(symbol)} changes the form of the KL, as a capacity or a floor "
             f"that grows does: this is the loss at {value:g}.",
             certain=False,
         )

@@ -160,12 +160,14 @@ def constant_text(value: float) -> str:
 
     >>> constant_text(1 / 784), constant_text(0.5), constant_text(4.00001), constant_text(0.001)
     ('1/784', '1/2', '4', '0.001')
+    >>> constant_text(0.999998), constant_text(0.99995)
+    ('1', '0.99995')
     """
     short = f"{value:.5g}"
     long = len(short.lstrip("-0.")) > 2
     if value and abs(value) < 1 and (long or short in ("0.5", "-0.5")):
         inverse = 1 / value
-        if abs(inverse - round(inverse)) < 1e-4 * abs(inverse) and abs(inverse) < 1e6:
+        if abs(inverse - round(inverse)) < 1e-4 * abs(inverse) and 1.5 < abs(inverse) < 1e6:
             return f"{'-' if value < 0 else ''}1/{abs(round(inverse))}"
     return short if float(short) != round(float(short)) else f"{float(short):.6g}"
 

@@ -117,7 +117,9 @@ def _meaning(audit: Audit, moving: str) -> list[str]:
         scale = audit.a.value
         by = ""
         if not math.isclose(scale, 1, rel_tol=_ONE):
-            by = f", divided by {1 / scale:.6g}" if scale < 1 else f", times {scale:.6g}"
+            factor = 1 / scale if scale < 1 else scale
+            number = f"about {factor:.2g}" if is_noisy(audit.a) else f"{factor:.6g}"
+            by = f", divided by {number}" if scale < 1 else f", times {number}"
         subject = f"{within[0].lower()}{within[1:]} " if within else ""
         beta = f"about {value:.2g}" if is_noisy(audit.beta_eff) else f"{value:.6g}"
         sizes = f"d = {audit.d} and k = {audit.k}"
@@ -155,7 +157,8 @@ def _change(audit: Audit, eff: Law | None, weighs_batch: bool) -> str:
         return ""
     codes = [f.code for f in audit.findings if f.changes or f.certain]
     if math.isclose(value, 1, rel_tol=_ONE):
-        at = " at these sizes and weights" if eff is not None and eff.powers else ""
+        moves = audit.beta_eff.either or (eff is not None and eff.powers)
+        at = " at these sizes and weights" if moves else ""
         return f"{'no weight' if codes else 'nothing'}: beta_eff is 1{at}."
     if any(f.code in MOVING for f in audit.findings):
         return ""

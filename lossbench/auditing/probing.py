@@ -11,8 +11,12 @@ from lossbench.auditing.probe import Floats, Probe
 from lossbench.auditing.records import Answer, Ask, Failure, Moved, Output, Stopped
 from lossbench.auditing.total import Total, find_total
 
-_MOST_SEEDS, _FEWEST_SEEDS = 12, 4
+# Images and seeds for a stochastic loss, the best first; fewer seeds for one that is slow.
+_MOST_SEEDS = 12
+_PLANS = tuple((rows, n_seeds) for n_seeds in (_MOST_SEEDS, 8, 6, 4) for rows in (384, 128, 61))
+_VALUES = 2**18  # in a batch of images, where it need not be more
 _CALLS = 260  # of an audit, each asked once a seed
+_SPARE = 1.5  # of the time that is left, as machines may get busy
 _ROUNDING = 40.0  # of a sum of many numbers, in units of the last place
 _EPS, _EPS_SINGLE = float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps)
 _MISFIT = 5e-4
@@ -56,24 +60,52 @@ class Probing:
         self.drifts = bool(abs(one - again).max() > rounding)
         self.stochastic = self.drifts or bool(abs(one - other).max() > rounding)
 
-    def seconds(self, base: Probe) -> float:
-        """Return how long a call takes on such tensors."""
-        busy = replace(base, mean=1.0, low=0.3, high=0.9)
-        self._asked(busy, finite=False)  # the tensors are drawn once
-        started = time.monotonic()
-        self._asked(busy, finite=False)
-        return time.monotonic() - started
+    def plan(self, base: Probe) -> Probe:
+        """Return the probe with as many images as the audit asks for; say how long it will take.
 
-    def plan(self, base: Probe) -> None:
-        """Settle how many seeds the time is enough for, and say how long it will take."""
-        seconds = self.seconds(base)
-        if self.stochastic:
-            left = (self._deadline - time.monotonic()) / max(seconds * _CALLS, 1e-9)
-            self._seeds = tuple(range(int(min(_MOST_SEEDS, max(_FEWEST_SEEDS, left / 1.5)))))
-            self._known.clear()
+        A stochastic loss gets many images and seeds, however busy the machine is: fewer only where
+        they are large, or where it would take longer than there is time.
+        """
+        base, seconds = self._many(base) if self.stochastic else self._timed(base, base.rows)
         expected = seconds * _CALLS * len(self._seeds)
         if expected > 3:
             self._said(f"about {expected:.0f} s: a call takes {1000 * seconds:.0f} ms")
+        return base
+
+    def _many(self, base: Probe) -> tuple[Probe, float]:
+        """Settle the seeds; return the probe with many images, and how long a call takes."""
+        most = max(_PLANS[-1][0], _VALUES // max(base.d, base.k))
+        fits = [(rows, n_seeds) for rows, n_seeds in _PLANS if rows <= most]
+        timed: dict[int, tuple[Probe, float]] = {}
+        for rows, n_seeds in fits:
+            timed[rows] = timed.get(rows) or self._timed(base, rows)
+            self._seeds = tuple(range(n_seeds))
+            left = self._deadline - time.monotonic()
+            if timed[rows][1] * _CALLS * n_seeds * _SPARE <= left:
+                break
+        self._known.clear()
+        return timed[rows]
+
+    def _timed(self, base: Probe, rows: int) -> tuple[Probe, float]:
+        """Return the probe with so many images, if it is not refused, and how long a call takes."""
+        many = replace(base, rows=rows, batch_size=rows)
+        busy = replace(many, mean=1.0, low=0.3, high=0.9)
+        took = []
+        try:
+            for _ in range(3):  # at the first one the tensors are drawn
+                started = time.monotonic()
+                self.answer(busy)
+                took.append(time.monotonic() - started)
+        except Stopped as stop:
+            if rows == base.rows or stop.failure.stage not in ("call", "shape"):
+                raise
+            return self._timed(base, base.rows)
+        return many, min(took)
+
+    @property
+    def hurried(self) -> bool:
+        """Whether a stochastic loss was asked with fewer seeds than there are."""
+        return self.stochastic and len(self._seeds) < _MOST_SEEDS
 
     def is_added(self, base: Probe) -> bool:
         """Return whether x_hat and the latents move the total each by itself."""

@@ -14,6 +14,8 @@ _LEVELS = (0.12, 0.27, 0.42, 0.58, 0.73, 0.88)
 _WIDE_LEVELS = (-3.0, -0.8, 1.7, 4.0)
 _ERRORS = (0.004, 0.05, 0.4, 1.2, 2.5, 30.0, 60.0)
 _NEAR = 4.0
+_EXACT = 1e-5  # of the spread
+_AROUND = (0.1, 0.4, 0.7, 1.0, 1.3, 1.6, 2.0)  # of the threshold of a Huber loss
 _SMOOTHING = (0.0, 1.0, 1e-3, 1e-6)
 _ENDS = {
     "the first image": (0, EVERY),
@@ -374,7 +376,11 @@ def _huber_of(
     if not slope or not np.isfinite(least):
         return ()
     threshold = float(2 * (slope * 60 - (at[60.0] - least)) / slope)
-    return (huber(float(f"{threshold:.4g}")),) if 1e-3 < threshold < 30 else ()
+    if not 1e-3 < threshold < 30:
+        return ()
+    kind = huber(float(f"{threshold:.4g}"))
+    near = [replace(wide[0], x_hat="off", level=t * threshold) for t in _AROUND]  # it has an edge
+    return (kind,) if _fits(probing, kind, near, probing.values(near, finite=False)) else ()
 
 
 def _known(
@@ -401,7 +407,8 @@ def _unknown(probing: Probing, base: Probe, unit: list[Probe], values: Floats) -
     kinds = tuple(_BY_NAME[name] for name in _USUAL)
     mixed = fit(probing, _features(kinds, unit), values)
     mixture = {}
-    if mixed.holds and not uneven:
+    exact = mixed.misfit < _EXACT or probing.stochastic  # three numbers fit what is near to them
+    if mixed.holds and exact and not uneven:
         weights = mixed.coefficients.mean(axis=1)
         largest = np.abs(weights).max()
         mixture = {
@@ -420,7 +427,9 @@ def _uneven(probing: Probing, base: Probe, kind: Kind, a: float) -> dict[str, fl
     for place, patch in _ENDS.items():
         moved = replace(plain, patch=patch)
         expected = a * (kind.worth(moved) - r)
-        found[place] = share(probing, probing.value(moved) - before, before, expected)
+        added = probing.value(moved, finite=False) - before
+        if np.isfinite(added).all():
+            found[place] = share(probing, added, before, expected)
     return {place: times for place, times in found.items() if times is not None}
 
 

@@ -81,8 +81,18 @@ def measure(probing: Probing, probe: Probe, term: Reconstruction, kl: Kl) -> Poi
 
 
 def symbol_of(name: str) -> str:
-    """Return the symbol of a further number; one called like a size gets a name of its own."""
-    return f"arg_{name}" if name in _SYMBOLS else name
+    """Return the symbol of a further number; one called like ours is told as ``your_b``."""
+    return f"your_{name}" if name in _SYMBOLS else name
+
+
+def name_of(symbol: str) -> str:
+    """Return the name of a further number.
+
+    >>> name_of(symbol_of("b")), name_of(symbol_of("your_own"))
+    ('b', 'your_own')
+    """
+    name = symbol.removeprefix("your_")
+    return name if name in _SYMBOLS else symbol
 
 
 def _means(kl: Kl) -> tuple[float, float]:

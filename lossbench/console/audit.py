@@ -114,14 +114,19 @@ def _told(found: Coefficient) -> tuple[str, str]:
         formula = f"= {found.formula}" if found.formula else ""
     if math.isnan(found.value):
         return "varies" if formula else "none", formula
-    noisy = found.error > _ROUNDING * abs(found.value)
-    error = f" ±{2 * found.error:.2g}" if noisy else ""
+    error = f" ±{2 * found.error:.2g}" if _is_noisy(found) else ""
     return f"{found.value:.6g}{error}", formula
+
+
+def _is_noisy(found: Coefficient) -> bool:
+    return found.error > _ROUNDING * abs(found.value)
 
 
 def _notes(audit: Audit) -> Iterator[Text]:
     if audit.stochastic:
-        yield Text("Stochastic: means over fixed seeds, ± two standard errors.", "dim")
+        noisy = any(map(_is_noisy, (audit.a, audit.b, audit.beta_eff)))
+        error = ", ± two standard errors" if noisy else ""
+        yield Text(f"Stochastic: means over fixed seeds{error}.", "dim")
     if audit.fixed:
         sizes = joined(audit.fixed)
         yield Text(f"{sizes} cannot be varied: formulas are read at one size.", "dim")
