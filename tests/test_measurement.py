@@ -1,0 +1,180 @@
+"""A trained model of any library is measured: against formulas, scipy and PyTorch's own numbers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.stats import bernoulli, norm
+from sklearn.datasets import load_digits
+from test_cli import run as cli
+
+from lossbench import theory
+from lossbench.errors import UsageError
+from lossbench.measurement import Measurement, measure
+
+N, D, K = 60, 5, 4
+Arrays = dict[str, NDArray[np.float64]]
+
+
+def drawn(seed: int = 0, *, binary: bool = False) -> Arrays:
+    """Return arrays of a model of which two latents carry something and two do not."""
+    generator = np.random.default_rng(seed)
+    x = generator.random((N, D))
+    z_mean, z_log_var = np.zeros((N, K)), np.zeros((N, K))
+    z_mean[:, 1], z_mean[:, 3] = 2 * generator.standard_normal(N), generator.standard_normal(N)
+    z_log_var[:, 1], z_log_var[:, 3] = -3, -1
+    x_hat = np.clip(x + 0.1 * generator.standard_normal((N, D)), 0.05, 0.95)
+    return {
+        "x": np.round(x) if binary else x,
+        "x_hat": x_hat,
+        "z_mean": z_mean,
+        "z_log_var": z_log_var,
+    }
+
+
+def test_the_elbo_is_that_of_the_densities() -> None:
+    """R is -log p(x|z) of scipy, for mse without the constant of a variance of 1/2."""
+    arrays = drawn(binary=True)
+    coins = measure(**arrays, reconstruction_loss="bce")
+    expected = -bernoulli.logpmf(arrays["x"], arrays["x_hat"]).sum(axis=1).mean()
+    assert coins.reconstruction == pytest.approx(expected)
+    arrays = drawn()
+    normal = measure(**arrays, reconstruction_loss="mse")
+    log_density = norm.logpdf(arrays["x"], arrays["x_hat"], np.sqrt(0.5)).sum(axis=1).mean()
+    assert normal.elbo == pytest.approx(log_density - normal.kl)
+    assert normal.bits_per_dim == pytest.approx(-normal.elbo / D / np.log(2))
+
+
+def test_the_kl_is_that_of_samples() -> None:
+    """Each latent's KL is the mean of log q(z|x) - log p(z), and the largest comes first."""
+    arrays = drawn()
+    measured = measure(**arrays, reconstruction_loss="mse")
+    assert [latent.latent for latent in measured.latents][:2] == [1, 3]
+    mean, std = arrays["z_mean"], np.exp(arrays["z_log_var"] / 2)
+    z = mean + std * np.random.default_rng(1).standard_normal((20_000, N, K))
+    sampled = (norm.logpdf(z, mean, std) - norm.logpdf(z)).mean(axis=(0, 1))
+    for latent in measured.latents:
+        assert latent.kl == pytest.approx(sampled[latent.latent], abs=0.01)
+    assert measured.kl == pytest.approx(sampled.sum(), abs=0.02)
+    assert [latent.active for latent in measured.latents] == [True, True, False, False]
+    assert measured.active_units == 2
+    assert not measured.collapsed
+
+
+def test_nothing_is_the_best_constant() -> None:
+    """No constant image has a smaller R than R_0, and the mean image has just that."""
+    arrays = drawn()
+    for kind in ("bce", "mse"):
+        measured = measure(**arrays, reconstruction_loss=kind)
+        constants = [arrays["x"].mean(axis=0), *np.random.default_rng(2).random((50, D))]
+        costs = [
+            measure(
+                **arrays | {"x_hat": np.tile(constant, (N, 1))}, reconstruction_loss=kind
+            ).reconstruction
+            for constant in constants
+        ]
+        assert costs[0] == pytest.approx(measured.reconstruction_of_nothing)
+        assert min(costs) == costs[0]
+        assert measured.thresholds == tuple(theory.thresholds(theory.moments(arrays["x"]), kind))
+
+
+def test_certain_zeros_cost_nothing_where_they_are_right() -> None:
+    """0 ln 0 is 0; a certain probability that is wrong counts as 1e-7, and that is told."""
+    arrays = drawn(binary=True)
+    right = measure(**arrays | {"x_hat": arrays["x"]}, reconstruction_loss="bce")
+    assert right.reconstruction == 0
+    assert not any("certain" in note for note in right.notes)
+    wrong = measure(**arrays | {"x_hat": 1 - arrays["x"]}, reconstruction_loss="bce")
+    assert wrong.reconstruction == pytest.approx(-D * np.log(1e-7))
+    assert any(f"{N * D} values of x_hat are certain" in note for note in wrong.notes)
+
+
+def trained() -> tuple[Measurement, float, float]:
+    """Train a VAE in PyTorch on digits; return its measurement, and its own R and K."""
+    torch.manual_seed(0)
+    x = torch.tensor(load_digits().data / 16, dtype=torch.float32)
+    encoder = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 8))
+    decoder = torch.nn.Sequential(torch.nn.Linear(4, 32), torch.nn.ReLU(), torch.nn.Linear(32, 64))
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 5e-3)
+    for _ in range(300):
+        z_mean, z_log_var = encoder(x).chunk(2, dim=1)
+        z = z_mean + torch.exp(z_log_var / 2) * torch.randn_like(z_mean)
+        x_hat = torch.sigmoid(decoder(z))
+        bce = torch.nn.functional.binary_cross_entropy(x_hat, x, reduction="sum") / len(x)
+        kl = -0.5 * (1 + z_log_var - z_mean**2 - z_log_var.exp()).sum() / len(x)
+        optimizer.zero_grad()
+        (bce + kl).backward()
+        optimizer.step()
+    measured = measure(x, x_hat, z_mean, z_log_var, reconstruction_loss="bce", beta_eff=1)
+    return measured, bce.item(), kl.item()
+
+
+def test_a_model_of_pytorch_is_measured_as_it_measures_itself() -> None:
+    """Its tensors come in as they are, gradients and all; below t_1 it is active."""
+    measured, bce, kl = trained()
+    assert measured.reconstruction == pytest.approx(bce, rel=1e-5)
+    assert measured.kl == pytest.approx(kl, rel=1e-5)
+    assert measured.active_units > 0
+    assert (measured.beta_eff_over_threshold or 9) < 1
+    assert "below R_0" in str(measured)
+
+
+REFUSED = {
+    "x_hat of another shape": ({"x_hat": np.ones((N, D + 1))}, "x_hat"),
+    "too few latents": ({"z_log_var": np.zeros((N, K - 1))}, "z_log_var"),
+    "other examples": ({"z_mean": np.zeros((N - 1, K))}, "z_mean"),
+    "NaN": ({"z_mean": np.full((N, K), np.nan)}, "not finite"),
+    "logits": ({"x_hat": np.full((N, D), 3.0)}, "sigmoid(x_hat)"),
+    "empty": ({"x": np.zeros((0, D))}, "`x` has no rows"),
+    "words": ({"x": [["a"] * D] * N}, "no array of numbers"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_fit_is_named(name: str) -> None:
+    """The array, what was expected and what came."""
+    other, told = REFUSED[name]
+    with pytest.raises(UsageError, match=r"(?s).*") as refused:
+        measure(**drawn() | other, reconstruction_loss="bce")  # type: ignore[arg-type]
+    assert told in str(refused.value)
+    assert "received" in str(refused.value)
+
+
+def test_a_standard_deviation_in_place_of_a_log_variance_is_told() -> None:
+    """It is above 0 throughout, as no trained log variance is; nothing is guessed."""
+    arrays = drawn()
+    deviations = np.exp(arrays["z_log_var"] / 2)
+    notes = measure(**arrays | {"z_log_var": deviations}, reconstruction_loss="mse").notes
+    assert any("2*log" in note for note in notes)
+    assert not any("2*log" in note for note in measure(**arrays, reconstruction_loss="mse").notes)
+
+
+def test_the_weight_is_held_against_the_threshold() -> None:
+    """Collapsed below t_1 it ended too early; at t_1 the objective asks for it."""
+    arrays = drawn() | {"z_mean": np.zeros((N, K)), "z_log_var": np.zeros((N, K))}
+    t_1 = measure(**arrays, reconstruction_loss="mse").threshold
+    for ratio, told in ((0.5, "ended too early"), (1.0, "asks for collapse"), (2.0, "asks for")):
+        measured = measure(**arrays, reconstruction_loss="mse", beta_eff=ratio * t_1)
+        assert measured.collapsed
+        assert told in str(measured)
+
+
+def test_the_command_says_what_the_function_says(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In words, and as JSON; a file without an array is refused by its name."""
+    arrays, file = drawn(), tmp_path / "mine.npz"
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+    measured = measure(**arrays, reconstruction_loss="mse")
+    code, out, _ = cli(capsys, "measure", str(file), "--reconstruction-loss", "mse")
+    assert code == 0
+    assert all(sentence in " ".join(out.split()) for sentence in measured.sentences())
+    code, out, _ = cli(capsys, "measure", str(file), "--reconstruction-loss", "mse", "--json")
+    assert json.loads(out)["kl"] == measured.kl
+    np.savez(file, x=arrays["x"])
+    code, _, err = cli(capsys, "measure", str(file), "--reconstruction-loss", "mse")
+    assert code == 2
+    assert "no array x_hat, z_mean, z_log_var" in err
