@@ -134,7 +134,7 @@ class Measurement:
             f"t_1 = {significant(self.threshold, 4)}"
         )
         if ratio >= 1:
-            return f"{weight}: at and above t_1 the objective asks for collapse."
+            return f"{weight}: from t_1 on, the collapsed solution is stable."
         if self.collapsed:
             return (
                 f"{weight}: below t_1 a VAE that is trained long enough is active, so this one "
