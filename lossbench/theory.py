@@ -18,6 +18,7 @@ from lossbench.loss import likelihood
 
 _SIGNIFICANT_DIGITS = 6  # the last digits depend on the processor
 _IMAGES_A_PRODUCT = 4096
+_ACTIVE_SIGNAL = 0.02
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Moments:
     varies: NDArray[np.bool_]
 
 
-def moments(images: NDArray[np.float32]) -> Moments:
+def moments(images: NDArray[np.floating]) -> Moments:
     """Return the moments of ``images (n, d)``; ``DataError`` if no pixel varies.
 
     Products are taken in float32 over a few thousand centred images, and added in float64; on
@@ -84,6 +85,15 @@ def predicted_active_units(
     Exact for a linear model with ``mse``, close near t_1, an upper bound far below it.
     """
     return min(k, int(np.sum(thresholds / noise_std**2 > beta_eff)))
+
+
+def is_active(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which latents are active: those whose mean varies over 0.02 times their noise.
+
+    ``signal`` is the variance of a latent's mean over the images, ``noise`` the mean variance of
+    what is sampled around it. Near collapse, and with unit noise, it is a KL of 0.01 nats.
+    """
+    return signal > _ACTIVE_SIGNAL * noise
 
 
 def linear_optimum(thresholds: NDArray[np.float64], beta_eff: float, k: int) -> LinearOptimum:

@@ -28,8 +28,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# Losses as users write them, for a process of their own: some make models as they are imported.
-collect_ignore = ["audited"]
+# Losses and models as users write them, each for a process of its own.
+collect_ignore = ["audited", "measured"]
 
 TINY = (
     *("--dataset", "digits", "--d", "16", "--k", "2", "--hidden", "8", "--epochs", "2"),

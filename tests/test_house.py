@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lossbench
@@ -16,14 +17,14 @@ from lossbench.cli.app import app
 
 HOUSE = Path(lossbench.__file__).parent
 FLOORS = (
-    ("words",),
+    ("words", "arrays"),
     ("errors", "commits"),
     ("loss", "network"),
     ("settings",),
     ("columns", "experiment"),
     ("run",),
     ("data", "store", "theory"),
-    ("nn", "comparison", "explanation", "prediction", "auditing"),
+    ("nn", "comparison", "explanation", "prediction", "measurement", "auditing"),
     ("worker",),
     ("engine",),
     ("sweeping",),
@@ -193,6 +194,7 @@ COMMANDS = (
     ["predict", "--dataset", "digits"],
     ["audit", "BROKEN:vae_loss", "--d", "4", "--k", "2"],
     ["report", "RESULTS"],
+    ["measure", "ARRAYS", "--reconstruction-loss", "bce"],
 )
 TRAINS = {"export"}  # builds the model that it writes
 LOADING = """
@@ -233,9 +235,20 @@ def loaded(
     """Return for every command its exit code and what it loaded."""
     broken = Path(__file__).parent / "audited" / "broken.py"
     started = tmp_path_factory.mktemp("init") / "mine"
-    places = {"RESULTS": drilled_results, "BROKEN": broken, "INIT": started}
+    arrays = tmp_path_factory.mktemp("measured") / "mine.npz"
+    np.savez(
+        arrays,
+        x=np.eye(3),
+        x_hat=np.full((3, 3), 0.5),
+        z_mean=[[1], [0], [2]],
+        z_log_var=[[-1]] * 3,
+    )
+    places = {"ARRAYS": arrays, "RESULTS": drilled_results, "BROKEN": broken, "INIT": started}
     told = [
-        [re.sub("RESULTS|BROKEN|INIT", lambda found: str(places[found[0]]), part) for part in words]
+        [
+            re.sub("RESULTS|BROKEN|INIT|ARRAYS", lambda found: str(places[found[0]]), part)
+            for part in words
+        ]
         for words in COMMANDS
     ]
     return dict(zip(map(" ".join, COMMANDS), loaded_by(told), strict=True))

@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import lossbench
@@ -35,7 +36,7 @@ def test_the_readme_has_commands_to_test() -> None:
 
 
 SWEPT_FIRST = next(command for command in COMMANDS if "--save-weights" in command)
-WRITES = ("audit", "export", "init", "report")
+WRITES = ("audit", "export", "init", "measure", "report")
 LONG = ("export", "report")
 
 
@@ -59,6 +60,10 @@ def test_a_command_of_the_readme_runs(
     if arguments[1] == "report":
         for name in (Path(part).name for part in arguments[2:]):
             tables_of(name, tmp_path / "results")
+    if arguments[1] == "measure":
+        x = np.random.default_rng(0).random((20, 3))
+        arrays = {"x": x, "x_hat": 0.5 + 0 * x, "z_mean": x, "z_log_var": 0 * x}
+        np.savez(tmp_path / arguments[2], **arrays)
     if arguments[1] == "export":
         first = lossbench(*shlex.split(SWEPT_FIRST)[1:], "--epochs", "1", folder=tmp_path)
         assert first.returncode == 0, first.stderr

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lossbench.arrays import to_array
 from lossbench.auditing.probe import BRACKETS, Probe, Setting
 from lossbench.auditing.records import Answer, Failure, Found, Moved, Output
 from lossbench.auditing.signature import (
@@ -28,7 +29,7 @@ from lossbench.auditing.signature import (
 )
 from lossbench.auditing.state import State
 from lossbench.auditing.stub import Plan, Stub, attached, produced
-from lossbench.auditing.tensors import Maker, Values, makers, seed_everything, to_array
+from lossbench.auditing.tensors import Maker, Values, makers, seed_everything
 from lossbench.loss import evaluate
 
 _HERE = str(Path(__file__).parent)

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from lossbench.arrays import to_array
 from lossbench.auditing.callee import answer_of, failure_of, settings_of
 from lossbench.auditing.probe import Floats, Probe, arrays
 from lossbench.auditing.records import Answer, Failure, Found
 from lossbench.auditing.signature import Refusal, usual_role
-from lossbench.auditing.tensors import Maker, seed_everything, to_array
+from lossbench.auditing.tensors import Maker, seed_everything
 
 _NOISE = ("dense", "fc", "layer", "linear", "to", "head", "enc", "encoder", "out", "conv")
 _SHARED = ("z_mean", "z_log_var")

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from lossbench.arrays import to_array
 from lossbench.auditing.records import Moved
 from lossbench.auditing.source import underlying
-from lossbench.auditing.tensors import to_array
 
 _MOST_VALUES = 2**12
 _MOST_PLACES = 400

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from lossbench.arrays import to_array
 from lossbench.auditing.probe import Probe, arrays, channel_axis
 from lossbench.auditing.source import underlying
 
@@ -216,15 +217,6 @@ def undisturbed() -> Iterator[None]:
             np.random.set_state(numbers)
             if torch is not None:
                 torch.set_rng_state(tensors)
-
-
-def to_array(value: Any) -> np.ndarray[Any, Any]:
-    """Return a tensor of any library as an array."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        if str(value.dtype) == "torch.bfloat16":
-            value = value.float()
-    return np.asarray(value)
 
 
 def _loaded(name: str) -> Any:

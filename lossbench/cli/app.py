@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import lossbench
-from lossbench.cli import audit, explain, init, predict, results, sweep
+from lossbench.cli import audit, explain, init, measure, predict, results, sweep
 from lossbench.cli.interrupts import undisguised
 from lossbench.errors import LossbenchError
 
@@ -27,6 +27,7 @@ app.command("sweep")(sweep.sweep)
 app.command("show")(results.show)
 app.command("compare")(results.compare)
 app.command("audit")(audit.audit)
+app.command("measure")(measure.measure)
 app.command("report")(results.report)
 app.command("export")(results.export)
 

@@ -5,5 +5,6 @@ downloads files, ``files`` reads them, ``images`` checks, scales and averages wh
 """
 
 from lossbench.data.dataset import BUILT_IN, Dataset, load, native_sizes
+from lossbench.data.files import read_named
 
-__all__ = ["BUILT_IN", "Dataset", "load", "native_sizes"]
+__all__ = ["BUILT_IN", "Dataset", "load", "native_sizes", "read_named"]

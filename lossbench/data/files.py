@@ -9,7 +9,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
@@ -106,6 +106,39 @@ def _read_npz(path: Path) -> tuple[Raw, Raw | None]:
             with archive.open(members[name]) as stream:
                 arrays.append(_npy_array(stream, f"{path}, {name}"))
         return arrays[0], arrays[1] if len(arrays) == 2 else None
+
+
+def read_named(path: Path, needed: Sequence[str], also: Sequence[str] = ()) -> dict[str, Raw]:
+    """Return arrays of an ``.npz`` file by their names: all that are ``needed``, and ``also`` some.
+
+    Raises DataError when the file is no ``.npz`` file, is damaged, or lacks one.
+    """
+    if path.suffix.lower() != ".npz" or not path.is_file():
+        raise DataError(
+            "this is no .npz file" if path.exists() else "the file does not exist",
+            where=str(path),
+            expected=f"an .npz file with {', '.join(needed)}",
+            received=path.name if path.exists() else "nothing",
+            remedy=f"numpy.savez(path, {', '.join(f'{name}=...' for name in needed)})",
+        )
+    with _damage_told(path), zipfile.ZipFile(path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        missing = [name for name in needed if name not in members]
+        if missing:
+            raise DataError(
+                f"the file has no array {', '.join(missing)}",
+                where=str(path),
+                expected=", ".join(needed),
+                received=", ".join(members) or "no array",
+                remedy=f"numpy.savez(path, {', '.join(f'{name}=...' for name in needed)})",
+            )
+        names = [name for name in (*needed, *also) if name in members]
+        _refuse_huge(sum(members[name].file_size for name in names), str(path))
+        arrays = {}
+        for name in names:
+            with archive.open(members[name]) as stream:
+                arrays[name] = _npy_array(stream, f"{path}, {name}")
+        return arrays
 
 
 def _npy_array(stream: _Stream, where: str) -> Raw:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # the algebra is printed without NumPy, which takes as long t
     import numpy as np
     from numpy.typing import NDArray
 
+_SMALLEST = 1e-7  # that a probability of 0 counts for, as in Keras
+
 
 class Likelihood(ABC):
     """One kind of reconstruction: p(x|z), of which R is the negative logarithm.
@@ -49,6 +51,12 @@ class Likelihood(ABC):
     def names(self) -> tuple[str, ...]:
         """Every name that the catalogue has for the term."""
         return (self.name, *self.also)
+
+    @abstractmethod
+    def reconstruction(
+        self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
+    ) -> "NDArray[np.float64]":
+        """Return R of every example ``(n,)``: of ``x (n, d)``, decoded as ``x_hat (n, d)``."""
 
     @abstractmethod
     def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
@@ -106,6 +114,20 @@ class Bernoulli(Likelihood):
     )
     short_caution = "bce on grey pixels is no likelihood: compare its numbers with each other only."
 
+    def reconstruction(
+        self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
+    ) -> "NDArray[np.float64]":
+        """Return ``-sum (x ln x_hat + (1 - x) ln(1 - x_hat))``.
+
+        A probability of exactly 0 for what happened counts as 1e-7, as in Keras.
+        """
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+
+        of_one = np.where(x > 0, np.maximum(x_hat, _SMALLEST), 1.0)
+        of_zero = np.where(x < 1, np.maximum(1 - x_hat, _SMALLEST), 1.0)
+        terms: NDArray[np.float64] = -(x * np.log(of_one) + (1 - x) * np.log(of_zero)).sum(axis=-1)
+        return terms
+
     def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """Return ``m (1 - m)``."""
         return mean * (1 - mean)
@@ -130,6 +152,13 @@ class FixedGaussian(Likelihood):
         }
     )
     has_linear_optimum = True
+
+    def reconstruction(
+        self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
+    ) -> "NDArray[np.float64]":
+        """Return ``sum (x - x_hat)^2``."""
+        terms: NDArray[np.float64] = ((x - x_hat) ** 2).sum(axis=-1)
+        return terms
 
     def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """Return 1/2 for every input."""

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lossbench import theory
 from lossbench.loss import Objective, bits_per_dim, likelihood
 from lossbench.nn.importance import ImportanceWeighting
 from lossbench.nn.program import EVALUATION_SAMPLES, Chunk, Program, Sums
 from lossbench.settings import RunSettings
 
 _EVALUATION_SEED = 0x105E
-_ACTIVE_SIGNAL = 0.02
 Metrics = dict[str, float | int | bool]
 
 
@@ -55,17 +55,13 @@ def _weighting(program: Program) -> ImportanceWeighting:
 
 
 def _metrics(run: RunSettings, sums: Sums, member: int, n_images: int) -> Metrics:
-    """Return the metrics of one member from its sums over ``n_images``.
-
-    A latent is active if its mean varies more than 0.02 times the noise it is drowned in:
-    near collapse, and with unit noise, that is a KL of 0.01 nats.
-    """
+    """Return the metrics of one member from its sums over ``n_images``."""
     reconstruction = float(sums.reconstruction[member]) / n_images
     kl = float(sums.kl_sampled[member]) / n_images
     z_mean = sums.z_mean[member] / n_images
     signal = sums.z_mean_squared[member] / n_images - z_mean**2
     noise = sums.variance[member] / n_images
-    active_units = int(np.sum(signal > _ACTIVE_SIGNAL * noise))
+    active_units = int(np.sum(theory.is_active(signal, noise)))
     trained = likelihood(run.reconstruction_loss)
     bound = trained.elbo(reconstruction, kl, run.d)
     written_kl = float(sums.kl[member]) / n_images

@@ -1,0 +1,42 @@
+"""``lossbench measure``: what anybody's trained VAE does, from the arrays that it gave."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lossbench.loss import ReconstructionLoss
+
+_NEEDED = ("x", "x_hat", "z_mean", "z_log_var")
+
+
+def measure(
+    file: Annotated[Path, typer.Argument(help="An .npz file with x, x_hat, z_mean and z_log_var.")],
+    reconstruction_loss: Annotated[
+        ReconstructionLoss, typer.Option(help="What the model was trained with.")
+    ],
+    beta_eff: Annotated[
+        float | None, typer.Option(help="The weight of the KL that it was trained at, b/a.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure a trained VAE of any library: what each latent carries, and whether it collapsed.
+
+    The file holds n examples `x`, what the model makes of them from a sampled z, `x_hat`, and the
+    mean and log variance of their latents; `x_hat_at_mean` may be there, too. Save it with
+    `numpy.savez("mine.npz", x=x, x_hat=x_hat, z_mean=z_mean, z_log_var=z_log_var)`.
+
+    Example: `lossbench measure mine.npz --reconstruction-loss bce --beta-eff 1`
+    """
+    from lossbench import data, measurement  # noqa: PLC0415
+    from lossbench.console import screen  # noqa: PLC0415
+    from lossbench.console.measurement import measurement_tables  # noqa: PLC0415
+
+    arrays = data.read_named(file, _NEEDED, also=("x_hat_at_mean",))
+    measured = measurement.measure(
+        **arrays, reconstruction_loss=reconstruction_loss, beta_eff=beta_eff
+    )
+    if json:
+        screen.show_json(measured)
+    else:
+        screen.show(measurement_tables(measured))

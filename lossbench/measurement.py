@@ -1,0 +1,346 @@
+"""What a trained VAE does, measured from its arrays alone: those of any library in, nats out.
+
+The shortest way in for a model that lossbench did not train: its images, its reconstructions and
+its two latent arrays tell how much each latent carries, whether the model has collapsed, and how
+far it is from one that gives every example the mean.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossbench import theory
+from lossbench.arrays import to_array
+from lossbench.errors import UsageError
+from lossbench.loss import Likelihood, bits_per_dim, likelihood
+from lossbench.words import counted, significant
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ONE_PERCENT = 0.01
+_SMALLEST = 1e-7
+_Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Latent:
+    """One latent: its place from 0, its KL in nats, and whether its mean carries a signal.
+
+    ``signal`` is the variance of its mean over the examples, divided by the mean variance of
+    its noise.
+    """
+
+    latent: int
+    kl: float
+    signal: float
+    active: bool
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured on ``n_examples``; nats per example, summed over inputs and latents.
+
+    ``latents`` come with the largest KL first. ``reconstruction_of_nothing`` is R_0: that of a
+    model that gives every example the mean of ``x``. ``thresholds`` are those of ``x``, the
+    largest first. ``beta_eff`` and ``reconstruction_at_mean`` are None unless what they rest on
+    was given.
+    """
+
+    reconstruction_loss: str
+    n_examples: int
+    d: int
+    k: int
+    reconstruction: float
+    kl: float
+    elbo: float
+    bits_per_dim: float
+    active_units: int
+    latents: tuple[Latent, ...]
+    reconstruction_of_nothing: float
+    reconstruction_at_mean: float | None
+    thresholds: tuple[float, ...]
+    beta_eff: float | None
+    notes: tuple[str, ...]
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether no latent is active."""
+        return self.active_units == 0
+
+    @property
+    def below_nothing(self) -> float:
+        """The share of R_0 by which the reconstruction is below it; negative above it."""
+        nothing = self.reconstruction_of_nothing
+        return (nothing - self.reconstruction) / abs(nothing) if nothing else math.nan
+
+    @property
+    def threshold(self) -> float:
+        """t_1 of ``x``: the ``beta_eff`` at and above which the collapsed solution is stable."""
+        return self.thresholds[0]
+
+    @property
+    def beta_eff_over_threshold(self) -> float | None:
+        """``beta_eff / t_1``: at 1 and above, the collapsed solution is stable."""
+        return None if self.beta_eff is None else self.beta_eff / self.threshold
+
+    @property
+    def predicted_active_units(self) -> int | None:
+        """The active units that theory predicts at ``beta_eff``, if it was given."""
+        if self.beta_eff is None:
+            return None
+        return theory.predicted_active_units(np.array(self.thresholds), self.beta_eff, self.k)
+
+    def sentences(self) -> tuple[str, ...]:
+        """Return what was measured in words, what matters most first."""
+        told = (self._of_latents(), self._of_reconstruction(), self._of_mean(), self._of_weight())
+        return (*filter(None, told), *self.notes)
+
+    def _of_latents(self) -> str:
+        if self.collapsed:
+            return (
+                f"Collapsed: none of {counted(self.k, 'latent')} is active; their KL is "
+                f"{_nats(self.kl)}."
+            )
+        carried = math.fsum(latent.kl for latent in self.latents if latent.active)
+        verb = "carries" if self.active_units == 1 else "carry"
+        return f"{self.active_units} of {counted(self.k, 'latent')} {verb} {_nats(carried)}."
+
+    def _of_reconstruction(self) -> str:
+        share = self.below_nothing
+        near = abs(share) < _ONE_PERCENT
+        where = "within 1% of" if near else f"{abs(share):.0%} {'below' if share > 0 else 'above'}"
+        return (
+            f"The reconstruction, {_nats(self.reconstruction)}, is {where} "
+            f"R_0 = {_nats(self.reconstruction_of_nothing)}, that of a model that gives every "
+            "example the mean."
+        )
+
+    def _of_mean(self) -> str:
+        if self.reconstruction_at_mean is None:
+            return ""
+        return f"At the mean of z, without noise, it is {_nats(self.reconstruction_at_mean)}."
+
+    def _of_weight(self) -> str:
+        ratio, expected = self.beta_eff_over_threshold, self.predicted_active_units
+        if self.beta_eff is None or ratio is None or expected is None:
+            return ""
+        weight = (
+            f"beta_eff {significant(self.beta_eff, 4)} is {significant(ratio, 3)} times "
+            f"t_1 = {significant(self.threshold, 4)}"
+        )
+        if ratio >= 1:
+            return f"{weight}: from t_1 on, the collapsed solution is stable."
+        if self.collapsed:
+            return (
+                f"{weight}: below t_1 a VAE that is trained long enough is active, so this one "
+                "ended too early or learns too slowly."
+            )
+        return f"{weight}: theory expects at most {counted(expected, 'active latent')}."
+
+    def facts(self) -> dict[str, object]:
+        """Return the measurement as JSON has it."""
+        return {
+            **vars(self),
+            "collapsed": self.collapsed,
+            "below_nothing": self.below_nothing,
+            "beta_eff_over_threshold": self.beta_eff_over_threshold,
+            "predicted_active_units": self.predicted_active_units,
+            "sentences": self.sentences(),
+        }
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a row for each latent, the one with the largest KL first."""
+        import pandas as pd  # noqa: PLC0415 - the numbers need none
+
+        return pd.DataFrame([vars(latent) for latent in self.latents])
+
+    def __str__(self) -> str:
+        """Return the sentences, one a line."""
+        return "\n".join(self.sentences())
+
+
+def measure(
+    x: Any,
+    x_hat: Any,
+    z_mean: Any,
+    z_log_var: Any,
+    *,
+    reconstruction_loss: str,
+    beta_eff: float | None = None,
+    x_hat_at_mean: Any = None,
+) -> Measurement:
+    """Return what a trained VAE does, from its images and what it made of them.
+
+    ``x (n, ...)`` are n examples; ``x_hat`` of the same shape is what the model makes of them
+    from a sampled z (values, not logits), ``(samples, n, ...)`` from several; ``z_mean`` and
+    ``z_log_var (n, ...)`` are mean and log variance of q(z|x); ``x_hat_at_mean`` is what it makes
+    of ``z_mean``. Each may be an array, a tensor of any library, or nested lists.
+    ``reconstruction_loss`` is the model's, ``beta_eff`` the weight that it was trained at.
+
+    The thresholds and R_0 are those of the examples that are given. ``UsageError`` names what does
+    not fit: a shape, a value that is not finite or that the likelihood cannot have.
+
+    >>> import numpy as np
+    >>> x = np.array([[0, 1], [1, 0], [0, 1]])
+    >>> found = measure(
+    ...     x, 0.8 * x + 0.1, [[1], [-1], [1]], [[-3], [-3], [-3]], reconstruction_loss="bce"
+    ... )
+    >>> print(found)
+    1 of 1 latent carries 1.525 nats.
+    The reconstruction, 0.2107 nats, is 83% below R_0 = 1.273 nats, that of a model that gives \
+every example the mean.
+    """
+    kind = likelihood(reconstruction_loss)
+    shape = to_array(x).shape
+    images, samples = _rows("x", x), _like("x_hat", x_hat, shape)
+    means, log_vars = _rows("z_mean", z_mean), _rows("z_log_var", z_log_var)
+    expected = (len(images), means.shape[1])
+    for name, rows in (("z_mean", means), ("z_log_var", log_vars)):
+        if rows.shape != expected:
+            raise UsageError(
+                "the arrays do not fit together",
+                where=name,
+                expected=f"{expected[0]} examples, as x has, of as many latents as z_mean has",
+                received=f"shape {to_array(z_mean if name == 'z_mean' else z_log_var).shape}",
+            )
+    at_mean = None if x_hat_at_mean is None else _like("x_hat_at_mean", x_hat_at_mean, shape)
+    for name, parts in (("x", [images]), ("x_hat", samples), ("x_hat_at_mean", at_mean or [])):
+        _check_domain(name, parts, kind)
+    if beta_eff is not None and not (math.isfinite(beta_eff) and beta_eff >= 0):
+        raise UsageError(
+            "`beta_eff` has a value that it cannot take",
+            where="beta_eff",
+            expected="a number of at least 0",
+            received=repr(beta_eff),
+        )
+
+    variances = np.exp(log_vars)
+    divergences = 0.5 * (means**2 + variances - 1 - log_vars).mean(axis=0)
+    signal, noise = means.var(axis=0), variances.mean(axis=0)
+    active = theory.is_active(signal, noise)
+    latents = tuple(
+        Latent(int(j), float(divergences[j]), float(signal[j] / noise[j]), bool(active[j]))
+        for j in np.argsort(-divergences, kind="stable")
+    )
+    reconstruction, kl = _mean(kind, images, samples), float(divergences.sum())
+    d = images.shape[1]
+    elbo = kind.elbo(reconstruction, kl, d)
+    return Measurement(
+        reconstruction_loss=kind.name,
+        n_examples=len(images),
+        d=d,
+        k=means.shape[1],
+        reconstruction=reconstruction,
+        kl=kl,
+        elbo=elbo,
+        bits_per_dim=bits_per_dim(elbo, d),
+        active_units=sum(latent.active for latent in latents),
+        latents=latents,
+        reconstruction_of_nothing=_mean(kind, images, [images.mean(axis=0)]),
+        reconstruction_at_mean=_mean(kind, images, at_mean) if at_mean else None,
+        thresholds=tuple(map(float, theory.thresholds(theory.moments(images), kind.name))),
+        beta_eff=None if beta_eff is None else float(beta_eff),
+        notes=tuple(_notes(images, samples, log_vars, kind)),
+    )
+
+
+def _mean(kind: Likelihood, images: _Rows, decoded: list[_Rows]) -> float:
+    return float(np.mean([kind.reconstruction(images, one).mean() for one in decoded]))
+
+
+def _rows(name: str, value: Any) -> _Rows:
+    """Return one row of numbers for each example; ``UsageError`` says why there is none."""
+    try:
+        array = to_array(value).astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"`{name}` is no array of numbers",
+            where=name,
+            expected="an array, a tensor or lists of numbers, a row for each example",
+            received=str(error),
+        ) from None
+    if array.ndim < 2 or not array.size:
+        raise UsageError(
+            f"`{name}` has no rows of numbers",
+            where=name,
+            expected="shape (n, ...): at least one example of at least one number",
+            received=f"shape {array.shape}",
+        )
+    finite = np.isfinite(array)
+    if not finite.all():
+        place = tuple(map(int, np.argwhere(~finite)[0]))
+        raise UsageError(
+            f"`{name}` has values that are not finite",
+            where=name,
+            expected="finite numbers",
+            received=f"{array[place]} at {list(place)}, the first of {(~finite).sum()}",
+        )
+    return array.reshape(len(array), -1)
+
+
+def _like(name: str, value: Any, shape: tuple[int, ...]) -> list[_Rows]:
+    """Return one or several decoded arrays, each as rows; ``UsageError`` unless they are like x."""
+    array = to_array(value)
+    if array.shape == shape:
+        return [_rows(name, array)]
+    if array.shape[1:] == shape and len(array):
+        return [_rows(name, one) for one in array]
+    raise UsageError(
+        "the arrays do not fit together",
+        where=name,
+        expected=f"shape {shape}, as x has, or (samples, {', '.join(map(str, shape))})",
+        received=f"shape {array.shape}",
+    )
+
+
+def _check_domain(name: str, arrays: list[_Rows], kind: Likelihood) -> None:
+    """Raise ``UsageError`` for values that a likelihood cannot have."""
+    low, high = kind.domain
+    for array in arrays:
+        if array.min() < low or array.max() > high:
+            logits = "sigmoid(x_hat), if these are logits"
+            raise UsageError(
+                f"`{name}` has values that {kind.name} cannot have",
+                where=name,
+                expected=f"values from {low:g} to {high:g}",
+                received=f"{significant(array.min(), 4)} to {significant(array.max(), 4)}",
+                remedy="scale the data, or name another reconstruction_loss"
+                if name == "x"
+                else logits.replace("x_hat", name),
+            )
+
+
+def _notes(images: _Rows, samples: list[_Rows], log_vars: _Rows, kind: Likelihood) -> Iterator[str]:
+    """Yield what a reader of the numbers should know."""
+    n, d = images.shape
+    if log_vars.min() > 0:
+        yield (
+            f"Every z_log_var is above 0 ({significant(log_vars.min(), 3)} to "
+            f"{significant(log_vars.max(), 3)}): more noise than the prior has, as hardly any "
+            "trained model has it. If it is a standard deviation, pass 2*log of it; if a variance, "
+            "its log."
+        )
+    if n <= d:
+        yield (
+            f"{counted(n, 'example')} span at most {n - 1} of {d} directions: t_1 is theirs, and "
+            "hardly that of the data. Give more than d examples."
+        )
+    if kind.decodes_probabilities:
+        n_certain = sum(
+            int(np.sum((one <= _SMALLEST) & (images > 0) | (one >= 1 - _SMALLEST) & (images < 1)))
+            for one in samples
+        )
+        if n_certain:
+            yield (
+                f"{counted(n_certain, 'value')} of x_hat are certain of what x is not: such a "
+                "probability counts as 1e-7, as in Keras. Decode in float32 or float64."
+            )
+
+
+def _nats(number: float) -> str:
+    return f"{significant(number, 4)} nats"
