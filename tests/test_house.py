@@ -27,7 +27,7 @@ FLOORS = (
     ("worker",),
     ("engine",),
     ("sweeping",),
-    ("console", "report"),
+    ("console", "report", "api"),
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
