@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from lossbench import engine, experiment, sweeping
-from lossbench.engine import dispatch, local
+from lossbench.engine import dispatch
 from lossbench.experiment import Stack
 from lossbench.run import Record
 
@@ -58,7 +58,6 @@ def _trains_nothing(stack: Stack, *_arrays: object) -> list[Record]:
 def _stacks_a_second() -> float:
     """Return how many stacks a second go to workers, come back and are written down."""
     dispatch.train = _trains_nothing
-    local.prepare = lambda _log: None
     axes = {"loss": "docs", "reconstruction_loss": "bce", "beta": "1", "k": "2", "d": "64"}
     asked = experiment.read(None, axes | {"seeds": str(8 * _N_STACKS)})
     with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,6 @@ import functools
 import os
 import platform
 import socket
-import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -29,17 +28,7 @@ _LARGEST_HEAP_PIECE = 2**25  # the largest that the C library takes
 _PACKAGES = ("lossbench", "tensorflow", "keras", "numpy")
 
 
-def prepare(log: Path | None) -> None:
-    """Load TensorFlow before the first stack; send this process's output to ``log``."""
-    if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
-            os.dup2(file.fileno(), sys.stdout.fileno())
-            os.dup2(file.fileno(), sys.stderr.fileno())
-    _load()
-
-
-def _load() -> None:
+def prepare() -> None:
     """Load TensorFlow, and have malloc keep what a step frees: the next one takes it again."""
     with suppress(OSError, AttributeError):  # another C library than GNU's has no such options
         libc = ctypes.CDLL(None)
@@ -50,7 +39,7 @@ def _load() -> None:
 
 def gpu() -> str | None:
     """Return the name of the GPU that this process trains on, or None."""
-    _load()
+    prepare()
     from lossbench.nn.train import gpu  # noqa: PLC0415
 
     return gpu()
@@ -58,7 +47,7 @@ def gpu() -> str | None:
 
 def train(stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]) -> list[Record]:
     """Train a stack on ``training (n_train, d)`` and measure it; one record a run."""
-    _load()
+    prepare()
     from lossbench.nn.train import OutOfTime, train_stack  # noqa: PLC0415
 
     started = time.monotonic()

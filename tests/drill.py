@@ -1,9 +1,9 @@
 """lossbench with a training that is a function of the settings, and that fails as it is told.
 
 As a script this is the command line with real workers, a real store and real signals; only
-``lossbench.nn.train`` is another: it needs no TensorFlow and no time. The workers import this
-script again and so have the same training; those of a cluster with ``dask worker --preload
-drill``. ``LOSSBENCH_DRILL`` holds a ``Drill`` as JSON. ``train_here`` needs no workers either.
+``lossbench.nn.train`` is another: it needs no TensorFlow and no time. The workers run this script,
+too, and so have the same training; those of a cluster with ``dask worker --preload drill``.
+``LOSSBENCH_DRILL`` holds a ``Drill`` as JSON. ``train_here`` needs no workers either.
 """
 
 import json
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pytest
 
 VARIABLE = "LOSSBENCH_DRILL"
+WORKER = "--worker"
 MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")
 
 
@@ -177,11 +178,12 @@ def _kill_group() -> None:
 
 
 def _main() -> None:
-    from lossbench import cli, engine  # noqa: PLC0415 - the workers need neither
+    from lossbench import cli, engine  # noqa: PLC0415 - the workers need no command line
     from lossbench.store import records  # noqa: PLC0415
 
     drill = drilled()
     engine.policy._GRACE_SECONDS = drill.grace
+    engine.local._PROGRAM = (__file__, WORKER)
     records.os = disk = FaultyOs(drill.killed_step, _kill_group)
     try:
         cli.main()
@@ -190,9 +192,16 @@ def _main() -> None:
             Path(drill.steps).write_text("\n".join(disk.steps), encoding="utf-8")
 
 
-if __name__ in ("__main__", "__mp_main__") and not drilled().broken:
-    sys.modules["lossbench.nn.train"] = training()
-elif __name__ == "__mp_main__":
-    sys.modules["lossbench.nn.train"] = None  # its import fails
+def _work(address: str, name: str) -> None:
+    from lossbench.engine import local  # noqa: PLC0415
+
+    # What is None cannot be imported.
+    sys.modules["lossbench.nn.train"] = None if drilled().broken else training()
+    local.main(address, name)
+
+
 if __name__ == "__main__":
-    _main()
+    if sys.argv[1] == WORKER:
+        _work(*sys.argv[2:])
+    else:
+        _main()

@@ -28,7 +28,7 @@ FLOORS = (
     ("worker",),
     ("engine",),
     ("sweeping",),
-    ("console", "report"),
+    ("console", "report", "api"),
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
@@ -273,7 +273,7 @@ def test_every_command_that_trains_nothing_is_asked_what_it_loads() -> None:
 @pytest.mark.slow
 def test_the_check_of_what_is_loaded_can_fail() -> None:
     """An interpreter that has a worker's rooms prepared is found out."""
-    program = LOADING.replace("main()", "from lossbench.worker import prepare; prepare(None)")
+    program = LOADING.replace("main()", "from lossbench.worker import prepare; prepare()")
     answer = subprocess.run(
         [sys.executable, "-c", program, "[[]]"], capture_output=True, text=True, check=True
     )

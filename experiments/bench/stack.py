@@ -18,7 +18,7 @@ def prepared(
     size: Size, width: int, threads: int = 1
 ) -> Iterator[tuple[Callable[[int], float], int]]:
     """Give what trains so many epochs of ``width`` models and returns their seconds; ``width``."""
-    worker.prepare(None)
+    worker.prepare()
     import tensorflow as tf  # noqa: PLC0415 - lossbench sets it up, for one thread
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -3,7 +3,7 @@
 from lossbench.auditing.examination import examine
 from lossbench.auditing.folder import Listed, Unread, listing
 from lossbench.auditing.gates import Baseline, Held, check, hold, read_baseline
-from lossbench.auditing.inspection import audit
+from lossbench.auditing.inspection import audit, audit_here
 from lossbench.auditing.matching import Match
 from lossbench.auditing.meaning import predicted
 from lossbench.auditing.options import Options, Target, read_options, read_target
@@ -22,6 +22,7 @@ __all__ = [
     "Target",
     "Unread",
     "audit",
+    "audit_here",
     "check",
     "examine",
     "hold",

@@ -32,6 +32,37 @@ def audit(target: Target, options: Options, said: Callable[[str], None] = lambda
     return outcome
 
 
+def audit_here(loss: Callable[..., object], target: Target, options: Options) -> Audit:
+    """Return what a callable trains, asked in this process; ``target`` is what to call it.
+
+    What it prints is caught, and common random generators and what it changes are put back. The
+    time limit holds between two calls of it.
+    """
+    # The parent of a child process needs none of it.
+    from lossbench.auditing.callee import failure_of  # noqa: PLC0415
+    from lossbench.auditing.loading import from_function  # noqa: PLC0415
+    from lossbench.auditing.tensors import undisturbed  # noqa: PLC0415
+
+    with undisturbed():
+        try:
+            asked = from_function(loss, target.name, options.args, options.settings)
+        except Exception as error:
+            raise Obstacle(target, options, failure_of(error, "load")).error() from error
+        try:
+            return examine(
+                asked,
+                asked.found,
+                options.sizes,
+                options.shape,
+                options.settings,
+                latent_shape=options.latent_shape,
+                total=options.total,
+                seconds=options.time_limit,
+            )
+        except Stopped as stop:
+            raise Obstacle(target, options, stop.failure).error() from None
+
+
 def attempt(
     target: Target, options: Options, said: Callable[[str], None] = lambda _: None
 ) -> Audit | Obstacle:

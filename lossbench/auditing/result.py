@@ -21,18 +21,22 @@ class Finding:
     changes: bool = True
 
 
-@dataclass(frozen=True)
-class Coefficient:
-    """A number with its standard error (0 for a loss without noise) and its formula, if known.
+@dataclass(frozen=True, eq=False)
+class Coefficient(float):
+    """A number, to reckon with as one, with its standard error and its formula, if known.
 
-    NaN where it cannot be told. ``either`` holds the two formulas that one size cannot tell
-    apart.
+    The error is 0 for a loss without noise, the number NaN where it cannot be told. ``either``
+    holds the two formulas that one size cannot tell apart.
     """
 
     value: float
     error: float
     formula: str | None
     either: tuple[str, ...] = ()
+
+    def __new__(cls, value: float, *_: object, **__: object) -> "Coefficient":
+        """Return the number; its error and its formula are fields."""
+        return super().__new__(cls, value)
 
 
 @dataclass(frozen=True)

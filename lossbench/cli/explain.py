@@ -1,21 +1,13 @@
 """``lossbench explain``: the algebra of a loss, without any training."""
 
-import math
-from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lossbench.errors import UsageError
 from lossbench.loss import ReconstructionLoss
-from lossbench.words import setting
-
-if TYPE_CHECKING:
-    from lossbench.loss import Sizes
 
 _SIZES = "Sizes"
-_LARGEST_BETA = 1e12
-_LARGEST_SIZE = 10**9
 
 
 def explain(
@@ -61,8 +53,8 @@ def explain(
     from lossbench.loss import Sizes  # noqa: PLC0415
 
     _check_together(loss, to, lineage, reconstruction_loss)
-    weight = _weight(beta)
-    asked = _checked(Sizes(d, k, batch_size, n_images))
+    weight = algebra.read_weight(beta)
+    asked = algebra.checked(Sizes(d, k, batch_size, n_images))
     sizes = algebra.completed(asked, algebra.DEFAULT_SIZES)
     width = screen.out().width
     if lineage is not None:
@@ -109,27 +101,3 @@ def _check_together(
             expected="--to without --reconstruction-loss",
             received=f"--to {to} --reconstruction-loss {reconstruction_loss}",
         )
-
-
-def _weight(beta: float) -> Fraction:
-    if not (math.isfinite(beta) and 0 <= beta < _LARGEST_BETA):
-        raise UsageError(
-            "`beta` has a value that it cannot take",
-            where="--beta",
-            expected="a number of at least 0, below 1e12",
-            received=setting(beta),
-        )
-    return Fraction(repr(beta))
-
-
-def _checked(sizes: "Sizes") -> "Sizes":
-    options = {"d": "--d", "k": "--k", "B": "--batch-size", "N": "--n-images"}
-    for letter, size in sizes.symbols().items():
-        if not 1 <= size <= _LARGEST_SIZE:
-            raise UsageError(
-                f"`{options[letter][2:].replace('-', '_')}` has a value that it cannot take",
-                where=options[letter],
-                expected="a whole number of at least 1, at most 1e9",
-                received=str(size),
-            )
-    return sizes

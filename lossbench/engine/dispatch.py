@@ -4,7 +4,7 @@ import logging
 import queue
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import distributed
@@ -172,10 +172,18 @@ class Engine:
         return "\n".join([f"{what}; the worker's last lines:", *lines])
 
 
-def silence() -> None:
+@contextmanager
+def silenced() -> Iterator[None]:
     """Keep the logs of Dask and its event loop off the terminal: what matters is told once."""
-    for name in ("distributed", "asyncio", "tornado"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(name) for name in ("distributed", "asyncio", "tornado")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def log_of(folder: Path, worker: object) -> Path:

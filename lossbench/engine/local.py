@@ -1,54 +1,53 @@
-"""The workers of this machine: one-thread processes that end with the sweep."""
+"""The workers of this machine, from both ends: one-thread processes that end with the sweep.
 
+A worker imports nothing of its parent's but lossbench: neither its main module nor its packages.
+"""
+
+import asyncio
 import logging
 import os
 import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
 from pathlib import Path
 
 import dask
 import distributed
-from distributed.utils import LoopRunner
-from tornado.ioloop import IOLoop
 
-from lossbench.engine.dispatch import Engine, log_of, silence
+import lossbench
+from lossbench.engine.dispatch import Engine, log_of, silenced
 from lossbench.errors import RunsFailedError
 from lossbench.worker import prepare
 
 _CLOSE_SECONDS = 3.0
+_POLL_SECONDS = 0.05
 _DEVICES = Path("/dev")
-
-dask.config.set(
-    {
-        "distributed.scheduler.allowed-failures": 0,
-        "distributed.scheduler.work-stealing": False,
-        "distributed.scheduler.http.routes": [],
-        "distributed.worker.http.routes": [],
-        "distributed.worker.daemon": True,
-        # A worker that dies again 15 s after its last death would lose its nanny, and be gone.
-        "distributed.deploy.lost-worker-timeout": "1000h",
-        # Dask's looking after itself takes 13% of a core while it is idle; with these, 1%.
-        "distributed.worker.profile.enabled": False,
-        "distributed.admin.system-monitor.interval": "10s",
-        "distributed.admin.tick.interval": "10s",
-        "distributed.admin.tick.limit": "1h",
-        "distributed.comm.timeouts.connect": "60s",
-    }
+_HERE = "127.0.0.1"
+_SETTINGS = {
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    "distributed.worker.daemon": True,
+    # Dask's looking after itself takes 13% of a core while it is idle; with these, 1%.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.tick.interval": "10s",
+    "distributed.admin.tick.limit": "1h",
+    "distributed.comm.timeouts.connect": "60s",
+}
+# A user's own folder is on no worker's path: a random.py in it is not Python's.
+_PROGRAM: tuple[str, ...] = (
+    "-P",
+    "-c",
+    f"import sys; sys.path.insert(0, {str(Path(lossbench.__file__).parent.parent)!r}); "
+    "from lossbench.engine.local import main; sys.path.pop(0); main(*sys.argv[1:])",
 )
-
-
-class _Prepare(distributed.WorkerPlugin):
-    """Loads TensorFlow in every worker as it starts, also after a restart."""
-
-    name = "lossbench-prepare"
-
-    def __init__(self, log_folder: Path) -> None:
-        self._log_folder = log_folder
-
-    def setup(self, worker: distributed.Worker) -> None:
-        prepare(log_of(self._log_folder, worker.name))
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 def n_cores() -> int:
@@ -68,57 +67,114 @@ def _sees_gpu() -> bool:
 def workers(n_workers: int, log_folder: Path) -> Iterator[Engine]:
     """Start ``n_workers`` workers of this machine; they listen on 127.0.0.1 alone.
 
-    One is enough where TensorFlow has a GPU.
+    One is enough where TensorFlow has a GPU. ``RunsFailedError`` says why one cannot start.
     """
-    silence()
     with suppress(FileNotFoundError):
         for log in log_folder.glob("worker-*.log"):
             log.unlink()
-    loop = _deaf_loop()
-    cluster = distributed.LocalCluster(
-        loop=loop,
-        n_workers=1 if _sees_gpu() else n_workers,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        # Dask serves HTTP even without a dashboard, and warns if its own port is taken.
-        scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-        memory_limit=0,
-        silence_logs=logging.CRITICAL,
-    )
-    client = distributed.Client(cluster, loop=loop, set_as_default=False)
-
-    def restart(name: str, _address: str) -> None:
-        _kill(cluster.workers[int(name)])
-
-    try:
-        _prepare_all(client, log_folder)
-        crew = Engine(client, log_folder, restart)
-        if crew.device == "CPU" and len(cluster.workers) < n_workers:
-            cluster.scale(n_workers)
-            client.wait_for_workers(n_workers)
-        yield crew
-    finally:
-        for nanny in cluster.workers.values():
-            nanny.auto_restart = False
-            _kill(nanny)
-        with suppress(Exception):
-            cluster.close(timeout=_CLOSE_SECONDS)
-            client.close(timeout=_CLOSE_SECONDS)
+    with silenced(), dask.config.set(_SETTINGS):
+        cluster = distributed.LocalCluster(
+            n_workers=0,
+            host=_HERE,
+            # Dask serves HTTP even without a dashboard, and warns if its own port is taken.
+            scheduler_kwargs={"dashboard": False, "dashboard_address": f"{_HERE}:0"},
+            silence_logs=logging.CRITICAL,
+        )
+        crew = _Crew(cluster.scheduler_address, log_folder)
+        client = None
+        try:
+            crew.grow(1 if _sees_gpu() else n_workers)
+            client = distributed.Client(cluster, set_as_default=False)
+            crew.wait(client)
+            engine = Engine(client, log_folder, lambda name, _: crew.end(name), crew.tended)
+            if engine.device == "CPU" and len(crew) < n_workers:
+                crew.grow(n_workers)
+                crew.wait(client)
+            yield engine
+        finally:
+            crew.close()
+            for each in (cluster, client):
+                with suppress(Exception):
+                    if each is not None:
+                        each.close(timeout=_CLOSE_SECONDS)
 
 
-def _deaf_loop() -> IOLoop:
-    """Start the thread that starts the workers, deaf to Ctrl-C: what it starts is deaf, too.
+class _Crew:
+    """The worker processes by their names; what dies is started again under its name."""
 
-    A terminal sends Ctrl-C to every process of a program; here the parent alone answers. So it
-    does to a hangup, which would end the tracker of shared resources before those who use it;
-    started later, the tracker would take the loop's deafness away.
-    """
-    with _deaf_to(signal.SIGHUP):
-        resource_tracker.ensure_running()
-    with _deaf_to(signal.SIGINT):
-        runner = LoopRunner()
-        runner.start()
-    return runner.loop
+    def __init__(self, address: str, log_folder: Path) -> None:
+        self._address, self._log_folder = address, log_folder
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __len__(self) -> int:
+        return len(self._processes)
+
+    def grow(self, n_workers: int) -> None:
+        """Start workers until there are so many."""
+        for number in range(len(self), n_workers):
+            self._start(str(number))
+
+    def wait(self, client: distributed.Client) -> None:
+        """Wait until all have joined; ``RunsFailedError`` with the last line of one that ended."""
+        while len(client.scheduler_info(n_workers=-1).get("workers", {})) < len(self):
+            for name, process in self._processes.items():
+                if process.poll() is not None:
+                    raise self._cannot_start(name, process.returncode)
+            time.sleep(_POLL_SECONDS)
+
+    def tended(self, workers: dict[str, str]) -> dict[str, str]:
+        """Start again who has died; return ``workers``, addresses by name, without those."""
+        dead = [name for name, process in self._processes.items() if process.poll() is not None]
+        for name in dead:
+            self._let_go(name)
+            self._start(name)
+        return {name: address for name, address in workers.items() if name not in dead}
+
+    def end(self, name: str) -> None:
+        """End a worker, which holds nothing: it needs no ceremony, and may be deaf to one."""
+        self._processes[name].kill()
+        self._processes[name].wait()
+
+    def close(self) -> None:
+        """End them all."""
+        for process in self._processes.values():
+            process.kill()
+        for name in self._processes:
+            self._let_go(name)
+
+    def _start(self, name: str) -> None:
+        """Start a worker that is deaf to Ctrl-C, which a terminal sends to every process.
+
+        It ends when its standard input does: with this process, whatever happens to it.
+        """
+        log = log_of(self._log_folder, name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file, _deaf_to(signal.SIGINT):
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, *_PROGRAM, self._address, name],
+                env=_ONE_THREAD | os.environ,
+                stdin=subprocess.PIPE,
+                stdout=file,
+                stderr=file,
+            )
+
+    def _let_go(self, name: str) -> None:
+        process = self._processes[name]
+        if process.stdin:
+            process.stdin.close()
+        process.wait()
+
+    def _cannot_start(self, name: str, code: int) -> RunsFailedError:
+        log = log_of(self._log_folder, name)
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), f"exit code {code}")
+        return RunsFailedError(
+            "the workers cannot start, so nothing was trained",
+            where=str(self._log_folder),
+            received=last,
+            remedy="mend what it says (`make install` installs what lossbench needs), then run "
+            "the same command again",
+        )
 
 
 @contextmanager
@@ -131,21 +187,23 @@ def _deaf_to(number: signal.Signals) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _kill(nanny: distributed.Nanny) -> None:
-    """End a worker process, which holds nothing: it needs no ceremony, and may be deaf to one."""
-    with suppress(ProcessLookupError, AttributeError, TypeError):
-        os.kill(nanny.process.pid, signal.SIGKILL)
+def main(address: str, name: str) -> None:
+    """Work for the scheduler at ``address`` until the parent ends: what a worker process runs."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    prepare()
+    with dask.config.set(_SETTINGS):
+        asyncio.run(_work(address, name))
 
 
-def _prepare_all(client: distributed.Client, log_folder: Path) -> None:
-    """Prepare every worker; ``RunsFailedError`` says why one cannot be."""
-    try:
-        client.register_plugin(_Prepare(log_folder))
-    except Exception as error:
-        raise RunsFailedError(
-            "the workers cannot start, so nothing was trained",
-            where=str(log_folder),
-            received=f"{type(error).__name__}: {error}",
-            remedy="mend what it says (`make install` installs what lossbench needs), then run "
-            "the same command again",
-        ) from error
+async def _work(address: str, name: str) -> None:
+    worker = await distributed.Worker(
+        address, name=name, nthreads=1, host=_HERE, dashboard=False, memory_limit=0
+    )
+    await worker.finished()
+
+
+def _end_with_parent() -> None:
+    """End this process, whatever it does, when its parent's end of standard input is closed."""
+    while os.read(0, 1):
+        pass
+    os._exit(0)

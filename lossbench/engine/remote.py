@@ -7,7 +7,7 @@ from pathlib import Path
 
 import distributed
 
-from lossbench.engine.dispatch import Engine, silence
+from lossbench.engine.dispatch import Engine, silenced
 from lossbench.errors import UsageError
 from lossbench.worker import versions
 
@@ -38,9 +38,15 @@ def join(address: str) -> Iterator[Engine]:
     there is no worker, or a worker has other versions than this process; one that joins later
     with other versions is given nothing.
     """
-    silence()
+    with silenced(), _client(address) as client:
+        roll = _Roll(client)
+        roll.check(_first_workers(client, address))
+        yield Engine(client, None, lambda _, worker: _restart(client, worker), roll.admitted)
+
+
+def _client(address: str) -> distributed.Client:
     try:
-        client = distributed.Client(address, set_as_default=False, timeout=_CONNECT_SECONDS)
+        return distributed.Client(address, set_as_default=False, timeout=_CONNECT_SECONDS)
     except (OSError, TimeoutError, ValueError, TypeError) as error:
         raise UsageError(
             "no scheduler answers",
@@ -49,10 +55,6 @@ def join(address: str) -> Iterator[Engine]:
             received=str(error),
             remedy=_START,
         ) from None
-    with client:
-        roll = _Roll(client)
-        roll.check(_first_workers(client, address))
-        yield Engine(client, None, lambda _, worker: _restart(client, worker), roll.admitted)
 
 
 def _restart(client: distributed.Client, worker: str) -> None:

@@ -2,7 +2,15 @@
 
 from lossbench.explanation.derivation import Derivation, Step, derivation
 from lossbench.explanation.equivalent import Equivalent, equivalent
-from lossbench.explanation.listing import DEFAULT_SIZES, Listed, completed, lineage, listing
+from lossbench.explanation.listing import (
+    DEFAULT_SIZES,
+    Listed,
+    checked,
+    completed,
+    lineage,
+    listing,
+    read_weight,
+)
 
 __all__ = [
     "DEFAULT_SIZES",
@@ -10,9 +18,11 @@ __all__ = [
     "Equivalent",
     "Listed",
     "Step",
+    "checked",
     "completed",
     "derivation",
     "equivalent",
     "lineage",
     "listing",
+    "read_weight",
 ]

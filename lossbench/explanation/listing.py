@@ -1,5 +1,6 @@
 """The catalogue at given sizes: every loss's formula and beta_eff, and what surprises in them."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,6 +13,8 @@ from lossbench.words import setting, significant
 
 _LEADING_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e-?\d+)?)(?![\w.])(.*)")
 DEFAULT_SIZES = Sizes(d=784, k=2, batch_size=128, n_images=60_000)
+_LARGEST_BETA = 1e12
+_LARGEST_SIZE = 10**9
 _PROBES = (97, 1009)  # sizes at which a formula that depends on them shows it
 
 
@@ -151,6 +154,32 @@ def completed(*choices: Sizes) -> Sizes:
         return next((value for value in values if value is not None), None)
 
     return Sizes(first("d"), first("k"), first("batch_size"), first("n_images"))
+
+
+def read_weight(beta: float | Fraction) -> Fraction:
+    """Return a weight on the KL term exactly as it is written; ``UsageError`` if it is none."""
+    if not (math.isfinite(beta) and 0 <= beta < _LARGEST_BETA):
+        raise UsageError(
+            "`beta` has a value that it cannot take",
+            where="--beta",
+            expected="a number of at least 0, below 1e12",
+            received=setting(float(beta)),
+        )
+    return beta if isinstance(beta, Fraction) else Fraction(repr(beta))
+
+
+def checked(sizes: Sizes) -> Sizes:
+    """Return sizes that can be; ``UsageError`` names the one that cannot."""
+    options = {"d": "--d", "k": "--k", "B": "--batch-size", "N": "--n-images"}
+    for letter, size in sizes.symbols().items():
+        if not 1 <= size <= _LARGEST_SIZE:
+            raise UsageError(
+                f"`{options[letter][2:].replace('-', '_')}` has a value that it cannot take",
+                where=options[letter],
+                expected="a whole number of at least 1, at most 1e9",
+                received=str(size),
+            )
+    return sizes
 
 
 def weighted(formula: str, entry: Entry) -> str:

@@ -1,11 +1,13 @@
 """Stacked VAEs: the only rooms that import TensorFlow and Keras.
 
 Importing this package sets TensorFlow up: quiet, Keras on top of it, and one thread, which is
-faster than several for these sizes and makes a result independent of the number of cores.
+faster than several for these sizes and makes a result independent of the number of cores. Where
+TensorFlow has run before, it keeps its threads.
 """
 
 import os
 import sys
+from contextlib import suppress
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,5 +23,6 @@ finally:
     for _name in _UNUSED:
         del sys.modules[_name]
 
-tf.config.threading.set_intra_op_parallelism_threads(1)
-tf.config.threading.set_inter_op_parallelism_threads(1)
+with suppress(RuntimeError):
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -1,0 +1,161 @@
+"""The door for Python: each function reads what it is asked, calls one room, returns its record.
+
+Nothing is printed, and no signal handler is set; errors are those of ``lossbench.errors``.
+"""
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lossbench import auditing, comparison, experiment, explanation, prediction, store, sweeping
+from lossbench.auditing import Audit, Options, Target
+from lossbench.comparison import Comparison
+from lossbench.experiment import Experiment
+from lossbench.explanation import Derivation
+from lossbench.loss import ReconstructionLoss, Sizes
+from lossbench.prediction import Prediction
+from lossbench.run import Record
+from lossbench.sweeping import Begun, Event, Swept
+from lossbench.words import setting
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Scalar = str | float | bool
+Given = Scalar | Sequence[Scalar]
+
+
+def audit(
+    target: str | Callable[..., object],
+    *,
+    d: int | None = None,
+    k: int | None = None,
+    batch_size: int = 128,
+    n_images: int = 60_000,
+    shape: str | None = None,
+    latent_shape: str | None = None,
+    args: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    total: str | None = None,
+    time_limit: float = 60.0,
+) -> Audit:
+    """Return what a loss trains; ``AuditError`` says why that cannot be told.
+
+    ``"FILE.py:NAME"`` is asked in a child process, a callable in this one. The options are
+    those of the command, in the same words: ``args=["x_hat=decoded"]``, ``settings=["beta=4"]``.
+
+    >>> def vae_loss(x, x_hat, z_mean, z_log_var):
+    ...     kl = -0.5 * (1 + z_log_var - z_mean**2 - np.exp(z_log_var)).mean(axis=1)
+    ...     return (((x - x_hat) ** 2).mean(axis=1) + kl).mean()
+    >>> import numpy as np
+    >>> found = audit(vae_loss, d=64, k=2)
+    >>> round(found.beta_eff, 6), found.beta_eff.formula
+    (32.0, 'd/k')
+    """
+    name = target if isinstance(target, str) else getattr(target, "__name__", "loss")
+    where = auditing.read_target(target) if isinstance(target, str) else Target(Path(name), name)
+    asked: Options = auditing.read_options(
+        *(where, d, k, batch_size, n_images, shape, latent_shape),
+        *(args, settings, total, time_limit),
+    )
+    if isinstance(target, str):
+        return auditing.audit(where, asked)
+    return auditing.audit_here(target, where, asked)
+
+
+def explain(
+    loss: str,
+    *,
+    d: int = 784,
+    k: int = 2,
+    batch_size: int = 128,
+    n_images: int = 60_000,
+    beta: float | Fraction = 1,
+    reconstruction_loss: ReconstructionLoss | None = None,
+) -> Derivation:
+    """Return the derivation of a loss at given sizes: its a, b and beta_eff, and what it means.
+
+    >>> float(explain("blog", d=784, k=2).listed.beta_eff)
+    392.0
+    """
+    weight = explanation.read_weight(beta)
+    sizes = explanation.checked(Sizes(d, k, batch_size, n_images))
+    return explanation.derivation(loss, sizes, weight, reconstruction_loss)
+
+
+def predict(
+    file: str | Path | None = None, *, data_dir: str | Path | None = None, **settings: Given
+) -> Prediction:
+    """Return what theory says of every setting of an experiment, before any training.
+
+    ``file`` is a TOML file, by default the seed question on digits; ``settings`` are its keys.
+
+    >>> [each.collapses for each in predict(loss="docs", d=64, k=2, beta=[1, 100]).settings]
+    [False, True, False, True]
+    """
+    return prediction.predict(_read(file, settings), _path(data_dir))
+
+
+def sweep(
+    file: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    workers: int | None = None,
+    scheduler: str = "",
+    retry_failed: bool = False,
+    save_weights: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    **settings: Given,
+) -> Swept:
+    """Train what is missing of a grid, and tabulate all; failed runs are in ``failed``.
+
+    ``progress`` is called with the runs finished and all that are to be trained, at the start
+    and after each. Whatever it raises, and Ctrl-C, ends the sweep and keeps what is finished.
+    """
+    asked = _read(file, settings)
+    plan = sweeping.plan(
+        asked,
+        _path(out) or Path("results") / asked.name,
+        _path(data_dir),
+        retry_failed=retry_failed,
+        save_weights=save_weights,
+    )
+    n_finished, n_all = 0, 0
+
+    def told(event: Event) -> None:
+        nonlocal n_finished, n_all
+        if isinstance(event, Begun):
+            n_all = len(event.missing)
+        n_finished += isinstance(event, Record)
+        if progress and isinstance(event, Begun | Record):
+            progress(n_finished, n_all)
+
+    return sweeping.sweep(plan, n_workers=workers, scheduler=scheduler, progress=told)
+
+
+def compare(a: str, b: str) -> Comparison:
+    """Return two runs, or two selections of runs, compared: every difference is B minus A."""
+    return comparison.compare(comparison.select(a), comparison.select(b))
+
+
+def show(results: str | Path) -> "pd.DataFrame":
+    """Return the summary of a results folder, a row a setting."""
+    return store.Store(Path(results)).summary()
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _read(file: str | Path | None, settings: dict[str, Given]) -> Experiment:
+    texts = {
+        name: ",".join(map(_text, given)) if isinstance(given, list) else _text(given)
+        for name, given in settings.items()
+    }
+    return experiment.read(_path(file), texts)
+
+
+def _text(given: object) -> str:
+    return setting(given) if isinstance(given, bool | tuple) else str(given)

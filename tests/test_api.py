@@ -1,0 +1,127 @@
+"""The door for Python: each function twice in one process, from a script as people write them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lossbench
+from lossbench.errors import AuditError, UsageError
+
+UNGUARDED = """
+import json, sys
+import lossbench
+print("main runs")
+told = []
+for _ in range(2):
+    swept = lossbench.sweep(
+        loss=["blog", "docs"], reconstruction_loss="bce", beta=1, d=16, k=2, hidden=(8,), epochs=2,
+        seeds=1, out="made", progress=lambda *counts: told.append(counts),
+    )
+json.dump([told, swept.failed, len(lossbench.show("made"))], open("told.json", "w"))
+"""
+TYPED = """
+import lossbench
+from lossbench.auditing import Audit
+
+def vae_loss(x: float, x_hat: float, z_mean: float, z_log_var: float) -> float:
+    return x
+
+found: Audit = lossbench.audit(vae_loss, d=4, k=2)
+weight: float = found.beta_eff
+failed: dict[str, str] = lossbench.sweep(beta=[0.1, 1], progress=lambda done, n: None).failed
+lossbench.predict("x.toml", d=64).settings[0].collapses
+"""
+
+
+def docs_loss(x, x_hat, z_mean, z_log_var):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, RUF100
+    """Return the documentation's loss with mse, and print, as people do."""
+    print("called")
+    kl = -0.5 * (1 + z_log_var - z_mean**2 - np.exp(z_log_var)).sum(axis=1)
+    return (((x - x_hat) ** 2).sum(axis=1) + kl).mean()
+
+
+def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script of its own."""
+    script = folder / "script.py"
+    script.write_text(program, encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, str(script)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(Path(lossbench.__file__).parent.parent)},
+    )
+
+
+def test_importing_it_costs_nothing(tmp_path: Path) -> None:
+    """None of its dependencies is loaded, and every function is there to be completed."""
+    heavy = "{'tensorflow', 'keras', 'pandas', 'numpy', 'matplotlib', 'distributed', 'typer'}"
+    answer = run(f"import sys, lossbench\nprint(sorted({heavy} & {{*sys.modules}}))", tmp_path)
+    assert answer.stdout == "[]\n"
+    assert set(lossbench.__all__) <= set(dir(lossbench))
+
+
+def test_the_functions_answer_twice(
+    drilled_results: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A room that is loaded by a call takes no function's place; nothing is printed."""
+    sides = [f"{drilled_results}:loss={loss}" for loss in ("docs", "blog")]
+    for _ in range(2):
+        assert lossbench.audit(docs_loss, d=784, k=2).beta_eff == pytest.approx(1)
+        assert lossbench.explain("blog", d=784, k=2).listed.beta_eff == 392
+        assert not lossbench.predict(loss="docs", d=64, beta=1).settings[0].collapses
+        assert lossbench.compare(*sides).cells
+        assert list(lossbench.show(drilled_results)["loss"]) == ["blog", "docs"]
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
+def test_errors_are_those_of_the_command() -> None:
+    """They are raised, not printed."""
+    with pytest.raises(UsageError, match="bloog"):
+        lossbench.explain("bloog")
+    with pytest.raises(UsageError, match="beta"):
+        lossbench.explain("blog", beta=-1)
+    with pytest.raises(AuditError, match="no argument for"):
+        lossbench.audit(lambda x: x, d=4, k=2)
+
+
+def test_an_audit_here_puts_generators_back() -> None:
+    """The caller's own draws are those that it would have had."""
+    np.random.seed(1)
+    state = np.random.get_state()[1].tolist()
+    lossbench.audit(docs_loss, d=16, k=2)
+    assert np.random.get_state()[1].tolist() == state
+
+
+def test_a_typed_script_passes_mypy(tmp_path: Path) -> None:
+    """The package ships its types, also those of functions that load lazily."""
+    (tmp_path / "typed.py").write_text(TYPED, encoding="utf-8")
+    root = Path(lossbench.__file__).parent
+    assert (root / "py.typed").exists()
+    alone = ("--config-file", "", "--follow-imports", "silent", "--ignore-missing-imports")
+    answer = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", *alone, "typed.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"MYPYPATH": str(root.parent)},
+    )
+    assert answer.returncode == 0, answer.stdout
+
+
+@pytest.mark.slow
+def test_a_sweep_from_an_unguarded_script(tmp_path: Path) -> None:
+    """The workers do not run the script again; the second sweep has nothing to do."""
+    answer = run(UNGUARDED, tmp_path)
+    assert answer.stdout == "main runs\n"
+    assert answer.stderr == ""
+    told, failed, n_settings = json.loads((tmp_path / "told.json").read_text("utf-8"))
+    assert told == [[0, 2], [1, 2], [2, 2], [0, 0]]
+    assert (failed, n_settings) == ({}, 2)
