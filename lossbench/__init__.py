@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lossbench.api import audit, compare, explain, predict, show, sweep
+    from lossbench.measurement import measure
 
 __version__ = "0.1.0"
-__all__ = ["audit", "compare", "explain", "predict", "show", "sweep"]
+__all__ = ["audit", "compare", "explain", "measure", "predict", "show", "sweep"]
 
-_ROOMS = dict.fromkeys(__all__, "lossbench.api")  # where each function is
+# Where each function is.
+_ROOMS = dict.fromkeys(__all__, "lossbench.api") | {"measure": "lossbench.measurement"}
 
 
 def __getattr__(name: str) -> object:

@@ -24,4 +24,4 @@ for _ in range(300):
 
 # The tensors of the last step as they are, gradients and all.
 measured = lossbench.measure(x, x_hat, z_mean, z_log_var, reconstruction_loss="bce", beta_eff=1)
-print(json.dumps({"reconstruction": bce.item(), "kl": kl.item(), "measured": measured.facts()}))
+print(json.dumps({"reconstruction": bce.item(), "kl": kl.item(), "measured": measured.to_dict()}))
