@@ -142,6 +142,8 @@ def plain(value: object) -> Plain:
     >>> plain({"a": Fraction(1, 2), "b": (math.nan, True)})
     {'a': 0.5, 'b': [None, True]}
     """
+    if isinstance(value, HasFacts) or is_dataclass(value):
+        return plain(_taken_apart(value))  # before a record that is a float, too
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if value is None or isinstance(value, str | int):
@@ -155,12 +157,12 @@ def plain(value: object) -> Plain:
 
 def _taken_apart(value: object) -> Any:
     """Return what stands for a value in JSON: of Python's own values, or a mapping of others."""
-    if isinstance(value, Fraction):
-        return float(value)
-    if hasattr(value, "item"):
-        return value.item()
     if isinstance(value, HasFacts):
         return value.facts()
     if is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, Fraction):
+        return float(value)
+    if hasattr(value, "item"):
+        return value.item()
     return str(value)
