@@ -1,26 +1,27 @@
 """The door for Python: each function reads what it is asked, calls one room, returns its record.
 
-Nothing is printed, and no signal handler is set; errors are those of ``lossbench.errors``.
+Nothing is printed, and no signal handler is set; errors are those of ``lossbench.errors``. A room
+loads when its function is called.
 """
 
+# ruff: noqa: PLC0415
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
-from lossbench import auditing, comparison, experiment, explanation, prediction, store, sweeping
-from lossbench.auditing import Audit, Options, Target
-from lossbench.comparison import Comparison
-from lossbench.experiment import Experiment
-from lossbench.explanation import Derivation
 from lossbench.loss import ReconstructionLoss, Sizes
-from lossbench.prediction import Prediction
-from lossbench.run import Record
-from lossbench.sweeping import Begun, Event, Swept
 from lossbench.words import setting
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from lossbench.auditing import Audit
+    from lossbench.comparison import Comparison
+    from lossbench.experiment import Experiment
+    from lossbench.explanation import Derivation, Equivalent
+    from lossbench.prediction import Prediction
+    from lossbench.store import Summary
+    from lossbench.sweeping import Event, Swept
 
 Scalar = str | float | bool
 Given = Scalar | Sequence[Scalar]
@@ -39,11 +40,15 @@ def audit(
     settings: Sequence[str] = (),
     total: str | None = None,
     time_limit: float = 60.0,
-) -> Audit:
+    dataset: str | None = None,
+    threshold: float | None = None,
+    data_dir: str | Path | None = None,
+) -> "Audit":
     """Return what a loss trains; ``AuditError`` says why that cannot be told.
 
-    ``"FILE.py:NAME"`` is asked in a child process, a callable in this one. The options are
-    those of the command, in the same words: ``args=["x_hat=decoded"]``, ``settings=["beta=4"]``.
+    ``"FILE.py:NAME"`` is asked in a child process, a callable in this one: ``process`` tells.
+    The options are those of the command, in the same words: ``args=["x_hat=decoded"]``,
+    ``settings=["beta=4"]``; ``dataset`` or ``threshold`` (t_1) adds whether it collapses there.
 
     >>> def vae_loss(x, x_hat, z_mean, z_log_var):
     ...     kl = -0.5 * (1 + z_log_var - z_mean**2 - np.exp(z_log_var)).mean(axis=1)
@@ -53,19 +58,51 @@ def audit(
     >>> round(found.beta_eff, 6), found.beta_eff.formula
     (32.0, 'd/k')
     """
+    from lossbench import auditing
+
     name = target if isinstance(target, str) else getattr(target, "__name__", "loss")
-    where = auditing.read_target(target) if isinstance(target, str) else Target(Path(name), name)
-    asked: Options = auditing.read_options(
+    where = (
+        auditing.read_target(target)
+        if isinstance(target, str)
+        else auditing.Target(Path(name), name)
+    )
+    asked = auditing.read_options(
         *(where, d, k, batch_size, n_images, shape, latent_shape),
         *(args, settings, total, time_limit),
     )
-    if isinstance(target, str):
-        return auditing.audit(where, asked)
-    return auditing.audit_here(target, where, asked)
+    found = (
+        auditing.audit(where, asked)
+        if isinstance(target, str)
+        else auditing.audit_here(target, where, asked)
+    )
+    return auditing.predicted(found, dataset, threshold, _path(data_dir))
 
 
+@overload
 def explain(
     loss: str,
+    *,
+    d: int = ...,
+    k: int = ...,
+    batch_size: int = ...,
+    n_images: int = ...,
+    beta: float | Fraction = ...,
+    reconstruction_loss: ReconstructionLoss | None = ...,
+) -> "Derivation": ...
+@overload
+def explain(
+    loss: str,
+    to: str,
+    *,
+    d: int = ...,
+    k: int = ...,
+    batch_size: int = ...,
+    n_images: int = ...,
+    beta: float | Fraction = ...,
+) -> "Equivalent": ...
+def explain(
+    loss: str,
+    to: str | None = None,
     *,
     d: int = 784,
     k: int = 2,
@@ -73,20 +110,28 @@ def explain(
     n_images: int = 60_000,
     beta: float | Fraction = 1,
     reconstruction_loss: ReconstructionLoss | None = None,
-) -> Derivation:
+) -> "Derivation | Equivalent":
     """Return the derivation of a loss at given sizes: its a, b and beta_eff, and what it means.
+
+    With ``to``, return the equal setting in that loss.
 
     >>> float(explain("blog", d=784, k=2).listed.beta_eff)
     392.0
+    >>> float(explain("blog", "docs", d=784, k=2).other_beta)
+    392.0
     """
+    from lossbench import explanation
+
     weight = explanation.read_weight(beta)
     sizes = explanation.checked(Sizes(d, k, batch_size, n_images))
+    if to is not None:
+        return explanation.equivalent(loss, weight, to, sizes)
     return explanation.derivation(loss, sizes, weight, reconstruction_loss)
 
 
 def predict(
     file: str | Path | None = None, *, data_dir: str | Path | None = None, **settings: Given
-) -> Prediction:
+) -> "Prediction":
     """Return what theory says of every setting of an experiment, before any training.
 
     ``file`` is a TOML file, by default the seed question on digits; ``settings`` are its keys.
@@ -94,6 +139,8 @@ def predict(
     >>> [each.collapses for each in predict(loss="docs", d=64, k=2, beta=[1, 100]).settings]
     [False, True, False, True]
     """
+    from lossbench import prediction
+
     return prediction.predict(_read(file, settings), _path(data_dir))
 
 
@@ -108,12 +155,17 @@ def sweep(
     save_weights: bool = False,
     progress: Callable[[int, int], None] | None = None,
     **settings: Given,
-) -> Swept:
+) -> "Swept":
     """Train what is missing of a grid, and tabulate all; failed runs are in ``failed``.
 
-    ``progress`` is called with the runs finished and all that are to be trained, at the start
-    and after each. Whatever it raises, and Ctrl-C, ends the sweep and keeps what is finished.
+    ``file`` and ``settings`` are those of ``predict``; the results go to ``out``, by default
+    ``results/NAME``. ``progress`` is called with the runs finished and all that are to be
+    trained, at the start and after each. Whatever it raises, and Ctrl-C, ends the sweep, leaves
+    no workers, keeps what is finished and is raised here; the same call goes on from there.
     """
+    from lossbench import sweeping
+    from lossbench.run import Record
+
     asked = _read(file, settings)
     plan = sweeping.plan(
         asked,
@@ -124,32 +176,52 @@ def sweep(
     )
     n_finished, n_all = 0, 0
 
-    def told(event: Event) -> None:
+    def told(event: "Event") -> None:
         nonlocal n_finished, n_all
-        if isinstance(event, Begun):
+        if isinstance(event, sweeping.Begun):
             n_all = len(event.missing)
         n_finished += isinstance(event, Record)
-        if progress and isinstance(event, Begun | Record):
+        if progress and isinstance(event, sweeping.Begun | Record):
             progress(n_finished, n_all)
 
     return sweeping.sweep(plan, n_workers=workers, scheduler=scheduler, progress=told)
 
 
-def compare(a: str, b: str) -> Comparison:
-    """Return two runs, or two selections of runs, compared: every difference is B minus A."""
-    return comparison.compare(comparison.select(a), comparison.select(b))
+def compare(a: str, b: str) -> "Comparison":
+    """Return two runs, or two selections of runs, compared: every difference is B minus A.
+
+    A selection is written as for the command, by default in the folders under ``results``.
+
+    >>> at = "beta=1,d=64,k=2,reconstruction_loss=bce"
+    >>> found = compare(f"results/digits:loss=docs,{at}", f"results/digits:loss=blog,{at}")
+    >>> found.cells[0].metrics["active_units"].difference
+    -2.0
+    """
+    from lossbench import comparison
+
+    sides = comparison.select(a), comparison.select(b)
+    found = comparison.compare(*sides)
+    return replace(found, curves=comparison.elbo_curves(found, *sides))
 
 
-def show(results: str | Path) -> "pd.DataFrame":
-    """Return the summary of a results folder, a row a setting."""
-    return store.Store(Path(results)).summary()
+def show(results: str | Path) -> "Summary":
+    """Return the summary of a results folder, a row a setting.
+
+    >>> show("results/digits").to_frame()["loss"].unique().tolist()
+    ['blog', 'docs']
+    """
+    from lossbench import store
+
+    return store.summary(Path(results))
 
 
 def _path(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-def _read(file: str | Path | None, settings: dict[str, Given]) -> Experiment:
+def _read(file: str | Path | None, settings: dict[str, Given]) -> "Experiment":
+    from lossbench import experiment
+
     texts = {
         name: ",".join(map(_text, given)) if isinstance(given, list) else _text(given)
         for name, given in settings.items()

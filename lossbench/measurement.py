@@ -17,7 +17,7 @@ from lossbench import theory
 from lossbench.arrays import to_array
 from lossbench.errors import UsageError
 from lossbench.loss import Likelihood, bits_per_dim, likelihood
-from lossbench.words import counted, significant
+from lossbench.words import Told, counted, significant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ class Latent:
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Measurement(Told):
     """What was measured on ``n_examples``; nats per example, summed over inputs and latents.
 
     ``latents`` come with the largest KL first. ``reconstruction_of_nothing`` is R_0: that of a

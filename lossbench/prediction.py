@@ -11,6 +11,7 @@ from lossbench import data, theory
 from lossbench.experiment import Experiment
 from lossbench.loss import Convention, Sizes, likelihood
 from lossbench.settings import SETTINGS, RunSettings
+from lossbench.words import Told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,11 +79,17 @@ class Predicted:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(Told):
     """The thresholds of an experiment's data and the prediction for every setting."""
 
     thresholds: tuple[Thresholds, ...]
     settings: tuple[Predicted, ...]
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a row a setting, seeds aside, with what is predicted of it."""
+        import pandas as pd  # noqa: PLC0415 - the prediction needs none
+
+        return pd.DataFrame([each.facts() for each in self.settings])
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,12 @@ from lossbench.experiment import Experiment, extended, stacks
 from lossbench.loss import likelihood
 from lossbench.run import Record
 from lossbench.settings import RunSettings
-from lossbench.store import RunRows, Store, rows_of
+from lossbench.store import RunRows, Store, Summary, rows_of, summary
+from lossbench.words import Told
 
-if TYPE_CHECKING:  # Dask need not load where nothing is left to train
+if TYPE_CHECKING:  # neither need load where nothing is left to train
+    import pandas as pd
+
     from lossbench.engine import Engine
 
 
@@ -136,7 +139,7 @@ Event = Held | Begun | Record  # of a run that has just been written
 
 
 @dataclass(frozen=True)
-class Swept:
+class Swept(Told):
     """What a sweep left in its folder: the status of every run that has a record."""
 
     plan: Plan
@@ -147,6 +150,19 @@ class Swept:
         """The runs that did not end well, each with its status."""
         found = {run.run_id: self.statuses.get(run.run_id, "not trained") for run in self.plan.runs}
         return {run_id: status for run_id, status in found.items() if status != "ok"}
+
+    @property
+    def summary(self) -> Summary:
+        """The summary of the whole folder, earlier sweeps into it included."""
+        return summary(self.plan.store.folder)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return the summary, a row a setting."""
+        return self.summary.to_frame()
+
+    def facts(self) -> dict[str, object]:
+        """Return the summary as JSON has it, and the runs that failed."""
+        return {**self.summary.facts(), "failed": self.failed}
 
 
 def sweep(

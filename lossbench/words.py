@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
+from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 Plain = str | int | float | bool | list["Plain"] | dict[str, "Plain"] | None
@@ -131,6 +132,19 @@ class HasFacts(Protocol):
 
     def facts(self) -> Mapping[str, object]:
         """Return the facts by name; their values may be records again."""
+
+
+class Told:
+    """A record that is told whole: as plain values, and in a notebook as the command tells it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the command prints as JSON, as plain values of Python."""
+        told: Any = plain(self)
+        return dict(told)
+
+    def _repr_html_(self) -> str:
+        """Return what the command prints, for a notebook of either colour."""
+        return str(import_module("lossbench.console.notebook").html(self))
 
 
 def plain(value: object) -> Plain:

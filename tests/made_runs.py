@@ -115,7 +115,7 @@ def printed(comparison: Comparison, width: int = 80) -> str:
     """Return a comparison as it is printed."""
     console = Console(width=width, highlight=False, markup=False, emoji=False, color_system=None)
     with console.capture() as capture:
-        console.print(comparison_table(comparison, {}))
+        console.print(comparison_table(comparison))
     return capture.get()
 
 

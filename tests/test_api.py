@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 import lossbench
 from lossbench.errors import AuditError, UsageError
+from lossbench.store import Store
 
 UNGUARDED = """
 import json, sys
@@ -22,7 +25,7 @@ for _ in range(2):
         loss=["blog", "docs"], reconstruction_loss="bce", beta=1, d=16, k=2, hidden=(8,), epochs=2,
         seeds=1, out="made", progress=lambda *counts: told.append(counts),
     )
-json.dump([told, swept.failed, len(lossbench.show("made"))], open("told.json", "w"))
+json.dump([told, swept.failed, len(swept.to_frame())], open("told.json", "w"))
 """
 TYPED = """
 import lossbench
@@ -35,6 +38,52 @@ found: Audit = lossbench.audit(vae_loss, d=4, k=2)
 weight: float = found.beta_eff
 failed: dict[str, str] = lossbench.sweep(beta=[0.1, 1], progress=lambda done, n: None).failed
 lossbench.predict("x.toml", d=64).settings[0].collapses
+"""
+
+
+# Whatever runs in the process already: TensorFlow, PyTorch or nothing of the kind.
+BESIDE = """
+import sys
+{library}
+import numpy as np
+import lossbench
+
+def docs_loss(x, x_hat, z_mean, z_log_var):
+    kl = -0.5 * (1 + z_log_var - z_mean**2 - np.exp(z_log_var)).sum(axis=1)
+    return (((x - x_hat) ** 2).sum(axis=1) + kl).mean()
+
+loaded = set(sys.modules)
+grid = dict(loss=["blog", "docs"], reconstruction_loss="bce", beta=1, d=16, k=2)
+for _ in range(2):
+    assert lossbench.audit(docs_loss, d=784, k=2).beta_eff.formula == "1"
+    assert lossbench.audit("mine.py:docs_loss", d=784, k=2).beta_eff.formula == "1"
+    assert lossbench.explain("blog", d=784, k=2).listed.beta_eff == 392
+    assert len(lossbench.predict(**grid).settings) == 2
+    x = np.random.default_rng(0).random((50, 4))
+    z = np.zeros((50, 2))
+    assert lossbench.measure(x, x, z, z, reconstruction_loss="mse").collapsed
+    swept = lossbench.sweep(**grid, hidden=(8,), epochs=2, seeds=1, out="made")
+    assert len(swept.to_frame()) == 2 and not swept.failed
+    assert lossbench.compare("made:loss=docs", "made:loss=blog").cells
+    assert len(lossbench.show("made").to_frame()) == 2
+print(sorted((set(sys.modules) - loaded) & {{"tensorflow", "keras", "torch"}}))
+"""
+INTERRUPTED = """
+import os, signal, sys, time
+import psutil
+import lossbench
+
+def told(done, n):
+    print(done, n, flush=True)
+    if done == 1 and sys.argv[1:] == ["raise"]:
+        raise KeyboardInterrupt
+
+grid = dict(loss="docs", beta=[0.5, 1, 2, 4, 8, 16], d=[16, 64], k=2, epochs=300, seeds=1)
+try:
+    lossbench.sweep(**grid, out="made", workers=1, progress=told)
+except KeyboardInterrupt:
+    print("interrupted", len(psutil.Process().children(recursive=True)))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 """
 
 
@@ -73,11 +122,12 @@ def test_the_functions_answer_twice(
     """A room that is loaded by a call takes no function's place; nothing is printed."""
     sides = [f"{drilled_results}:loss={loss}" for loss in ("docs", "blog")]
     for _ in range(2):
-        assert lossbench.audit(docs_loss, d=784, k=2).beta_eff == pytest.approx(1)
+        found = lossbench.audit(docs_loss, d=784, k=2)
+        assert (found.process, found.beta_eff) == ("this", pytest.approx(1))
         assert lossbench.explain("blog", d=784, k=2).listed.beta_eff == 392
         assert not lossbench.predict(loss="docs", d=64, beta=1).settings[0].collapses
         assert lossbench.compare(*sides).cells
-        assert list(lossbench.show(drilled_results)["loss"]) == ["blog", "docs"]
+        assert list(lossbench.show(drilled_results).to_frame()["loss"]) == ["blog", "docs"]
     assert tuple(capfd.readouterr()) == ("", "")
 
 
@@ -125,3 +175,68 @@ def test_a_sweep_from_an_unguarded_script(tmp_path: Path) -> None:
     told, failed, n_settings = json.loads((tmp_path / "told.json").read_text("utf-8"))
     assert told == [[0, 2], [1, 2], [2, 2], [0, 0]]
     assert (failed, n_settings) == ({}, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "library",
+    [
+        "",
+        "import tensorflow as tf; assert tf.reduce_sum(tf.ones(3)) == 3",
+        "import torch; assert torch.ones(3).sum() == 3",
+    ],
+    ids=["alone", "tensorflow", "torch"],
+)
+def test_whatever_runs_in_the_process_already(library: str, tmp_path: Path) -> None:
+    """Every function answers twice beside it, and none brings TensorFlow or PyTorch in."""
+    program = BESIDE.format(library=library)
+    (tmp_path / "mine.py").write_text(program.partition("loaded =")[0], encoding="utf-8")
+    assert run(program, tmp_path).stdout == "[]\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["raise", "signal"])
+def test_an_interrupt_is_raised_where_the_sweep_was_called(how: str, tmp_path: Path) -> None:
+    """No worker is left, and what is finished is kept."""
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED, encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, str(script), how],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(lossbench.__file__).parent.parent)},
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("1 ") and how == "signal":
+                process.send_signal(signal.SIGINT)
+            last = line
+    assert last == "interrupted 0\n"
+    kept = Store(tmp_path / "made").statuses()
+    assert set(kept.values()) == {"ok"}
+    assert len(kept) < 24
+
+
+def test_records_are_told_in_a_notebook_as_the_command_tells_them() -> None:
+    """Words, tables and curves; as rows and as plain values; on paper of either colour."""
+    digits = "results/digits:beta=1,d=64,k=2,reconstruction_loss=bce"
+    measured = lossbench.measure(
+        *([[0.0, 1.0], [1.0, 0.0]], [[0.1, 0.9], [0.9, 0.1]], [[1.0], [-1.0]], [[-3.0], [-3.0]]),
+        reconstruction_loss="bce",
+    )
+    for record, told in (
+        (lossbench.audit(docs_loss, d=784, k=2), "What it means"),
+        (lossbench.explain("blog"), "beta_eff = b/a = beta*d/k"),
+        (lossbench.explain("blog", "docs"), "docs at beta 392"),
+        (lossbench.predict(loss="docs", d=64, beta=1), "thresholds t_1"),
+        (lossbench.compare(f"{digits},loss=docs", f"{digits},loss=blog"), "B is worse by"),
+        (lossbench.show("results/digits"), "▁"),
+        (measured, "1 of 1 latent carries"),
+    ):
+        html = record._repr_html_()
+        assert told in html
+        assert not {"#000000", "#ffffff"} & set(re.findall("#[0-9a-f]{6}", html))
+        assert json.loads(json.dumps(record.to_dict())) == record.to_dict()
+        if hasattr(record, "to_frame"):
+            assert len(record.to_frame())

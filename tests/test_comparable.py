@@ -41,7 +41,7 @@ def test_bounds_of_other_numbers_of_samples_are_not_comparable() -> None:
     assert (found.comparable, found.a, found.b) == (False, -24.0, -23.0)
     assert (found.difference, found.low, found.high, found.p) == (None, None, None, None)
     console = Console(width=80, record=True)
-    console.print(comparison_table(compare(a, b), {}))
+    console.print(comparison_table(compare(a, b)))
     (line,) = (x for x in console.export_text().splitlines() if x.startswith("iwae  "))
     assert line.split() == ["iwae", "-24.00", "-23.00", "not", "comparable"]
 

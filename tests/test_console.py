@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lossbench.comparison import compare, elbo_curves, select
+from lossbench import compare, show
 from lossbench.console.comparison import comparison_table
 from lossbench.console.progress import Standing
 from lossbench.console.screen import settled_range, sparkline
@@ -32,20 +32,19 @@ def lines(terminal: Console, renderable: object) -> list[str]:
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_summary_draws_a_curve_in_every_row_and_fits(width: int) -> None:
     """No row is wider than the terminal or wraps, and each setting has its curve."""
-    store = Store(RESULTS / "digits")
-    summary, terminal = store.summary(), console(width)
-    shown = lines(terminal, summary_tables(summary, store.curves(store.summary()), terminal))
+    found, terminal = show(RESULTS / "digits"), console(width)
+    shown = lines(terminal, summary_tables(found, terminal))
     rows = [line for line in shown if line.startswith(("blog", "docs"))]
-    assert len(rows) == len(summary)
+    assert len(rows) == len(found.settings)
     assert max(map(len, shown)) <= width
     assert all(BLOCKS & set(row) for row in rows)
 
 
 def test_a_table_without_room_keeps_its_numbers() -> None:
     """The curve goes first; the numbers stay."""
-    store = Store(RESULTS / "patches")
-    summary, terminal = store.summary(), console(80)
-    shown = lines(terminal, summary_tables(summary, store.curves(summary), terminal))
+    found, terminal = show(RESULTS / "patches"), console(80)
+    shown = lines(terminal, summary_tables(found, terminal))
+    summary = found.settings
     longest = summary.loc[summary[summary["still_improving"]]["elbo"].idxmin()]
     assert longest["elbo"] < -600
     assert any(f"{longest['elbo']:.2f} ±{longest['elbo_ci95']:.2f}*" in line for line in shown)
@@ -73,17 +72,15 @@ def test_the_curves_are_those_of_the_rows() -> None:
 def test_a_comparison_draws_both_sides_on_one_scale() -> None:
     """Docs rises to the top, the collapsed blog stays below."""
     rest = "beta=1,d=64,k=2,reconstruction_loss=bce"
-    a, b = (select(f"{RESULTS / 'digits'}:loss={loss},{rest}") for loss in ("docs", "blog"))
-    comparison = compare(a, b)
-    curves = elbo_curves(comparison, a, b)
-    shown = lines(console(80), comparison_table(comparison, curves))
+    a, b = (f"{RESULTS / 'digits'}:loss={loss},{rest}" for loss in ("docs", "blog"))
+    shown = lines(console(80), comparison_table(compare(a, b)))
     (line_a,) = [line for line in shown if line.startswith("A  ▁")]
     (line_b,) = [line for line in shown if line.startswith("B  ▁")]
     assert line_a.endswith("█  -25.19")
     assert "█" not in line_b
     assert max(map(len, shown)) <= 80
-    several = [select(f"{RESULTS / 'digits'}:loss={loss},d=64,k=2") for loss in ("docs", "blog")]
-    assert elbo_curves(compare(*several), *several) == {}
+    several = [f"{RESULTS / 'digits'}:loss={loss},d=64,k=2" for loss in ("docs", "blog")]
+    assert compare(*several).curves == {}
 
 
 def test_a_terminal_without_blocks_gets_ascii() -> None:

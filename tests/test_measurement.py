@@ -116,6 +116,20 @@ def test_a_model_of_another_library_is_measured_as_it_measures_itself(library: s
     assert any("below R_0" in sentence for sentence in measured["sentences"])
 
 
+@pytest.mark.parametrize("kind", ["float16", "float32", "list"])
+def test_arrays_of_few_digits_and_lists_are_taken(kind: str) -> None:
+    """They are reckoned with in double precision."""
+    arrays = drawn()
+    other = {
+        name: array.tolist() if kind == "list" else array.astype(kind)
+        for name, array in arrays.items()
+    }
+    measured = measure(**other, reconstruction_loss="bce")
+    assert measured.elbo == pytest.approx(
+        measure(**arrays, reconstruction_loss="bce").elbo, rel=1e-3
+    )
+
+
 REFUSED = {
     "x_hat of another shape": ({"x_hat": np.ones((N, D + 1))}, "x_hat"),
     "too few latents": ({"z_log_var": np.zeros((N, K - 1))}, "z_log_var"),

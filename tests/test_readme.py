@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -71,6 +72,24 @@ def test_a_command_of_the_readme_runs(
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code in (0, None), capsys.readouterr().err
+
+
+(ASK,) = re.findall(r"```python\n(# ask.py\n.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_script_of_the_readme_runs(tmp_path: Path) -> None:
+    """It asks, trains and compares, unguarded as it is."""
+    (tmp_path / "my_vae.py").write_text(MY_VAE, encoding="utf-8")
+    (tmp_path / "ask.py").write_text(ASK, encoding="utf-8")
+    answer = subprocess.run(
+        [sys.executable, "ask.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (answer.returncode, answer.stderr) == (0, "")
+    first, *_ = answer.stdout.splitlines()
+    assert first.split() == ["392", "d/k"]
+    assert answer.stdout.count("4 4") == 1
+    assert "B is worse" in answer.stdout
 
 
 COLUMNS = {column.name for column in (*RUNS, *HISTORY, *SUMMARY, *TIMINGS)} | {*THRESHOLD_COLUMNS}

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 from test_report import tables_of
 
-from lossbench.comparison import compare, elbo_curves, select
+from lossbench import compare
 from lossbench.report import write_comparison, write_report
 
 QUIET = (
@@ -34,9 +34,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return the page of a report and the page of a comparison."""
     folder = tables_of("patches", tmp_path_factory.mktemp("browser"))
     write_report([folder])
-    a, b = (select(f"{folder}:loss={loss},beta=1,d=64") for loss in ("docs", "blog"))
-    compared = compare(a, b)
-    page = write_comparison(compared, elbo_curves(compared, a, b), folder / "compare.html")
+    a, b = (f"{folder}:loss={loss},beta=1,d=64" for loss in ("docs", "blog"))
+    page = write_comparison(compare(a, b), folder / "compare.html")
     return {"report": folder / "report.html", "compare": page}
 
 

@@ -54,7 +54,7 @@ def test_the_page_of_a_comparison_is_as_it_was_reviewed(snapshot: SnapshotAssert
     """Algebra, verdict, what differs, the numbers of each cell, and who has no partner."""
     a = [run for k in (2, 8) for run in seeds_of("docs", k=k, kind="mse")]
     b = [run for k in (2, 8) for run in seeds_of("blog", 2, k=k, kind="mse", gain=0.5)]
-    page = write_comparison(compared(a, b), {}, Path("several.html"))
+    page = write_comparison(compared(a, b), Path("several.html"))
     assert main_of(page) == snapshot
 
 
@@ -64,7 +64,8 @@ def test_the_page_of_one_cell_has_both_learning_curves(snapshot: SnapshotAsserti
     results_of(Path("b"), seeds_of("blog", gain=1))
     a, b = select("a:loss=docs"), select("b:loss=blog")
     comparison = compared(seeds_of("docs"), seeds_of("blog", gain=1))
-    page = write_comparison(comparison, elbo_curves(comparison, a, b), Path("one.html"))
+    whole = replace(comparison, curves=elbo_curves(comparison, a, b))
+    page = write_comparison(whole, Path("one.html"))
     assert main_of(page) == snapshot
 
 

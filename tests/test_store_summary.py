@@ -18,7 +18,7 @@ from scipy.stats import t
 from lossbench.columns import METRIC_COLUMNS
 from lossbench.console.summary import summary_tables
 from lossbench.run import Record
-from lossbench.store import Store
+from lossbench.store import Store, summary
 
 
 def _summary(store: Store, records: Sequence[Record]) -> pd.DataFrame:
@@ -134,7 +134,7 @@ def test_a_long_summary_shows_its_beginning_and_says_where_the_rest_is(tmp_path:
     """Of 500 settings 400 are laid out, and none is lost without a word."""
     store = results_of(tmp_path, [made_run("docs", 1 + number / 1000) for number in range(500)])
     console = Console(width=100, file=io.StringIO(), record=True)
-    console.print(summary_tables(store.summary(), [], console))
+    console.print(summary_tables(summary(store.folder), console))
     text = console.export_text()
     assert sum(line.startswith("docs") for line in text.splitlines()) == 400
     assert "100 more settings are in summary.csv" in text

@@ -49,7 +49,7 @@ def audit_here(loss: Callable[..., object], target: Target, options: Options) ->
         except Exception as error:
             raise Obstacle(target, options, failure_of(error, "load")).error() from error
         try:
-            return examine(
+            found = examine(
                 asked,
                 asked.found,
                 options.sizes,
@@ -61,6 +61,7 @@ def audit_here(loss: Callable[..., object], target: Target, options: Options) ->
             )
         except Stopped as stop:
             raise Obstacle(target, options, stop.failure).error() from None
+        return replace(found, process="this")
 
 
 def attempt(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lossbench.auditing.matching import Match
 from lossbench.loss import Reduction
+from lossbench.words import Told, significant
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class Coefficient(float):
         """Return the number; its error and its formula are fields."""
         return super().__new__(cls, value)
 
+    def __str__(self) -> str:
+        """Return the number alone, to six digits."""
+        return significant(self.value)
+
 
 @dataclass(frozen=True)
 class Collapse:
@@ -56,7 +61,7 @@ class Collapse:
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(Told):
     """The objective that a loss trains, ``a*R + b*F(K)``, and what is wrong with it.
 
     ``total`` is what was taken for the total of its outputs, ``filled`` how arguments besides the
@@ -65,7 +70,8 @@ class Audit:
     the loss takes its second array of latents for, ``kl_bound`` the floor, cap or capacity in
     nats on ``kl_over``, ``clamps`` the bounds of latents that are clamped. Reductions are those
     in effect: ``original_dim`` times a mean is a sum; ``None`` for neither, or where one size
-    cannot tell. ``fixed`` names the sizes that could not be varied.
+    cannot tell. ``fixed`` names the sizes that could not be varied. ``process`` is where the loss
+    was called: in a ``child`` process or in ``this`` one.
     """
 
     name: str
@@ -103,6 +109,7 @@ class Audit:
     meaning: tuple[str, ...] = ()
     change: str = ""
     collapse: Collapse | None = None
+    process: str = "child"
 
     @property
     def linear(self) -> bool:

@@ -24,14 +24,13 @@ def show(
     """
     from lossbench.console.screen import tell  # noqa: PLC0415
     from lossbench.console.summary import show_summary  # noqa: PLC0415
-    from lossbench.store import Store, folders  # noqa: PLC0415
+    from lossbench.store import folders, summary  # noqa: PLC0415
 
     for folder in folders(results):
-        store = Store(folder)
-        summary = store.summary()
+        found = summary(folder)
         if not json:
             tell(str(folder), style="bold")
-        show_summary(store, summary, as_json=json)
+        show_summary(found, as_json=json)
 
 
 def compare(
@@ -51,22 +50,21 @@ def compare(
 
     Example: `lossbench compare loss=docs,beta=1,d=64,k=2 loss=blog,beta=1,d=64,k=2`
     """
-    from lossbench import comparison as comparisons  # noqa: PLC0415
+    from lossbench import api  # noqa: PLC0415
+    from lossbench.comparison import parse_gate  # noqa: PLC0415
     from lossbench.console import screen  # noqa: PLC0415
     from lossbench.console.comparison import comparison_table  # noqa: PLC0415
 
-    gate = comparisons.parse_gate(fail_if) if fail_if else None
-    a, b = comparisons.select(run_a), comparisons.select(run_b)
-    comparison = comparisons.compare(a, b)
-    curves = comparisons.elbo_curves(comparison, a, b)
+    gate = parse_gate(fail_if) if fail_if else None
+    comparison = api.compare(run_a, run_b)
     if json:
         screen.show_json(comparison)
     else:
-        screen.show(comparison_table(comparison, curves, ascii_only=screen.ascii_only()))
+        screen.show(comparison_table(comparison, ascii_only=screen.ascii_only()))
     if html:
         from lossbench.report import write_comparison  # noqa: PLC0415 - matplotlib only if asked
 
-        screen.tell(f"wrote {write_comparison(comparison, curves, html)}")
+        screen.tell(f"wrote {write_comparison(comparison, html)}")
     if gate and (reason := gate.tripped(comparison)):
         raise GateTrippedError(reason)
 

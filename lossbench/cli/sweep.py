@@ -106,7 +106,7 @@ def sweep(
     except Interrupted:
         screen.tell("finished runs are kept; the same command goes on from here")
         raise
-    progress.show_results(plan.store, as_json=json)
+    progress.show_results(swept.summary, as_json=json)
     if report:
         from lossbench.report import write_report  # noqa: PLC0415 - matplotlib only if asked
 

@@ -1,8 +1,8 @@
 """Two selections of runs, paired: the algebra, the settings, the metrics and the verdict."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +23,7 @@ from lossbench.comparison.pairing import Pairing, Row, Value, paired_runs, rows_
 from lossbench.errors import UsageError
 from lossbench.loss import likelihood
 from lossbench.store import Store, half_width
-from lossbench.words import counted
+from lossbench.words import Told, counted
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,13 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Told):
     """Everything that is known of B against A; every difference is B minus A.
 
     ``common`` and ``differing`` are settings (``differing`` holds the value of A and of B, the
     seed too if each side has but one); ``paired_by`` the columns that each pair agrees in;
-    ``unpaired_*`` and ``failed_*`` the ids of the runs that were left out.
+    ``unpaired_*`` and ``failed_*`` the ids of the runs that were left out. ``curves`` is the ELBO
+    of either side over training, as ``elbo_curves`` gives it, where that was asked for.
     """
 
     algebra: str
@@ -81,6 +82,15 @@ class Comparison:
     failed_b: tuple[str, ...]
     verdict: tuple[str, ...]
     notes: tuple[str, ...]
+    curves: Mapping[str, pd.DataFrame] = field(default_factory=dict, compare=False, repr=False)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row a cell and metric: A, B, and B minus A over the cell's pairs."""
+        return pd.DataFrame(
+            {**cell.settings, "metric": name, **vars(metric)}
+            for cell in self.cells
+            for name, metric in cell.metrics.items()
+        )
 
     def facts(self) -> dict[str, object]:
         """Return the comparison as JSON has it, in full precision."""

@@ -19,19 +19,14 @@ _MOST_CELLS = 200
 _CURVE_WIDTH = 40
 
 
-def comparison_table(
-    comparison: Comparison, curves: Mapping[str, pd.DataFrame], *, ascii_only: bool = False
-) -> RenderableType:
-    """Return the whole comparison; fits 80 columns, and wraps rather than cuts a name.
-
-    ``curves`` are those of ``elbo_curves``.
-    """
+def comparison_table(comparison: Comparison, *, ascii_only: bool = False) -> RenderableType:
+    """Return the whole comparison; fits 80 columns, and wraps rather than cuts a name."""
     parts = [
         Text(comparison.algebra, style="bold"),
         *_settings(comparison),
         *_left_out(comparison),
         *(_cells(comparison) if len(comparison.cells) > 1 else _metrics(comparison)),
-        *_curves(curves, ascii_only),
+        *_curves(comparison.curves, ascii_only),
         Text(),
         *(Text(sentence, style="bold") for sentence in comparison.verdict),
         *(Text(note, style="dim") for note in comparison.notes),

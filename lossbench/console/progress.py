@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import pandas as pd
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,7 +20,7 @@ from lossbench.console.summary import show_summary
 from lossbench.experiment import stacks
 from lossbench.run import Record
 from lossbench.settings import RunSettings
-from lossbench.store import TABLES, Store
+from lossbench.store import TABLES, Summary
 from lossbench.sweeping import Begun, Event, Held, Plan
 from lossbench.words import counted, joined, setting
 
@@ -140,24 +139,24 @@ def _line(record: Record) -> str:
     return f"{record.run_id} elbo {metrics['elbo']:.2f} kl {metrics['kl']:.3f}{collapsed}"
 
 
-def show_results(store: Store, *, as_json: bool) -> None:
+def show_results(found: Summary, *, as_json: bool) -> None:
     """Show a finished sweep's summary, name the files that it wrote and what to try next."""
-    summary = store.summary()
-    show_summary(store, summary, as_json=as_json)
-    tell(f"\nwrote {joined([store.folder / name for name in TABLES])}")
-    tell_command("next", _next_command(store, summary))
+    show_summary(found, as_json=as_json)
+    tell(f"\nwrote {joined([found.folder / name for name in TABLES])}")
+    tell_command("next", _next_command(found))
 
 
-def _next_command(store: Store, summary: pd.DataFrame) -> str:
+def _next_command(found: Summary) -> str:
     """Return a comparison worth trying: two losses, at the beta nearest to 1 and the largest d."""
+    summary = found.settings
     losses = list(dict.fromkeys(summary["loss"]))
     if len(losses) < 2:
-        return f"lossbench show {store.folder}"
+        return f"lossbench show {found.folder}"
     least = (summary["beta"] - 1).abs().min()
     chosen = summary[(summary["beta"] - 1).abs() == least].sort_values("d").iloc[-1]
     varying = [name for name in ("reconstruction_loss", "d", "k") if summary[name].nunique() > 1]
     where = "".join(f",{name}={chosen[name]}" for name in varying)
     selections = [
-        f"{store.folder}:loss={loss},beta={setting(chosen['beta'])}{where}" for loss in losses[:2]
+        f"{found.folder}:loss={loss},beta={setting(chosen['beta'])}{where}" for loss in losses[:2]
     ]
     return f"lossbench compare {' '.join(selections)}"

@@ -13,7 +13,7 @@ from lossbench.columns import METRICS, MODEL_COLUMNS, SUMMARISED
 from lossbench.console.screen import out, settled_range, show, show_json, sparkline
 from lossbench.loss import likelihood
 from lossbench.prediction import agreement
-from lossbench.store import SUMMARY_TABLE, Store
+from lossbench.store import SUMMARY_TABLE, Summary
 from lossbench.words import counted, plus_minus, significant
 
 _WIDE = 116
@@ -30,26 +30,23 @@ _NARROW = {
 }  # headings where there is less room
 
 
-def show_summary(store: Store, summary: pd.DataFrame, *, as_json: bool) -> None:
-    """Print the summary of a results folder, as JSON or as tables; of a long one without curves."""
+def show_summary(found: Summary, *, as_json: bool) -> None:
+    """Print the summary of a results folder, as JSON or as tables."""
     if as_json:
-        known = summary.astype(object).where(summary.notna(), None)
-        show_json({"folder": store.folder, "settings": known.to_dict(orient="records")})
+        show_json(found)
     else:
-        curves = store.curves(summary) if len(summary) <= _MOST_SETTINGS else []
-        show(summary_tables(summary, curves, out()))
+        show(summary_tables(found, out()))
 
 
-def summary_tables(
-    summary: pd.DataFrame, curves: Sequence[Sequence[float]], console: Console
-) -> RenderableType:
+def summary_tables(found: Summary, console: Console) -> RenderableType:
     """Return the summary as one table for each dataset, reconstruction loss and k.
 
-    ``curves`` are the ELBO over training of every row. A narrow console shows the
-    interval of the ELBO only, and the curves if they fit. Of a very long summary the first
-    hundreds of settings are shown.
+    A narrow console shows the interval of the ELBO only, and its curves over training if they fit.
+    Of a very long summary the first hundreds of settings are shown, without curves.
     """
-    curve_of = dict(zip(summary.index, curves, strict=True)) if len(curves) else {}
+    summary = found.settings
+    curves = found.curves() if len(summary) <= _MOST_SETTINGS else ()
+    curve_of = dict(zip(summary.index, curves, strict=True)) if curves else {}
     wide = console.width >= _WIDE
     extra = [name for name in MODEL_COLUMNS if summary[name].nunique(dropna=False) > 1]
     parts: list[RenderableType] = []

@@ -13,7 +13,7 @@ from lossbench.explanation.listing import (
     weighted,
 )
 from lossbench.loss import FORM, LIKELIHOODS, Entry, Objective, Sizes, convention, entry
-from lossbench.words import setting, significant
+from lossbench.words import Told, setting, significant
 
 EITHER = "bce or mse"  # blog and docs: the seed question writes them with either
 _LIKELIHOODS = {
@@ -140,7 +140,7 @@ def _multiplied(sizes: Sizes) -> Step:
 
 
 @dataclass(frozen=True)
-class Derivation:
+class Derivation(Told):
     """How a loss turns into ``a*R + b*K`` at given sizes, and what it is after.
 
     ``optimum`` and ``coefficients`` are ``None`` where beta_eff depends on a learned variance;

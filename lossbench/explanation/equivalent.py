@@ -5,13 +5,13 @@ from fractions import Fraction
 
 from lossbench.explanation.listing import coefficient_facts
 from lossbench.loss import Objective, Sizes, convention, entry
-from lossbench.words import setting, significant
+from lossbench.words import Told, setting, significant
 
 KERAS_ADAM_EPSILON = Fraction(1, 10**7)
 
 
 @dataclass(frozen=True)
-class Equivalent:
+class Equivalent(Told):
     """``other`` at ``other_beta`` trains ``scale`` times the objective of ``loss`` at ``beta``.
 
     A loss times c has gradients times c. SGD (with momentum, too) makes the same steps with

@@ -1,7 +1,7 @@
 """A results folder's figures, and one HTML page that shows them: readable without scripts."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -121,13 +121,11 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> list[Path]
     return [*written, target]
 
 
-def write_comparison(
-    comparison: "Comparison", curves: Mapping[str, pd.DataFrame], out: Path
-) -> Path:
+def write_comparison(comparison: "Comparison", out: Path) -> Path:
     """Write the page of a comparison and its learning curves; return where it is."""
     _check_writable(out)
     with mpl.rc_context(neutral_params()):
-        drawn = charts.learning_of_sides(curves)
+        drawn = charts.learning_of_sides(comparison.curves)
         figures = [
             Figure(drawing.title, inline(svg(drawing), drawing, ""), drawing.reading)
             for drawing in drawn

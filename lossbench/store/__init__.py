@@ -1,6 +1,6 @@
 """Whole records in, derived tables out; nothing is half-written, no record is deleted."""
 
-from lossbench.store.folder import SUMMARY_TABLE, TABLES, Store, folders
+from lossbench.store.folder import SUMMARY_TABLE, TABLES, Store, Summary, folders, summary
 from lossbench.store.lock import refusals_told
 from lossbench.store.records import write_whole
 from lossbench.store.rows import RunRows, rows_of
@@ -13,10 +13,12 @@ __all__ = [
     "THRESHOLD_COLUMNS",
     "RunRows",
     "Store",
+    "Summary",
     "folders",
     "half_width",
     "measured_thresholds",
     "refusals_told",
     "rows_of",
+    "summary",
     "write_whole",
 ]

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from lossbench.store.records import (
 from lossbench.store.rows import RunRows, kept, rows_of
 from lossbench.store.summary import curves, summarised
 from lossbench.store.thresholds import measured_thresholds
+from lossbench.words import Told
 
 EXPERIMENT_FILE = "experiment.toml"
 RUNS_TABLE = "runs.csv"
@@ -181,6 +183,32 @@ class Store:
     def curves(self, summary: pd.DataFrame) -> list[list[float]]:
         """Return the ELBO over training of every setting of a summary, in its order."""
         return curves(summary, self.runs(), self.history())
+
+
+@dataclass(frozen=True, eq=False)
+class Summary(Told):
+    """The summary of a results folder; ``settings`` has a row a setting, as ``summary.csv``."""
+
+    folder: Path
+    settings: pd.DataFrame
+
+    def curves(self) -> list[list[float]]:
+        """Return the ELBO over training of every setting, its mean over seeds."""
+        return Store(self.folder).curves(self.settings)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the settings."""
+        return self.settings.copy()
+
+    def facts(self) -> dict[str, object]:
+        """Return the summary as JSON has it; what is missing is None."""
+        known = self.settings.astype(object).where(self.settings.notna(), None)
+        return {"folder": self.folder, "settings": known.to_dict(orient="records")}
+
+
+def summary(folder: Path) -> Summary:
+    """Return the summary of a folder; ``ResultsError`` if it has no results."""
+    return Summary(folder, Store(folder).summary())
 
 
 def _is_record(path: str) -> bool:

@@ -58,4 +58,6 @@ squares, kl = terms(parameters, last)
 measured = lossbench.measure(
     x, *forward(parameters, last), reconstruction_loss="mse", beta_eff=0.05
 )
-print(json.dumps({"reconstruction": float(squares), "kl": float(kl), "measured": measured.to_dict()}))
+print(
+    json.dumps({"reconstruction": float(squares), "kl": float(kl), "measured": measured.to_dict()})
+)

@@ -1,0 +1,63 @@
+"""What a notebook shows of a record: the words and tables of the command, as HTML."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.terminal_theme import TerminalTheme
+
+from lossbench.auditing import Audit
+from lossbench.comparison import Comparison
+from lossbench.console.audit import audit_report
+from lossbench.console.comparison import comparison_table
+from lossbench.console.explanation import derivation_of, equivalent_of
+from lossbench.console.measurement import measurement_tables
+from lossbench.console.prediction import prediction_tables
+from lossbench.console.summary import summary_tables
+from lossbench.explanation import Derivation, Equivalent
+from lossbench.measurement import Measurement
+from lossbench.prediction import Prediction
+from lossbench.store import Summary
+from lossbench.sweeping import Swept
+
+_WIDTH = 118
+_FORMAT = (
+    "<pre style=\"font-family: Menlo, 'DejaVu Sans Mono', Consolas, monospace; font-size: 0.9em; "
+    'line-height: 1.3; white-space: pre; overflow-x: auto; background: none; color: inherit">'
+    "{code}</pre>"
+)
+# Text takes the notebook's own colour; the others are read on white and on black.
+_GREY, _GREEN, _AMBER, _RED, _BLUE = (
+    *((128, 128, 128), (46, 139, 87), (190, 130, 20)),
+    *((214, 69, 69), (52, 140, 190)),
+)
+_COLOURS = TerminalTheme(_GREY, _GREY, [_GREY, _RED, _GREEN, _AMBER, _BLUE, _RED, _BLUE, _GREY])
+
+
+def html(record: object) -> str:
+    """Return a record as a piece of HTML, on a page of 118 columns."""
+    console = Console(
+        record=True,
+        width=_WIDTH,
+        file=io.StringIO(),
+        force_jupyter=False,  # or it would show the page itself, too
+        highlight=False,
+        emoji=False,
+        markup=False,
+    )
+    console.print(_PAGES[type(record)](record, console))
+    return console.export_html(theme=_COLOURS, code_format=_FORMAT, inline_styles=True)
+
+
+_Page = Callable[[Any, Console], RenderableType]
+_PAGES: dict[type, _Page] = {
+    Audit: lambda audit, _: audit_report(audit),
+    Comparison: lambda comparison, _: comparison_table(comparison),
+    Derivation: lambda derivation, _: derivation_of(derivation),
+    Equivalent: lambda equivalent, _: equivalent_of(equivalent),
+    Measurement: lambda measured, _: measurement_tables(measured),
+    Prediction: prediction_tables,
+    Summary: summary_tables,
+    Swept: lambda swept, console: summary_tables(swept.summary, console),
+}
