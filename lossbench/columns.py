@@ -4,16 +4,20 @@ A setting's column comes from the table of settings; what follows from the setti
 measured stands here.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lossbench.loss import ELBOS, likelihood
 from lossbench.settings import SETTINGS
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Status = Literal["ok", "nan", "crashed", "timeout"]
 Kind = Literal["text", "int", "float", "bool"]
 NATS_NEED = tuple(each.field for each in SETTINGS if each.yardstick)
+HELD = "final_beta_eff"  # the weight that is held against the threshold
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ _DERIVED = (
     Column("threshold", "float", "beta_eff at and above which the collapsed solution is stable"),
     Column("predicted_active_units", "int", "active units that theory predicts"),
     Column("implied_sigma", "float", "decoder noise that the objective implies, mse only"),
+    Column(HELD, "float", "beta_eff * w at the last step: what is held against the threshold"),
 )
 _STATUS = Column("status", "text", "ok, nan, crashed or timeout")
 METRICS = (
@@ -69,7 +74,7 @@ METRICS = (
     Column(
         "objective",
         "float",
-        "the trained number; not comparable between conventions",
+        "the trained number, a*R + b*w*K at the last step; not comparable between conventions",
         decimals=4,
         one_objective=True,
     ),
@@ -122,6 +127,7 @@ HISTORY = (
     _RUN,
     Column("epoch", "int", "epochs trained so far"),
     *(metric for metric in METRICS if metric.name in _FOLLOWED),
+    Column("kl_weight", "float", "w at the last step of the epoch, where a schedule runs"),
 )
 TIMINGS = (
     _RUN,
@@ -150,6 +156,34 @@ def known_of(names: Iterable[str], kinds: Iterable[str]) -> list[str]:
 DERIVED_COLUMNS = tuple(column.name for column in _DERIVED)
 METRIC_COLUMNS = tuple(column.name for column in METRICS)
 HISTORY_COLUMNS = tuple(column.name for column in HISTORY[1:])
+_LATER = {each.field: each.default for each in SETTINGS if each.column and each.field not in _FIRST}
+
+
+def goes_without_saying(name: str, value: object) -> bool:
+    """Return whether a setting came later, and has the default that all older runs have."""
+    return name in _LATER and _LATER[name] == value
+
+
+def fill(facts: "MutableMapping[str, Any] | pd.DataFrame") -> None:
+    """Give the facts of a run, or a table of runs, the columns that it is too old to have."""
+    for name, value in {**_LATER, HELD: facts.get("beta_eff")}.items():
+        if name not in facts:
+            facts[name] = value
+
+
+def at_the_end(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Return settings with ``HELD`` as their beta_eff: so figures and tables to read have them."""
+    return table.assign(beta_eff=table[HELD])
+
+
+def end_note(weights: Iterable[tuple[float, float]]) -> str:
+    """Return what to say where ``HELD`` is shown as beta_eff: (HELD, beta_eff) of each setting.
+
+    >>> end_note([(1.0, 1.0)]), end_note([(0.5, 1.0)])
+    ('', ' beta_eff is that of the last step: a schedule ends at another w than 1.')
+    """
+    differ = any(abs(held - whole) > 0 for held, whole in weights)
+    return " beta_eff is that of the last step: a schedule ends at another w than 1." * differ
 
 
 def _of_a_setting(*, first: bool) -> Iterator[Column]:

@@ -56,11 +56,14 @@ class Thresholds:
 class Predicted:
     """The prediction for one setting of the grid: for ``run`` and for those of other seeds.
 
+    ``final_beta_eff`` is what is held against the threshold: beta_eff * w at the last step, where a
+    schedule runs.
     ``kl``, ``reconstruction`` and ``elbo`` (nats per image of the training split) are known for a
     linear model with ``mse`` and unit noise, and None otherwise.
     """
 
     run: RunSettings
+    final_beta_eff: float
     threshold: float
     predicted_active_units: int
     kl: float | None = None
@@ -80,10 +83,14 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Prediction(Told):
-    """The thresholds of an experiment's data and the prediction for every setting."""
+    """The thresholds of an experiment's data and the prediction for every setting.
+
+    ``schedules`` tell what each schedule of the weight on K does, and how it ends.
+    """
 
     thresholds: tuple[Thresholds, ...]
     settings: tuple[Predicted, ...]
+    schedules: tuple[str, ...] = ()
 
     def to_frame(self) -> "pd.DataFrame":
         """Return a row a setting, seeds aside, with what is predicted of it."""
@@ -138,9 +145,14 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
             _thresholds(key, values, resolved, users[key]) for key, values in known.items()
         ),
         settings=tuple(
-            _predicted(run, known[run.dataset, run.d, run.reconstruction_loss])
+            _predicted(
+                run,
+                known[run.dataset, run.d, run.reconstruction_loss],
+                run.final_beta_eff(resolved.n_images[run.dataset]),
+            )
             for run in firsts.values()
         ),
+        schedules=resolved.schedules_told(runs),
     )
 
 
@@ -181,19 +193,22 @@ def _critical_k(loss: Convention, sizes: Sizes, threshold: float) -> int | None:
     return None
 
 
-def _predicted(run: RunSettings, thresholds: NDArray[np.float64]) -> Predicted:
+def _predicted(
+    run: RunSettings, thresholds: NDArray[np.float64], final_beta_eff: float
+) -> Predicted:
     known = Predicted(
         run,
+        final_beta_eff,
         threshold=theory.collapse_threshold(thresholds, run.noise_std),
         predicted_active_units=theory.predicted_active_units(
-            thresholds, run.beta_eff, run.k, run.noise_std
+            thresholds, final_beta_eff, run.k, run.noise_std
         ),
     )
     trained = likelihood(run.reconstruction_loss)
     solved = trained.has_linear_optimum and run.network.is_linear
-    if not solved or run.noise_std != 1 or run.beta_eff == 0:
+    if not solved or run.noise_std != 1 or final_beta_eff == 0:
         return known
-    optimum = theory.linear_optimum(thresholds, run.beta_eff, run.k)
+    optimum = theory.linear_optimum(thresholds, final_beta_eff, run.k)
     return replace(
         known,
         kl=optimum.kl,

@@ -15,8 +15,17 @@ from dataclasses import KW_ONLY, MISSING, dataclass, fields, replace
 from math import inf
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from lossbench.errors import ExperimentError, did_you_mean
-from lossbench.loss import NAMES, ReconstructionLoss, likelihood
+from lossbench.errors import ExperimentError, UsageError, did_you_mean
+from lossbench.loss import (
+    CONSTANT,
+    NAMES,
+    SPELLINGS,
+    ReconstructionLoss,
+    Schedule,
+    canonical,
+    likelihood,
+    schedule,
+)
 from lossbench.network import Network, dense
 from lossbench.words import joined
 
@@ -46,7 +55,8 @@ class Setting:
     - ``objective``: R or K is made of it, so objectives that differ in it are different ones,
       whatever their weights. ``yardstick``: ELBOs in nats compare only if runs agree in it.
     - ``identity``: a run with another value is another run.
-    - ``enters_as_a_number``: runs that differ in it share a compiled program.
+    - ``enters_as_a_number``: runs that differ in it share a compiled program, as far as the rest
+      of ``RunSettings.shape`` agrees.
     - ``name``: the key; that of the field unless it is given.
     - ``field``, ``type``, ``default``: those of the field, as ``SETTINGS`` has them; ``default`` is
       None where the field has none.
@@ -119,6 +129,14 @@ class Setting:
             if isinstance(value, int | float) and not self._is_within(value):
                 raise ValueError
             return self.check(value) if self.check else value
+        except UsageError as error:
+            raise ExperimentError(
+                f"`{self.name}`: {error.problem}",
+                where=where,
+                expected=error.expected,
+                received=shown(raw),
+                remedy=error.remedy,
+            ) from None
         except ValueError:
             raise ExperimentError(
                 f"`{self.name}` has a value that it cannot take",
@@ -176,6 +194,10 @@ def _layers(sizes: tuple[int, ...]) -> tuple[int, ...]:
     return sizes
 
 
+def _schedule(text: str) -> str:
+    return str(schedule(text or CONSTANT))
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """The complete settings of one run, defaults spelt out.
@@ -185,6 +207,8 @@ class RunSettings:
     convention and the sizes; ``time_limit`` (seconds) says how long to wait for a run.
     ``definition`` spells out a convention of the experiment's own, and is empty for one of the
     catalogue; ``iwae_samples`` is 0 where no importance-weighted bound is asked for.
+    ``kl_schedule`` is always spelt out: an empty text asks for the convention's own schedule, which
+    is ``constant`` for all of them, so both are the same run; so are two spellings of one number.
     """
 
     dataset: Annotated[
@@ -359,6 +383,20 @@ class RunSettings:
             column="epochs between two rows of the history",
         ),
     ] = 0
+    kl_schedule: Annotated[
+        str,
+        Setting(
+            "training",
+            check=_schedule,
+            rule=f"{SPELLINGS}; an empty text is the convention's own",
+            option="Weight on the KL as it goes: constant, linear:0.5, far:0.5:0.01.",
+            metavar="FORM",
+            prediction=True,
+            column="factor w on b, step by step: how the weight on the KL term goes",
+            objective=True,
+            enters_as_a_number=True,
+        ),
+    ] = CONSTANT
     iwae_samples: Annotated[
         int,
         Setting(
@@ -400,9 +438,30 @@ class RunSettings:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """What runs that one compiled program may train side by side share."""
-        values: tuple[object, ...] = _shape(self)
-        return values
+        """What runs that one compiled program may train side by side share.
+
+        Whether a schedule runs is part of it, its form and its numbers are not.
+        """
+        return (*_shape(self), self.is_scheduled)
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether the weight on K changes on the way."""
+        return self.kl_schedule != CONSTANT
+
+    @property
+    def schedule(self) -> Schedule:
+        """The factor w on the weight of K."""
+        return schedule(self.kl_schedule)
+
+    def steps(self, n_images: int) -> tuple[int, int]:
+        """Return the steps of training on ``n_images``, and how many an epoch has."""
+        steps_an_epoch = max(1, n_images // self.batch_size)
+        return self.epochs * steps_an_epoch, steps_an_epoch
+
+    def final_beta_eff(self, n_images: int) -> float:
+        """Return ``beta_eff`` * w at the last step: what is held against the threshold."""
+        return canonical(self.beta_eff * self.schedule.last_weight(*self.steps(n_images)))
 
     @functools.cached_property
     def run_id(self) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossbench import commits, data, theory
-from lossbench.columns import Status
+from lossbench.columns import HELD, Status
 from lossbench.data import Dataset
 from lossbench.errors import ExperimentError, ResultsError, RunsFailedError
 from lossbench.experiment import Experiment, extended, stacks
@@ -258,15 +258,17 @@ def completed(record: Record, run: RunSettings, images: Dataset, commit: str | N
     ``commit`` is that of the folder that the sweep was started in.
     """
     thresholds = _thresholds(images, run.reconstruction_loss)
+    final_beta_eff = run.final_beta_eff(len(images.train))
     derived = {
         "a": run.a,
         "b": run.b,
         "beta_eff": run.beta_eff,
         "threshold": theory.collapse_threshold(thresholds, run.noise_std),
         "predicted_active_units": theory.predicted_active_units(
-            thresholds, run.beta_eff, run.k, run.noise_std
+            thresholds, final_beta_eff, run.k, run.noise_std
         ),
-        "implied_sigma": likelihood(run.reconstruction_loss).implied_sigma(run.beta_eff),
+        "implied_sigma": likelihood(run.reconstruction_loss).implied_sigma(final_beta_eff),
+        HELD: final_beta_eff,
     }
     data = {"data_sha256": images.sha256, "folder_commit": commit}
     return replace(record, derived=derived, provenance={**record.provenance, **data})

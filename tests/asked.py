@@ -54,6 +54,7 @@ OTHER_SETTINGS = {
     "epsilon": 1e-8,
     "eval_every": 5,
     "seed": 1,
+    "kl_schedule": "linear:0.5",
     "iwae_samples": 100,
 }
-LATER = {"iwae_samples"}  # settings that came later: at their default no id shows them
+LATER = {"iwae_samples", "kl_schedule"}  # came later: at their default no id shows them

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from lossbench.columns import METRICS, RUNS
+from lossbench.columns import METRICS, RUNS, fill
 from lossbench.comparison import Comparison, MetricDifference, compare
 from lossbench.console.comparison import comparison_table
 from lossbench.loss import Sizes, bits_per_dim, convention, likelihood
@@ -82,7 +82,10 @@ def made_run(
 
 def _csv(runs: Iterable[Facts]) -> bytes:
     names = [column.name for column in RUNS]
-    rows = [[tables.cell(run.get(name)) for name in names] for run in runs]
+    whole = [dict(run) for run in runs]
+    for run in whole:
+        fill(run)
+    rows = [[tables.cell(run.get(name)) for name in names] for run in whole]
     return tables.csv_text([names, *rows]).encode()
 
 

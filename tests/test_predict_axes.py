@@ -33,6 +33,7 @@ AXES = {
     "learning_rate_decay": "0.5,1",
     "epsilon": "1e-05,1e-06",
     "eval_every": "1,2",
+    "kl_schedule": "constant,linear:0.5,far:1:0.5",
     "iwae_samples": "0,10",
 }
 PER_BATCH = "antixk-pytorch-vae-2020"  # its weight depends on the batch size

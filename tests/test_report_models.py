@@ -26,6 +26,7 @@ OTHER = {
     "learning_rate_decay": 0.5,
     "epsilon": 0.01,
     "eval_every": 7,
+    "kl_schedule": "linear:0.5",
     "iwae_samples": 100,
 }
 MODEL = [n for n in SETTING_COLUMNS if n not in ("dataset", "reconstruction_loss", "loss", "beta")]

@@ -403,7 +403,9 @@ def test_losses_stand_in_one_order() -> None:
 
 def test_settings_that_never_ended_well_are_not_measured() -> None:
     """One seed is enough."""
-    assert list(measured(pd.DataFrame({"n_seeds": [0, 1, 3]}))["n_seeds"]) == [1, 3]
+    assert list(
+        measured(pd.DataFrame({"n_seeds": [0, 1, 3], "final_beta_eff": 1.0}))["n_seeds"]
+    ) == [1, 3]
 
 
 def test_every_kind_of_data_has_a_slug_of_its_own() -> None:

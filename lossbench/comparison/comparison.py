@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lossbench.columns import METRICS, Column
+from lossbench.columns import HELD, METRICS, Column, at_the_end, end_note, goes_without_saying
 from lossbench.comparison.algebra import (
     OBJECTIVE_SETTINGS,
     ObjectivePair,
@@ -65,10 +65,11 @@ class Cell:
 class Comparison(Told):
     """Everything that is known of B against A; every difference is B minus A.
 
-    ``common`` and ``differing`` are settings (``differing`` holds the value of A and of B, the
-    seed too if each side has but one); ``paired_by`` the columns that each pair agrees in;
-    ``unpaired_*`` and ``failed_*`` the ids of the runs that were left out. ``curves`` is the ELBO
-    of either side over training, as ``elbo_curves`` gives it, where that was asked for.
+    ``common`` (without later ones at their default) and ``differing`` are settings (``differing``
+    holds the value of A and of B, the seed too if each side has but one); ``paired_by`` the columns
+    that each pair agrees in; ``unpaired_*`` and ``failed_*`` the ids of the runs that were left
+    out. ``curves`` is the ELBO of either side over training, as ``elbo_curves`` gives it, where
+    that was asked for.
     """
 
     algebra: str
@@ -113,7 +114,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
     ``UsageError`` if they are the same runs or no pair can be made (it names the column to
     fix), ``ResultsError`` if every run of a side failed.
     """
-    pairing = paired_runs(rows_of(a), rows_of(b))
+    pairing = paired_runs(rows_of(at_the_end(a)), rows_of(at_the_end(b)))
     if all(row_a == row_b for row_a, row_b in pairing.pairs):
         raise UsageError(
             "A and B are the same runs",
@@ -123,7 +124,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
     cells = _cells(pairing)
     return Comparison(
         algebra([cell.objectives for cell in cells]),
-        pairing.common,
+        {name: x for name, x in pairing.common.items() if not goes_without_saying(name, x)},
         pairing.compared,
         pairing.keys,
         cells,
@@ -132,7 +133,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame) -> Comparison:
         _ids(pairing.failed_a),
         _ids(pairing.failed_b),
         verdict([(cell.reconstruction_loss, cell.metrics) for cell in cells], pairing.compared),
-        tuple(_notes(cells, pairing)),
+        tuple(_notes(cells, pairing, pd.concat([a, b]))),
     )
 
 
@@ -183,11 +184,13 @@ def _comparable(metric: Column, objectives: ObjectivePair, compared: Sequence[st
     return not set(metric.alike) & set(compared)
 
 
-def _notes(cells: Sequence[Cell], pairing: Pairing) -> list[str]:
+def _notes(cells: Sequence[Cell], pairing: Pairing, runs: pd.DataFrame) -> list[str]:
     trained = (likelihood(kind) for kind in sorted({cell.reconstruction_loss for cell in cells}))
     notes = [each.caution for each in trained if each.caution]
     if "seed" in pairing.compared:
         notes.append("The seeds differ, so the difference holds the difference of seeds as well.")
+    if note := end_note(zip(runs[HELD], runs["beta_eff"], strict=True)):
+        notes.append(note.strip())
     if "beta_eff" in pairing.keys:
         notes.append("Paired by beta_eff, which more runs share than beta.")
     for side, failed in (("A", pairing.failed_a), ("B", pairing.failed_b)):

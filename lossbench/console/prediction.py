@@ -8,7 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.columns import MODEL_COLUMNS
+from lossbench.columns import MODEL_COLUMNS, end_note
 from lossbench.prediction import CriticalLatents, Predicted, Prediction, Thresholds
 from lossbench.settings import RunSettings, ranked
 from lossbench.words import joined, setting, significant
@@ -22,11 +22,14 @@ def prediction_tables(prediction: Prediction, console: Console) -> RenderableTyp
     parts: list[RenderableType] = []
     for thresholds in prediction.thresholds:
         parts += [*_facts(thresholds), *_settings(prediction, thresholds, console), Text()]
+    weights = ((found.final_beta_eff, found.run.beta_eff) for found in prediction.settings)
     return Group(
         *parts,
+        *(Text(f"w of {schedule}") for schedule in prediction.schedules),
         Text(
             "A setting collapses where beta_eff reaches t_1. The active units are exact for a "
-            "linear model with mse, close near t_1, and an upper bound far below it.",
+            "linear model with mse, close near t_1, and an upper bound far below it."
+            + end_note(weights),
             style="dim",
         ),
     )
@@ -126,7 +129,7 @@ def _table(differing: Sequence[str], chosen: Sequence[Predicted]) -> Table:
 def _cells(found: Predicted, exact: bool) -> Iterator[Text | str]:
     yield str(found.run.k)
     yield significant(found.run.beta, 4)
-    yield significant(found.run.beta_eff, 4)
+    yield significant(found.final_beta_eff, 4)
     yield significant(found.threshold, 4)
     yield f"{found.predicted_active_units} of {found.run.k}"
     if exact:

@@ -37,6 +37,8 @@ def show_plan(plan: Plan, missing: Sequence[RunSettings]) -> None:
         shown = [setting(value) for value in values[:_MOST_VALUES]]
         rest = [f"{len(values) - _MOST_VALUES} more"] if len(values) > _MOST_VALUES else []
         tell(f"  {name}: {joined([*shown, *rest])}")
+    for schedule in plan.experiment.schedules_told(plan.runs):
+        tell(f"  w of {schedule}")
 
 
 class Display:

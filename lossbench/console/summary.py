@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.columns import METRICS, MODEL_COLUMNS, SUMMARISED
+from lossbench.columns import HELD, METRICS, MODEL_COLUMNS, SUMMARISED, at_the_end, end_note
 from lossbench.console.screen import out, settled_range, show, show_json, sparkline
 from lossbench.loss import likelihood
 from lossbench.prediction import agreement
@@ -44,7 +44,7 @@ def summary_tables(found: Summary, console: Console) -> RenderableType:
     A narrow console shows the interval of the ELBO only, and its curves over training if they fit.
     Of a very long summary the first hundreds of settings are shown, without curves.
     """
-    summary = found.settings
+    summary = at_the_end(found.settings)
     curves = found.curves() if len(summary) <= _MOST_SETTINGS else ()
     curve_of = dict(zip(summary.index, curves, strict=True)) if curves else {}
     wide = console.width >= _WIDE
@@ -71,7 +71,7 @@ def summary_tables(found: Summary, console: Console) -> RenderableType:
     if len(shown) < len(summary):
         rest = f"{len(summary) - len(shown):,} more settings are in {SUMMARY_TABLE}"
         parts.append(Text(f"\n{rest}; --json prints all.", style="yellow"))
-    return Group(*parts, *_notes(summary))
+    return Group(*parts, *_notes(found.settings))
 
 
 def _drawn(
@@ -153,7 +153,8 @@ def _notes(summary: pd.DataFrame) -> Iterator[Text]:
     )
     yield Text(
         f"Nats per image on the test split; mean over {seeds} ± 95% t-interval. "
-        "A setting collapses where beta_eff reaches its threshold.",
+        "A setting collapses where beta_eff reaches its threshold."
+        + end_note(zip(summary[HELD], summary["beta_eff"], strict=True)),
         style="dim",
     )
     held = agreement(summary)

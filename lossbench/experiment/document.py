@@ -32,6 +32,7 @@ class Reader:
         self._source = source
         self._lines = Lines(text)
         self._own: Definitions = {}
+        self._places: dict[str, str] = {}
 
     def _where(self, name: str, section: str = "", number: int = 0) -> str:
         """Return the file and the line of a key, or of a section's header."""
@@ -71,6 +72,7 @@ class Reader:
             data_sha256={str(data): str(sha256) for data, sha256 in hashes.items()},
             n_images={data: size for data, size in sizes.items() if isinstance(size, int)},
             conventions=self._own,
+            places=self._places,
         )
 
     def _frozen(self, facts: object) -> dict[str, object]:
@@ -113,7 +115,7 @@ class Reader:
         )
 
     def _single(self, section: str, name: str, item: object) -> Value:
-        where = self._where(name, section)
+        where = self._places[name] = self._where(name, section)
         key = key_named(name, where)
         if key.section != section:
             raise ExperimentError(
@@ -136,7 +138,7 @@ class Reader:
         """Return the ``number``-th grid of the file."""
         axes: dict[str, tuple[Value, ...]] = {}
         for name, item in table.items():
-            where = self._where(name, "sweep", number)
+            where = self._places[name] = self._where(name, "sweep", number)
             key = key_named(name, where)
             if name == "seeds" and not isinstance(item, list):
                 axes[name] = seed_count(item, where, text=False)

@@ -75,8 +75,9 @@ def _overridden(experiment: Experiment, overrides: Mapping[str, str]) -> Experim
         return experiment
     fixed = dict(experiment.fixed)
     grids = [dict(grid) for grid in experiment.grids]
+    places = dict(experiment.places)
     for name, text in overrides.items():
-        option = f"--{name.replace('_', '-')}"
+        option = places[name] = f"--{name.replace('_', '-')}"
         key = key_named(name, option)
         items = [item for item in text.split(",") if item.strip()]
         if name == "seeds" and "," not in text:
@@ -97,7 +98,11 @@ def _overridden(experiment: Experiment, overrides: Mapping[str, str]) -> Experim
             "`--beta` and `--beta-eff` contradict each other", expected="one of the two"
         )
     return replace(
-        experiment, fixed=fixed, grids=tuple(completed(grid) for grid in grids), data_sha256={}
+        experiment,
+        fixed=fixed,
+        grids=tuple(completed(grid) for grid in grids),
+        data_sha256={},
+        places=places,
     )
 
 

@@ -11,6 +11,7 @@ from lossbench.errors import ExperimentError
 from lossbench.experiment.definitions import identity_of, known
 from lossbench.loss import Convention, Sizes, canonical
 from lossbench.settings import AXES, FIXED, KEYS, RunSettings, Value, place
+from lossbench.words import counted
 
 Grid = dict[str, tuple[Value, ...]]
 
@@ -26,7 +27,8 @@ class Experiment:
     ``data_sha256`` maps ``<dataset> at d=<d>`` to the hash of the data that was trained on; it
     is empty until the experiment is frozen in a results folder; ``n_images`` maps datasets to
     the size of their training split, once it is known; ``conventions`` holds those that the
-    file itself defines.
+    file itself defines. ``places`` tells in which line of a file, or in which option, a key stands
+    that can be checked only once the data is known.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Experiment:
     data_sha256: Mapping[str, str] = field(default_factory=dict)
     n_images: Mapping[str, int] = field(default_factory=dict)
     conventions: Mapping[str, Convention] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def datasets(self) -> tuple[str, ...]:
         """Return the names of every dataset of the grids, without repetition."""
@@ -64,7 +67,10 @@ class Experiment:
         return replace(self, grids=tuple(grids), n_images=n_images)
 
     def runs(self) -> tuple[RunSettings, ...]:
-        """Return every run of a resolved experiment once, in the order of the tables."""
+        """Return every run of a resolved experiment once, in the order of the tables.
+
+        ``ExperimentError`` if there are too many, or a schedule is longer than the training.
+        """
         n_runs = sum(math.prod(map(len, grid.values())) for grid in self.grids)
         if n_runs > _MOST_RUNS:
             raise ExperimentError(
@@ -78,7 +84,33 @@ class Experiment:
             for grid in self.grids
             for setting in _settings(grid)
         )
-        return tuple({run.run_id: run for run in sorted(runs, key=place)}.values())
+        distinct = tuple({run.run_id: run for run in sorted(runs, key=place)}.values())
+        for run in distinct:
+            if run.is_scheduled and run.dataset in self.n_images:
+                self._check_schedule(run, *run.steps(self.n_images[run.dataset]))
+        return distinct
+
+    def _check_schedule(self, run: RunSettings, n_steps: int, steps_an_epoch: int) -> None:
+        """Refuse a schedule that is longer than the training."""
+        if run.schedule.is_longer_than(n_steps, steps_an_epoch):
+            raise ExperimentError(
+                "`kl_schedule` is longer than the training, so it never comes to its end",
+                where=self.places.get("kl_schedule", ""),
+                expected=f"at most {run.epochs}epochs or {n_steps}steps: "
+                f"{counted(run.epochs, 'epoch')} of {counted(steps_an_epoch, 'step')} on "
+                f"{run.dataset}",
+                received=run.kl_schedule,
+                remedy="a longer training, or a fraction of it, as in linear:0.5",
+            )
+
+    def schedules_told(self, runs: Iterable[RunSettings]) -> tuple[str, ...]:
+        """Return for every schedule of the experiment's runs what it does and how it ends."""
+        told = (
+            run.schedule.told(*run.steps(self.n_images[run.dataset]))
+            for run in runs
+            if run.is_scheduled
+        )
+        return tuple(dict.fromkeys(told))
 
     def varying(self) -> dict[str, tuple[Value, ...]]:
         """Return the axes that hold more than one value, over all grids."""

@@ -22,14 +22,23 @@ from lossbench.loss.likelihood import (
     bits_per_dim,
     likelihood,
 )
-from lossbench.loss.objective import FORM, Objective, Schedule, schedule
+from lossbench.loss.objective import (
+    CONSTANT,
+    FORM,
+    SPELLINGS,
+    Objective,
+    Schedule,
+    schedule,
+)
 
 __all__ = [
+    "CONSTANT",
     "ELBOS",
     "FEELS_NO_FACTOR",
     "FORM",
     "LIKELIHOODS",
     "NAMES",
+    "SPELLINGS",
     "Convention",
     "Entry",
     "Likelihood",

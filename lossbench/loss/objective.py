@@ -4,6 +4,7 @@ R is the reconstruction term summed over the d inputs, K = KL(q(z|x) || N(0, I))
 k latents, both averaged over images.
 """
 
+import functools
 import math
 import re
 from abc import ABC, abstractmethod
@@ -155,6 +156,22 @@ class Schedule(ABC):
         """Return whether w is 1 at the last step, so that the objective itself was trained."""
         return self.last_weight(n_steps, steps_an_epoch) == 1
 
+    def is_longer_than(self, n_steps: int, steps_an_epoch: int) -> bool:
+        """Return whether a length of it, in epochs or steps, is longer than the training."""
+        whole = {"": 1, "epochs": n_steps // steps_an_epoch, "steps": n_steps}
+        lengths = (part for part in vars(self).values() if isinstance(part, Length))
+        return any(length.amount > whole[length.unit] for length in lengths)
+
+    def told(self, n_steps: int, steps_an_epoch: int) -> str:
+        """Return what w does, and what it is at the last step of such a training, in words.
+
+        >>> Far(Length(Fraction(1)), 0.1).told(100, 10)
+        'far:1:0.1: 0.1 over the whole of training, then 1; 0.1 at the last step, so never 1'
+        """
+        last = f"{significant(self.last_weight(n_steps, steps_an_epoch))} at the last step"
+        never = "" if self.reaches_its_end(n_steps, steps_an_epoch) else ", so never 1"
+        return f"{self}: {self.words}; {last}{never}"
+
 
 @final
 @dataclass(frozen=True)
@@ -251,8 +268,11 @@ _PARTS: Mapping[str, Callable[[str, str], object]] = {"F": Length.parse, "W0": _
 SCHEDULES: Mapping[str, type[Schedule]] = MappingProxyType(
     {each.spelling.partition(":")[0]: each for each in (Constant, Linear, Far)}
 )
+CONSTANT = str(Constant())
+SPELLINGS = joined((each.spelling for each in SCHEDULES.values()), "or")
 
 
+@functools.lru_cache(maxsize=256)
 def schedule(text: str) -> Schedule:
     """Return the schedule that a setting spells: ``constant``, ``linear:F`` or ``far:F:W0``.
 
@@ -267,7 +287,7 @@ def schedule(text: str) -> Schedule:
         raise UsageError(
             f"no KL schedule is called {form!r}",
             where=where,
-            expected=joined((each.spelling for each in SCHEDULES.values()), "or"),
+            expected=SPELLINGS,
             received=repr(text),
             remedy=did_you_mean(form, SCHEDULES),
         )

@@ -33,11 +33,18 @@ def measured(
     program: Program,
     split: Iterable[Chunk],
     n_images: int,
+    kl_weights: NDArray[np.floating[Any]],
     n_samples: int,
 ) -> list[Metrics]:
-    """Return the metrics of every run on ``n_images`` images, each with so many noise samples."""
+    """Return the metrics of every run on ``n_images`` images, each with so many noise samples.
+
+    ``kl_weights`` holds the factor w on b that each run's objective has by now.
+    """
     sums = program.evaluate(split, n_samples)
-    return [_metrics(run, sums, member, n_images) for member, run in enumerate(runs)]
+    return [
+        _metrics(run, sums, member, n_images, float(kl_weights[member]))
+        for member, run in enumerate(runs)
+    ]
 
 
 def iwae(runs: Sequence[RunSettings], program: Program, images: NDArray[Any]) -> list[float]:
@@ -54,7 +61,7 @@ def _weighting(program: Program) -> ImportanceWeighting:
     return ImportanceWeighting(program)
 
 
-def _metrics(run: RunSettings, sums: Sums, member: int, n_images: int) -> Metrics:
+def _metrics(run: RunSettings, sums: Sums, member: int, n_images: int, kl_weight: float) -> Metrics:
     """Return the metrics of one member from its sums over ``n_images``."""
     reconstruction = float(sums.reconstruction[member]) / n_images
     kl = float(sums.kl_sampled[member]) / n_images
@@ -73,5 +80,5 @@ def _metrics(run: RunSettings, sums: Sums, member: int, n_images: int) -> Metric
         "elbo_best_sigma": trained.elbo_best_sigma(reconstruction, kl, run.d),
         "active_units": active_units,
         "collapsed": active_units == 0,
-        "objective": Objective(run.a, run.b).value(reconstruction, written_kl),
+        "objective": Objective(run.a, run.b * kl_weight).value(reconstruction, written_kl),
     }

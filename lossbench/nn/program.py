@@ -37,7 +37,7 @@ class Shape:
 
     Data, learning rate and epochs are inputs: stacks that differ in them (``Stack.shape``) share
     one, too. ``n_steps`` is the most that one call takes, ``n_chunk`` the images that one call of
-    the evaluation takes.
+    the evaluation takes; ``is_scheduled`` is whether the weight on K differs from step to step.
     """
 
     network: Network
@@ -49,6 +49,7 @@ class Shape:
     width: int
     n_steps: int
     n_chunk: int
+    is_scheduled: bool = False
     dtype: str = "float32"
 
 
@@ -110,18 +111,23 @@ class Program:
         batches: NDArray[Any],
         noise: NDArray[Any],
         learning_rates: NDArray[Any],
+        kl_weights: NDArray[Any] | None = None,
     ) -> None:
         """Take ``steps`` steps, at most as many as the shape allows.
 
         ``images (n_train, d)``, ``batches (steps, members, batch)`` of image indices, ``noise
-        (steps, members, batch, k)`` standard normal, ``learning_rates (steps,)``.
+        (steps, members, batch, k)`` standard normal, ``learning_rates (steps,)``, ``kl_weights
+        (steps, members)`` the factor w on b, where the shape is scheduled.
         """
         n_steps = len(learning_rates)
-        drawn = (
-            np.pad(part, [(0, self.shape.n_steps - n_steps), *[(0, 0)] * (part.ndim - 1)])
-            for part in (batches, noise, learning_rates)
-        )
-        batches, noise, learning_rates = drawn
+
+        def padded(part: NDArray[Any]) -> NDArray[Any]:
+            return np.pad(part, [(0, self.shape.n_steps - n_steps), *[(0, 0)] * (part.ndim - 1)])
+
+        batches, noise, learning_rates = map(padded, (batches, noise, learning_rates))
+        b = self._b
+        if kl_weights is not None:
+            b = b * tf.constant(padded(kl_weights), self.shape.dtype)
         self._steps(
             images,
             tf.constant(batches),
@@ -129,7 +135,7 @@ class Program:
             tf.constant(learning_rates, self.shape.dtype),
             tf.constant(n_steps),
             self._a,
-            self._b,
+            b,
         )
 
     def _take_steps(self, images, batches, noise, learning_rates, n_steps, a, b):  # type: ignore[no-untyped-def]
@@ -141,7 +147,8 @@ class Program:
                 reconstruction = tf.reduce_mean(self.model.reconstruction(x, z), axis=-1)
                 divergence = tf.reduce_mean(kl(z_mean, z_log_var), axis=-1)
                 # Summed, never averaged, over members: each gets its own gradient, unscaled.
-                total = tf.reduce_sum(Objective(a, b).value(reconstruction, divergence))
+                objective = Objective(a, b[index] if self.shape.is_scheduled else b)
+                total = tf.reduce_sum(objective.value(reconstruction, divergence))
             values = [variable.value for variable in self._variables]
             self._optimizer.learning_rate = learning_rates[index]
             self._optimizer.apply(tape.gradient(total, values), self._variables)

@@ -84,9 +84,12 @@ def train_stack(
         if time.monotonic() > deadline:
             raise OutOfTime(f"epoch {epochs.stop} of {run.epochs} ended past the time limit")
         if epochs.stop % run.eval_every == 0 or epochs.stop == run.epochs:
-            rows = measured(runs, program, test_chunks, len(test), n_samples=1)
-            for history, row in zip(histories, rows, strict=True):
+            weights = _kl_weights(runs, len(train), epochs)[-1]
+            rows = measured(runs, program, test_chunks, len(test), weights, n_samples=1)
+            for history, row, kl_weight in zip(histories, rows, weights, strict=True):
                 history["epoch"].append(epochs.stop)
+                if run.is_scheduled:
+                    history.setdefault("kl_weight", []).append(float(kl_weight))
                 for column in ("elbo", "reconstruction", "kl", "active_units", "objective"):
                     history.setdefault(column, []).append(row[column])
     return _results(runs, program, train, test, histories)
@@ -103,6 +106,7 @@ def _shape(run: RunSettings, width: int, n_train: int, n_test: int) -> Shape:
         width=width,
         n_steps=len(_calls(run, n_train)[0]) * (n_train // run.batch_size),
         n_chunk=min(_LARGEST_CHUNK, n_test),
+        is_scheduled=run.is_scheduled,
     )
 
 
@@ -123,6 +127,15 @@ def _calls(run: RunSettings, n_train: int) -> list[range]:
     ]
 
 
+def _kl_weights(
+    runs: Sequence[RunSettings], n_train: int, epochs: range
+) -> NDArray[np.floating[Any]]:
+    """Return w of every run at every step of these epochs: ``(steps, runs)``."""
+    n_steps, steps_an_epoch = runs[0].steps(n_train)
+    steps = np.arange(epochs.start * steps_an_epoch, epochs.stop * steps_an_epoch)
+    return np.stack([run.schedule.at(steps, n_steps, steps_an_epoch) for run in runs], axis=1)
+
+
 def _train_epochs(
     program: Program, images: tf.Tensor, members: Sequence[RunSettings], epochs: range
 ) -> None:
@@ -137,7 +150,8 @@ def _train_epochs(
     batches, noise = (np.stack(steps, axis=1) for steps in of_members)
     progress = np.array(epochs) / max(1, run.epochs - 1)
     rates = run.learning_rate * run.learning_rate_decay**progress
-    program.train(images, batches, noise, rates.repeat(n_images // run.batch_size))
+    weights = _kl_weights(members, n_images, epochs) if run.is_scheduled else None
+    program.train(images, batches, noise, rates.repeat(n_images // run.batch_size), weights)
 
 
 def _results(
@@ -147,8 +161,9 @@ def _results(
     test: NDArray[Any],
     histories: Sequence[dict[str, list[float | int]]],
 ) -> list[Record]:
+    kl_weights = _kl_weights(runs, len(train), range(runs[0].epochs - 1, runs[0].epochs))[-1]
     on_test, on_train = (
-        measured(runs, program, chunks(program, part), len(part), EVALUATION_SAMPLES)
+        measured(runs, program, chunks(program, part), len(part), kl_weights, EVALUATION_SAMPLES)
         for part in (test, train)
     )
     if runs[0].iwae_samples:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lossbench.columns import MODEL_COLUMNS, SETTING_COLUMNS
+from lossbench.columns import MODEL_COLUMNS, SETTING_COLUMNS, at_the_end
 from lossbench.words import setting, spread
 
 _LEADING = ("docs", "blog")
@@ -55,8 +55,8 @@ def losses_of(summary: pd.DataFrame) -> list[str]:
 
 
 def measured(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the settings of which at least one run ended well."""
-    return summary[summary["n_seeds"] > 0]
+    """Return the settings of which at least one run ended well, their beta_eff at the last step."""
+    return at_the_end(summary[summary["n_seeds"] > 0])
 
 
 def cases(summary: pd.DataFrame) -> list[Case]:

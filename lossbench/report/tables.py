@@ -5,7 +5,17 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lossbench.columns import METRICS, REPORTED, RUNS, SETTING_COLUMNS, known_of
+from lossbench.columns import (
+    HELD,
+    METRICS,
+    REPORTED,
+    RUNS,
+    SETTING_COLUMNS,
+    at_the_end,
+    end_note,
+    goes_without_saying,
+    known_of,
+)
 from lossbench.comparison import Cell, Comparison, MetricDifference
 from lossbench.report.cases import shown_dataset
 from lossbench.store import THRESHOLD_COLUMNS
@@ -52,7 +62,7 @@ def summary_view(summary: pd.DataFrame) -> View:
     metrics = known_of(REPORTED, summary["reconstruction_loss"].unique())
     names = [*settings, *_ALWAYS, *metrics, "active_units"]
     rows = []
-    for _, row in summary.head(_MOST_ROWS).iterrows():
+    for _, row in at_the_end(summary.head(_MOST_ROWS)).iterrows():
         n_seeds = int(row["n_seeds"])
         n_collapsed = round(float(row["collapsed"]) * n_seeds) if n_seeds else 0
         rows.append(
@@ -69,6 +79,7 @@ def summary_view(summary: pd.DataFrame) -> View:
         "Every setting",
         "Mean over the seeds ± half width of the 95% t-interval, on the test split. "
         "A setting collapses where beta_eff reaches its threshold."
+        + end_note(zip(summary[HELD], summary["beta_eff"], strict=True))
         + _left_out(len(summary), "summary.csv"),
         headings,
         rows,
@@ -113,9 +124,18 @@ def runs_view(runs: pd.DataFrame) -> View:
 
 
 def settled(summary: pd.DataFrame, runs: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Return the settings that every run shares, where they have any: name, value, meaning."""
+    """Return the settings that every run shares, where they have any: name, value, meaning.
+
+    Later settings at their default go without saying.
+    """
     varying = set(_varying(summary, SETTING_COLUMNS))
-    shared = [name for name in SETTING_COLUMNS if name not in varying and runs[name].notna().any()]
+    shared = [
+        name
+        for name in SETTING_COLUMNS
+        if name not in varying
+        and runs[name].notna().any()
+        and not goes_without_saying(name, runs[name].iloc[0])
+    ]
     facts = [
         (name, _cell(runs[name].iloc[0], name).text, _COLUMNS[name].meaning) for name in shared
     ]

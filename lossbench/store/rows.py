@@ -7,7 +7,15 @@ from typing import cast
 
 import pandas as pd
 
-from lossbench.columns import HISTORY, HISTORY_COLUMNS, RUNS, SETTING_COLUMNS, TIMINGS, Status
+from lossbench.columns import (
+    HISTORY,
+    HISTORY_COLUMNS,
+    RUNS,
+    SETTING_COLUMNS,
+    TIMINGS,
+    Status,
+    fill,
+)
 from lossbench.run import Record
 from lossbench.store.tables import cell, csv_text
 from lossbench.words import setting
@@ -41,7 +49,9 @@ def rows_of(record: Record) -> RunRows:
         **record.metrics,
     }
     facts |= {name: setting(tuple(x)) for name, x in record.settings.items() if isinstance(x, list)}
-    columns = (map(cell, record.history.get(name, [])) for name in HISTORY_COLUMNS)
+    fill(facts)
+    unknown = [None] * len(record.history.get("epoch", []))
+    columns = (map(cell, record.history.get(name, unknown)) for name in HISTORY_COLUMNS)
     history = ((record.run_id, *values) for values in zip(*columns, strict=False))
     timing = _timing(record.run_id, record.timing)
     return RunRows(record.status, _place(facts), _run(facts), csv_text(history), timing)

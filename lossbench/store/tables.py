@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lossbench.columns import Column
+from lossbench.columns import Column, fill
 from lossbench.errors import ResultsError
 
 
@@ -72,6 +72,7 @@ def parsed(raw: bytes, columns: Sequence[Column], path: Path) -> pd.DataFrame:
             keep_default_na=False,
             na_values={name: [""] for name in numbers},
         )
+        fill(table)
         return pd.DataFrame({column.name: _typed(table, column) for column in columns})
     except (ValueError, TypeError, pd.errors.ParserError) as error:
         _check_lines(raw, columns, path)
