@@ -385,6 +385,7 @@ def test_the_first_tenth_of_a_curve_does_not_flatten_the_rest(tmp_path: Path) ->
         if n == 19:
             fallen[1] = -90.0
         history = pd.DataFrame({"run_id": run["run_id"], "epoch": range(1, n + 1), "elbo": fallen})
+        history["kl_weight"] = float("nan")
         drawing = learning_curves(case, store.runs(), history, series_of(["docs"]))
         assert drawing is not None
         margin = 0.08 * (-10.0 - low)

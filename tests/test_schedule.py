@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import sys
 from dataclasses import replace
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from made_runs import made_run
+from made_summaries import grid_of, summary_of
 from numpy.typing import NDArray
 from rich.console import Console
 from small_runs import BATCH, sigmoid, small_run
@@ -26,8 +29,11 @@ from lossbench.loss import schedule
 from lossbench.nn.model import initial_weights
 from lossbench.nn.train import batches_and_noise, train_stack
 from lossbench.prediction import predict
+from lossbench.report.cases import against_theory, cases
+from lossbench.report.charts import learning_curves
+from lossbench.report.style import series_of
 from lossbench.settings import RunSettings
-from lossbench.store import Store, rows_of
+from lossbench.store import Store, measured_thresholds, rows_of
 from lossbench.sweeping import plan, sweep
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -238,6 +244,18 @@ def test_a_schedule_that_cannot_be_is_refused_before_anything_is_trained(
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
 
 
+def test_of_several_grids_the_one_with_the_long_schedule_is_named(tmp_path: Path) -> None:
+    """The line is that of the value which is wrong."""
+    file = tmp_path / "mine.toml"
+    grids = "".join(
+        f'[[sweep]]\nk = 2\nkl_schedule = "{text}"\n' for text in ("linear:201epochs", "linear:1")
+    )
+    file.write_text(grids)
+    with pytest.raises(ExperimentError) as caught:
+        predict(read(file))
+    assert caught.value.where == f"{file}, line 3"
+
+
 # The tables, and what is told.
 
 
@@ -338,6 +356,43 @@ def test_old_tables_and_records_have_the_constant_weight() -> None:
     )
     assert row["kl_schedule"] == "constant"
     assert row["final_beta_eff"] == row["beta_eff"]
+
+
+def test_figures_hold_the_last_weight_against_the_threshold_and_draw_w(tmp_path: Path) -> None:
+    """A grid that ends at half its weights: the half is drawn and judged, w under the curves."""
+    runs = [
+        run | {"kl_schedule": "far:1:0.5", "final_beta_eff": float(str(run["beta_eff"])) / 2}
+        for run in grid_of(betas=(0.5, 1.0, 4.0))
+    ]
+    summary = summary_of(tmp_path, runs)
+    (case,) = cases(summary)
+    assert case.rows["beta_eff"].tolist() == [x / 2 for x in (0.5, 1, 4, 16, 32, 128)]
+    held = against_theory(case.rows)
+    assert (held.n_settings, held.n_past) == (6, 3)
+    store, series = Store(tmp_path), series_of(["docs", "blog"])
+    history = store.history()
+    for weights, n_panels in ((0.5, 2), (float("nan"), 1)):
+        drawing = learning_curves(case, store.runs(), history.assign(kl_weight=weights), series)
+        assert drawing is not None
+        panels = drawing.figure.axes
+        assert len(panels) == n_panels
+        assert panels[-1].get_xlabel() == "epoch"
+        if n_panels == 2:
+            assert set(panels[1].lines[0].get_ydata()) == {0.5}
+            assert "0.5 over the whole of training" in drawing.reading
+
+
+def test_a_measured_threshold_is_one_of_last_weights(tmp_path: Path) -> None:
+    """Where the KL falls from 0.03 to 0.01 between 2 and 2.2, w being a half, it is near 1.05."""
+    kls = {1.0: 0.5, 2.0: 0.03, 2.2: 0.01, 4.0: 0.0}
+    runs = [
+        made_run("docs", beta, seed, kl_schedule="far:1:0.5", final_beta_eff=beta / 2) | {"kl": kl}
+        for beta, kl in kls.items()
+        for seed in range(2)
+    ]
+    (found,) = measured_thresholds(summary_of(tmp_path, runs)).to_dict("records")
+    assert found["measured"] == pytest.approx((2 * 2.2) ** 0.5 / 2 * math.exp(0.04), rel=1e-6)
+    assert found["kl_schedule"] == "far:1:0.5"
 
 
 # What is told before training.

@@ -206,11 +206,12 @@ def _notes(cells: Sequence[Cell], pairing: Pairing, runs: pd.DataFrame) -> list[
 def over_seeds(history: pd.DataFrame, run_ids: Collection[str]) -> pd.DataFrame:
     """Return ``mean`` and ``half_width`` of the ELBO of these runs by epoch, in nats.
 
-    The half width is of the 95% t-interval, missing for a single run.
+    The half width is of the 95% t-interval, missing for a single run; ``kl_weight`` is w.
     """
-    by_epoch = history[history["run_id"].isin(run_ids)].groupby("epoch")["elbo"]
-    widths = half_width(by_epoch.std(), by_epoch.count())
-    return pd.DataFrame({"mean": by_epoch.mean(), "half_width": widths})
+    epochs = history[history["run_id"].isin(run_ids)].groupby("epoch")
+    elbo, kl_weight = epochs["elbo"], epochs["kl_weight"].mean().fillna(1.0)
+    widths = half_width(elbo.std(), elbo.count())
+    return pd.DataFrame({"mean": elbo.mean(), "half_width": widths, "kl_weight": kl_weight})
 
 
 def elbo_curves(

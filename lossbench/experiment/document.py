@@ -32,7 +32,7 @@ class Reader:
         self._source = source
         self._lines = Lines(text)
         self._own: Definitions = {}
-        self._places: dict[str, str] = {}
+        self._places: dict[tuple[str, Value], str] = {}
 
     def _where(self, name: str, section: str = "", number: int = 0) -> str:
         """Return the file and the line of a key, or of a section's header."""
@@ -115,7 +115,7 @@ class Reader:
         )
 
     def _single(self, section: str, name: str, item: object) -> Value:
-        where = self._places[name] = self._where(name, section)
+        where = self._where(name, section)
         key = key_named(name, where)
         if key.section != section:
             raise ExperimentError(
@@ -132,13 +132,15 @@ class Reader:
                 received=shown(item),
                 remedy=f"to vary it, write `{name}` under [sweep]",
             )
-        return key.checked(item, where)
+        value = key.checked(item, where)
+        self._places[name, value] = where
+        return value
 
     def _grid(self, table: dict[str, object], number: int) -> Grid:
         """Return the ``number``-th grid of the file."""
         axes: dict[str, tuple[Value, ...]] = {}
         for name, item in table.items():
-            where = self._places[name] = self._where(name, "sweep", number)
+            where = self._where(name, "sweep", number)
             key = key_named(name, where)
             if name == "seeds" and not isinstance(item, list):
                 axes[name] = seed_count(item, where, text=False)
@@ -147,6 +149,7 @@ class Reader:
             if key.is_list and items and _is_flat(items):
                 items = [items]  # one network, not a list of networks
             axes[name] = axis_values(key, items, where, text=False)
+            self._places |= {(name, value): where for value in axes[name]}
         for loss in axes.get("loss", ()):
             known(str(loss), self._own, self._where("loss", "sweep", number))
         if "beta" in axes and "beta_eff" in axes:

@@ -77,13 +77,14 @@ def _overridden(experiment: Experiment, overrides: Mapping[str, str]) -> Experim
     grids = [dict(grid) for grid in experiment.grids]
     places = dict(experiment.places)
     for name, text in overrides.items():
-        option = places[name] = f"--{name.replace('_', '-')}"
+        option = f"--{name.replace('_', '-')}"
         key = key_named(name, option)
         items = [item for item in text.split(",") if item.strip()]
         if name == "seeds" and "," not in text:
             values = seed_count(text.strip(), option, text=True)
         else:
             values = axis_values(key, items, option, text=True)
+        places |= {(name, value): option for value in values}
         if name == "loss":
             for loss in values:
                 known(str(loss), experiment.conventions, option)

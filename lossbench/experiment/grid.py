@@ -27,8 +27,8 @@ class Experiment:
     ``data_sha256`` maps ``<dataset> at d=<d>`` to the hash of the data that was trained on; it
     is empty until the experiment is frozen in a results folder; ``n_images`` maps datasets to
     the size of their training split, once it is known; ``conventions`` holds those that the
-    file itself defines. ``places`` tells in which line of a file, or in which option, a key stands
-    that can be checked only once the data is known.
+    file itself defines. ``places`` tells in which line of a file, or in which option, a value of a
+    key stands: some can be checked only once the data is known.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Experiment:
     data_sha256: Mapping[str, str] = field(default_factory=dict)
     n_images: Mapping[str, int] = field(default_factory=dict)
     conventions: Mapping[str, Convention] = field(default_factory=dict)
-    places: Mapping[str, str] = field(default_factory=dict, compare=False)
+    places: Mapping[tuple[str, Value], str] = field(default_factory=dict, compare=False)
 
     def datasets(self) -> tuple[str, ...]:
         """Return the names of every dataset of the grids, without repetition."""
@@ -95,7 +95,7 @@ class Experiment:
         if run.schedule.is_longer_than(n_steps, steps_an_epoch):
             raise ExperimentError(
                 "`kl_schedule` is longer than the training, so it never comes to its end",
-                where=self.places.get("kl_schedule", ""),
+                where=self.places.get(("kl_schedule", run.kl_schedule), ""),
                 expected=f"at most {run.epochs}epochs or {n_steps}steps: "
                 f"{counted(run.epochs, 'epoch')} of {counted(steps_an_epoch, 'step')} on "
                 f"{run.dataset}",

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from lossbench.comparison import EQUAL_WITHIN_NATS, over_seeds
-from lossbench.loss import LIKELIHOODS, likelihood
+from lossbench.loss import CONSTANT, LIKELIHOODS, likelihood, schedule
 from lossbench.report.cases import (
     Case,
     against_theory,
@@ -424,8 +425,7 @@ def learning_curves(
     curves = [(row, curve, converted) for row, curve, converted in curves if len(curve) > 1]
     if not curves:
         return None
-    drawn = figure()
-    axes = drawn.add_subplot()
+    drawn, axes = _over_epochs({INK: curves[0][1]})  # all have one schedule: that of the model
     for row, curve, is_converted in curves:
         options = series[str(row["loss"])].options | {"marker": ""}
         axes.plot(
@@ -440,10 +440,12 @@ def learning_curves(
             continue  # its interval would cover that of the first one
         _band(axes, curve, series[str(row["loss"])].colour)
     axes.set_ylim(*_limits(curves))
-    axes.set_xlabel("epoch")
     axes.set_ylabel("ELBO (nats per image)")
     legend(axes)
     said = _ends(curves)
+    weight = schedule(str(case.rows["kl_schedule"].iloc[0]))
+    if str(weight) != CONSTANT:
+        said += f" The factor w on the weight of the KL: {weight.words}."
     return Drawing(
         f"learning-{case.slug}",
         f"Learning curves: {case.label}",
@@ -452,6 +454,25 @@ def learning_curves(
         f"interval. {said}",
         drawn,
     )
+
+
+def _over_epochs(curve_of: Mapping[str, pd.DataFrame]) -> tuple[Figure, Axes]:
+    """Return a figure over the epochs, and its panel; w lies below it where a schedule runs.
+
+    ``curve_of`` maps the colour in which w is drawn to the curve that has it.
+    """
+    if all((curve["kl_weight"] == 1).all() for curve in curve_of.values()):
+        drawn = figure()
+        lowest = axes = drawn.add_subplot()
+    else:
+        drawn = figure(_TALL)
+        axes, lowest = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        for colour, curve in curve_of.items():
+            lowest.plot(curve.index.to_numpy(dtype=np.float64), curve["kl_weight"], color=colour)
+        lowest.set_ylabel("w on the KL")
+        lowest.set_ylim(bottom=0)
+    lowest.set_xlabel("epoch")
+    return drawn, axes
 
 
 def _band(axes: Axes, curve: pd.DataFrame, colour: str) -> None:
@@ -511,12 +532,10 @@ def learning_of_sides(curves: Mapping[str, pd.DataFrame]) -> list[Drawing]:
     if not curves:
         return []
     series = series_of(list(curves))
-    drawn = figure()
-    axes = drawn.add_subplot()
+    drawn, axes = _over_epochs({series[side].colour: curve for side, curve in curves.items()})
     for side, curve in curves.items():
         axes.plot(curve.index, curve["mean"], color=series[side].colour, label=side)
         _band(axes, curve, series[side].colour)
-    axes.set_xlabel("epoch")
     axes.set_ylabel("ELBO (nats per image)")
     legend(axes)
     said = "; ".join(
