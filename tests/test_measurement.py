@@ -40,6 +40,9 @@ def test_the_elbo_is_that_of_the_densities() -> None:
     """R is -log p(x|z) of scipy, for mse without the constant of a variance of 1/2."""
     arrays = drawn(binary=True)
     coins = measure(**arrays, reconstruction_loss="bce")
+    assert not any("no likelihood" in note for note in coins.notes)
+    grey = measure(**drawn(), reconstruction_loss="bce")
+    assert any("no likelihood" in note for note in grey.notes)
     expected = -bernoulli.logpmf(arrays["x"], arrays["x_hat"]).sum(axis=1).mean()
     assert coins.reconstruction == pytest.approx(expected)
     arrays = drawn()
