@@ -331,6 +331,8 @@ def _notes(images: _Rows, samples: list[_Rows], log_vars: _Rows, kind: Likelihoo
             "hardly that of the data. Give more than d examples."
         )
     if kind.decodes_probabilities:
+        if kind.short_caution and ((images > 0) & (images < 1)).any():
+            yield kind.short_caution
         n_certain = sum(
             int(np.sum((one <= _SMALLEST) & (images > 0) | (one >= 1 - _SMALLEST) & (images < 1)))
             for one in samples

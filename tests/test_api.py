@@ -149,6 +149,7 @@ def test_an_audit_here_puts_generators_back() -> None:
     assert np.random.get_state()[1].tolist() == state
 
 
+@pytest.mark.slow
 def test_a_typed_script_passes_mypy(tmp_path: Path) -> None:
     """The package ships its types, also those of functions that load lazily."""
     (tmp_path / "typed.py").write_text(TYPED, encoding="utf-8")

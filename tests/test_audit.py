@@ -184,7 +184,7 @@ def noisy(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
     return ((x - x_hat) ** 2).sum(1).mean() + weight * kl.mean()
 
 
-OF_NOISE = Sizes(64, 4, 128, 60_000)
+OF_NOISE = Sizes(16, 4, 128, 60_000)
 
 
 @functools.cache

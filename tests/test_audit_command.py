@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import lossbench
@@ -14,6 +15,7 @@ from test_cli import run as cli
 from test_terminal import on_terminal
 
 from lossbench.auditing import Coefficient, Target, audit, check, read_options
+from lossbench.auditing.child import Child
 from lossbench.auditing.signature import ROLES
 from lossbench.errors import GateTrippedError
 
@@ -412,23 +414,44 @@ def test_a_loss_needs_its_sizes(capsys: pytest.CaptureFixture[str], sizes: tuple
         assert f"no {option}" in err
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import no_such_library\n", ["No module named 'no_such_library'", "line 1"]),
+        ("def f(:\n", ["SyntaxError"]),
+        ("import os\nos._exit(3)\n", ["exit code 3"]),
+    ],
+)
 def test_a_file_that_cannot_be_loaded_is_told(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, told: list[str]
 ) -> None:
-    """A missing library and an error of syntax, with the line; training on import by the limit."""
-    texts = {
-        "import no_such_library\n": ["No module named 'no_such_library'", "line 1"],
-        "def f(:\n": ["SyntaxError"],
-        "import time\nwhile True: time.sleep(1)\n": ["ran too long", "__main__"],
-        "import os\nos._exit(3)\n": ["exit code 3"],
-    }
-    for text, told in texts.items():
-        file = tmp_path / "mine.py"
-        file.write_text(text, encoding="utf-8")
-        code, _, err = run(capsys, f"{file}:f", *SMALL, "--time-limit", "3")
-        assert code == 2
-        for words in told:
-            assert words in err
+    """A missing library and an error of syntax, with the line; an import that ends the process."""
+    file = tmp_path / "mine.py"
+    file.write_text(text, encoding="utf-8")
+    code, _, err = run(capsys, f"{file}:f", *SMALL, "--time-limit", "3")
+    assert code == 2
+    for words in told:
+        assert words in err
+
+
+def test_a_file_that_trains_on_import_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the limit of loading, which is ten seconds at least, and here one."""
+    limits: list[float] = []
+
+    def load(child: Child, *arguments: Any) -> None:
+        limits.append(arguments[-1])
+        loaded(child, *arguments[:-1], 1.0)
+
+    loaded = Child.load
+    monkeypatch.setattr(Child, "load", load)
+    file = tmp_path / "mine.py"
+    file.write_text("import time\nwhile True: time.sleep(1)\n", encoding="utf-8")
+    code, _, err = run(capsys, f"{file}:f", *SMALL, "--time-limit", "3")
+    assert (code, limits) == (2, [10])
+    for words in ("ran too long", "no end after 1 s", "__main__"):
+        assert words in err
 
 
 def test_an_audit_leaves_nothing_behind(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import functools
 import io
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -71,10 +72,13 @@ TRUTHS: dict[str, tuple[str, str, float, float, set[str]]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.slow) if n == "total_correlation" else n for n in TRUTHS],
-)
+def told_of(names: Iterable[str]) -> list[Any]:
+    """Return names for a test each: the sampled term of all pairs of images is a slow one."""
+    slow = functools.partial(pytest.param, marks=pytest.mark.slow)
+    return [slow(name) if name == "total_correlation" else name for name in names]
+
+
+@pytest.mark.parametrize("name", told_of(TRUTHS))
 def test_a_loss_is_told_as_what_it_is(name: str) -> None:
     """Its total, form and weights, and whatever changes the answer."""
     total, form, b, beta_eff, changing = TRUTHS[name]
@@ -85,10 +89,14 @@ def test_a_loss_is_told_as_what_it_is(name: str) -> None:
     assert {finding.code for finding in audit.findings if finding.changes} == changing
 
 
-@pytest.mark.parametrize("name", [n for n, truth in TRUTHS.items() if math.isnan(truth[3])])
+@pytest.mark.parametrize("name", told_of(n for n, truth in TRUTHS.items() if math.isnan(truth[3])))
 def test_a_loss_without_a_constant_weight_is_no_convention(name: str) -> None:
     """No name, no advice to multiply, no collapse."""
-    audit = found(name)
+    check_that_it_is_no_convention(found(name))
+
+
+def check_that_it_is_no_convention(audit: Audit) -> None:
+    """Hold an audit against what is said of a loss without a constant weight."""
     assert audit.match is None
     assert audit.change == ""
     assert audit.collapse is None
@@ -204,6 +212,7 @@ def test_few_seeds_make_no_floor_and_no_capacity_of_a_sampled_kl(
     audit = audited(loss, SIZES)
     assert audit.kl_form == KlForm.UNKNOWN or loss is drawn_once
     if audit.kl_form == KlForm.UNKNOWN:
+        check_that_it_is_no_convention(audit)
         assert [f.code for f in audit.findings] == ["kl_unknown"]
         assert re.search("or chance hides which|batch as a whole", audit.findings[0].text)
     else:
@@ -245,9 +254,14 @@ def noisy_sum(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
     return ((x - x_hat) ** 2).sum() + log_q + 0.5 * (z**2).sum()
 
 
-def test_a_stochastic_sum_over_the_batch_is_told_at_large_images_too() -> None:
-    """They are asked in batches of 128, which is the asked batch size by chance."""
-    audit = audited(noisy_sum, Sizes(784, 2, 128, 60_000))
+@pytest.mark.parametrize("d", [12, pytest.param(784, marks=pytest.mark.slow)])
+def test_a_stochastic_sum_over_the_batch_is_told_at_large_images_too(
+    d: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are asked in batches of 128, by chance the asked batch size; here small ones are."""
+    if d == 12:
+        monkeypatch.setattr(probing, "_PLANS", ((128, 12),))
+    audit = audited(noisy_sum, Sizes(d, 2, 128, 60_000))
     assert (audit.over_batch, audit.kl_over_batch, audit.a.formula) == ("sum", "sum", "B")
 
 
@@ -266,12 +280,36 @@ def test_a_kind_that_no_flat_image_has_is_unknown_and_not_refused() -> None:
 
 
 def test_what_the_notes_say_of_chance_is_so() -> None:
-    """An error is promised where one is shown; more seeds where there are more."""
+    """An error is promised where one is shown."""
     exact = audited(noisy_sum, Sizes(12, 3, 128, 60_000))
     moved = replace(exact, a=replace(exact.a, error=0.1))
     for audit, words in ((exact, "seeds.\n"), (moved, "seeds, ± two standard errors.\n")):
         page = io.StringIO()
         Console(width=100, file=page).print(audit_report(audit))
         assert f"Stochastic: means over fixed {words}" in page.getvalue()
-    several = audited(kinds.total_correlation, SIZES)
-    assert not any("--time-limit" in finding.text for finding in several.findings)
+
+
+def sampled_covariance(x: Any, x_hat: Any, z_mean: Any, z_log_var: Any) -> Any:
+    """Return the ELBO's negative and a penalty on how the sampled latents of a batch differ."""
+    z = z_mean + np.random.standard_normal(z_mean.shape) * np.exp(z_log_var / 2)
+    centred = z - z.mean(0)
+    covariance = centred.T @ centred / len(z)
+    return ((x - x_hat) ** 2).sum(1).mean() + kl_of(z_mean, z_log_var) + 5 * (covariance**2).sum()
+
+
+def test_more_seeds_are_advised_where_there_are_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of a loss that was asked with all of them; a sampled term of the batch is told as one."""
+    every = audited(sampled_covariance, SIZES)
+    check_that_it_is_no_convention(every)
+    assert "depends on the latents of the batch as a whole" in sentence(every, "kl_unknown")
+    assert "--time-limit" not in sentence(every, "kl_unknown")
+    monkeypatch.setattr(probing, "_PLANS", ((61, 4),))
+    few = audited(sampled_covariance, SIZES)
+    assert "a longer --time-limit asks more seeds" in sentence(few, "kl_unknown")
+
+
+@pytest.mark.slow
+def test_more_seeds_are_not_advised_for_a_total_correlation() -> None:
+    """It is asked with all that there are."""
+    texts = [finding.text for finding in found("total_correlation").findings]
+    assert not any("--time-limit" in text for text in texts)

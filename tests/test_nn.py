@@ -138,7 +138,7 @@ def test_a_member_of_a_stack_is_the_model_that_keras_fits(
 
 @pytest.mark.parametrize(
     "optimizer",
-    [*(pytest.param(name, marks=pytest.mark.slow) for name in ("adam", "rmsprop")), "sgd"],
+    ["adam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rmsprop", "sgd"))],
 )
 def test_a_stack_of_eight_is_eight_stacks_of_one(
     optimizer: str, images: NDArray[np.float32]
@@ -167,10 +167,11 @@ def test_a_refilled_program_forgets_what_it_trained(images: NDArray[np.float32])
 
 def test_a_shape_is_compiled_once(images: NDArray[np.float32]) -> None:
     """Other coefficients, seeds and learning rates run the program that is there."""
-    program = program_of(small_run(), 8)
+    program = program_of(small_run(optimizer="adam"), 8)
     for learning_rate in (0.01, 0.02):
-        trained_weights(program, eight_runs(learning_rate=learning_rate), images)
-        trained_weights(program, eight_runs(learning_rate=learning_rate)[::-1], images)
+        runs = eight_runs(optimizer="adam", learning_rate=learning_rate)
+        trained_weights(program, runs, images)
+        trained_weights(program, runs[::-1], images)
     assert program._steps.experimental_get_tracing_count() == 1
 
 

@@ -59,13 +59,15 @@ def test_the_bound_is_a_brute_force_mean_of_weights(images: NDArray[np.float32])
         ]
     )[:40]
     z_mean, z_log_var = (np.asarray(t) for t in program.model.encode(_stacked(images, 8)))
+    scales = 0.7 * np.exp(0.5 * z_log_var)
+    drawn = [z_mean + scales * eps for eps in noise]
+    decoded = [np.asarray(program.model.decode(tf.constant(z))) for z in drawn]
     for member, result in enumerate(results):
-        scale = 0.7 * np.exp(0.5 * z_log_var[member])
+        scale = scales[member]
         weights = []
-        for eps in noise:
-            z = z_mean[member] + scale * eps
-            logits = np.asarray(program.model.decode(tf.constant(np.stack([z] * 8))))[member]
-            p = sigmoid(logits.astype(np.float64))
+        for eps, every_z, logits in zip(noise, drawn, decoded, strict=True):
+            z = every_z[member]
+            p = sigmoid(logits[member].astype(np.float64))
             log_x = (images * np.log(p) + (1 - images) * np.log(1 - p)).sum(axis=1)
             log_z = -0.5 * (z**2 + math.log(2 * math.pi)).sum(axis=1)
             log_q = (-0.5 * (eps**2 + math.log(2 * math.pi)) - np.log(scale)).sum(axis=1)

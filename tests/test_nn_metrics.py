@@ -13,6 +13,9 @@ from lossbench.loss import likelihood
 from lossbench.nn.train import train_stack
 from lossbench.settings import RunSettings
 
+# Of stacks of two, which share what is compiled.
+OF_TWO = {"batch_size": 128, "optimizer": "adam", "learning_rate": 0.03125}
+
 
 def _brute_force(
     run: RunSettings, weights: Sequence[NDArray[Any]], images: NDArray[np.float32]
@@ -75,13 +78,10 @@ def test_metrics_are_those_of_a_brute_force_evaluation(
 ) -> None:
     """R, K of the sampled distribution, ELBO, objective and active units, on both splits."""
     training, test = split
-    changes = {
+    changes = OF_TWO | {
         "reconstruction_loss": kind,
         "hidden": hidden,
         "noise_std": noise_std,
-        "batch_size": 128,
-        "optimizer": "adam",
-        "learning_rate": 0.03125,
         "learning_rate_decay": 0.25,
         "epochs": 3,
     }
@@ -113,7 +113,7 @@ def test_figures_get_latent_means_and_their_decoded_images(
     split: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> None:
     """The arrays are z_mean of the first test images and the decoder's answer to it."""
-    runs = [small_run(seed=seed, batch_size=128) for seed in (0, 1)]
+    runs = [small_run(seed=seed, **OF_TWO) for seed in (0, 1)]
     result, _ = train_stack(runs, 2, *split)
     weights, _ = trained_weights(program_of(runs[0], 2, n_train=len(split[0])), runs, split[0])
     hidden = np.maximum(split[1] @ weights[0] + weights[1], 0)
@@ -128,7 +128,7 @@ def test_every_run_decodes_the_same_draws_of_the_prior(
     split: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> None:
     """Eight images from z ~ N(0, I), the same z whatever the seed, through the run's weights."""
-    runs = [small_run(seed=seed, batch_size=128) for seed in (0, 1)]
+    runs = [small_run(seed=seed, **OF_TWO) for seed in (0, 1)]
     results = train_stack(runs, 2, *split)
     z = np.random.default_rng(0x9817).standard_normal((8, runs[0].k))
     for result in results:

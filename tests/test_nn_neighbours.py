@@ -78,7 +78,7 @@ def test_a_stack_past_its_time_is_given_up(
     split: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> None:
     """The worker reports a timeout for every run, and how far the stack came."""
-    run = small_run(batch_size=128, time_limit=1e-9)
+    run = small_run(optimizer="adam", batch_size=128, time_limit=1e-9)
     with pytest.raises(OutOfTime, match="epoch 1 of 2"):
         train_stack([run], 8, *split)
     (record,) = train(Stack(runs=(run,), width=8), *split)

@@ -1,7 +1,9 @@
 """The report: figures and page from tables alone, the same bytes every time, all names escaped."""
 
+import functools
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,22 +40,28 @@ def written(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the committed tables of digits with their report."""
-    folder = tables_of("digits", tmp_path_factory.mktemp("report"))
-    write_report([folder])
-    return folder
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return what gives the committed tables of an experiment with their report, written once."""
+
+    @functools.cache
+    def report_of(name: str) -> Path:
+        folder = tables_of(name, tmp_path_factory.mktemp("report"))
+        write_report([folder])
+        return folder
+
+    return report_of
 
 
 @pytest.mark.slow
-def test_the_report_of_committed_tables_is_whole(reported: Path) -> None:
+def test_the_report_of_committed_tables_is_whole(reported: Callable[[str], Path]) -> None:
     """Every figure that tables give, as PNG and SVG, and a page below its limit."""
-    names = set(written(reported))
+    folder = reported("digits")
+    names = set(written(folder))
     for kind in ("bce", "mse"):
         for figure in ("rate-distortion", "elbo-beta", "elbo-beta_eff", "kl", "d-sweep"):
             assert {f"{figure}-{kind}.png", f"{figure}-{kind}.svg"} <= names
         assert f"learning-{kind}.png" in names
-    assert (reported / "report.html").stat().st_size < MOST_BYTES
+    assert (folder / "report.html").stat().st_size < MOST_BYTES
 
 
 @pytest.mark.slow
@@ -70,33 +78,29 @@ def test_the_same_tables_give_the_same_bytes(tmp_path: Path) -> None:
     assert page.replace(str(once).encode(), b"mnist") == other
 
 
-def assert_as_committed(folder: Path) -> None:
-    """Hold figures against those in the repository, pixel by pixel."""
-    committed = sorted((RESULTS / folder.name / "figures").glob("*.png"))
+@pytest.mark.parametrize(
+    "name",
+    ["patches", *(pytest.param(n, marks=pytest.mark.slow) for n in ("digits", "thresholds"))],
+)
+def test_the_committed_figures_are_those_of_their_tables(
+    name: str, reported: Callable[[str], Path]
+) -> None:
+    """The README shows what a report draws, pixel by pixel."""
+    committed = sorted((RESULTS / name / "figures").glob("*.png"))
     assert committed
     for path in committed:
-        drawn = np.asarray(Image.open(folder / "figures" / path.name))
+        drawn = np.asarray(Image.open(reported(name) / "figures" / path.name))
         assert np.array_equal(drawn, np.asarray(Image.open(path))), path
 
 
-def test_the_committed_figures_of_digits_are_those_of_its_tables(reported: Path) -> None:
-    """The README shows what a report draws."""
-    assert_as_committed(reported)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["patches", "thresholds"])
-def test_other_committed_figures_are_those_of_their_tables(name: str, tmp_path: Path) -> None:
-    """The README shows what a report draws."""
-    write_report([tables_of(name, tmp_path)])
-    assert_as_committed(tmp_path / name)
-
-
-def test_the_page_says_what_is_left_out_and_how_to_have_it(reported: Path) -> None:
+def test_the_page_says_what_is_left_out_and_how_to_have_it(
+    reported: Callable[[str], Path],
+) -> None:
     """Reconstructions need arrays, which are not committed."""
-    page = (reported / "report.html").read_text("utf-8")
+    folder = reported("patches")
+    page = (folder / "report.html").read_text("utf-8")
     assert "Left out: reconstructions" in page
-    assert f"lossbench sweep {reported}/experiment.toml" in page
+    assert f"lossbench sweep {folder}/experiment.toml" in page
 
 
 def test_pictures_appear_where_the_arrays_are(drilled_results: Path, tmp_path: Path) -> None:

@@ -70,22 +70,25 @@ def test_the_page_of_one_cell_has_both_learning_curves(snapshot: SnapshotAsserti
 
 
 def test_pages_go_beside_their_tables_or_above_them_or_where_one_says() -> None:
-    """One folder: into it; several: into the one above; figures always to each."""
-    for place in ("here/one", "here/two", "there/three"):
-        results_of(Path(place), [made_run()])
+    """One folder: into it; several: into the one above; figures always to each its own."""
     above = Path.cwd()
     one, two, three = Path("here/one"), Path("here/two"), Path("there/three")
+    for folder in (one, two):  # without a figure
+        results_of(folder, [made_run(status="crashed")])
     assert write_report([one]) == [one / "figures", one / "report.html"]
     assert write_report([one, two])[-1] == above / "here" / "report.html"
-    assert write_report([one, three]) == [
-        one / "figures",
+    assert write_report([one, two], Path("mine.html"))[-1] == Path("mine.html")
+    kinds = {"bce": two, "mse": three}
+    for kind, folder in kinds.items():
+        results_of(folder, [made_run(kind=kind)])
+    assert write_report([two, three]) == [
+        two / "figures",
         three / "figures",
         above / "report.html",
     ]
-    assert write_report([one, two], Path("mine.html"))[-1] == Path("mine.html")
-    for folder in (one, two, three):
+    for kind, folder in kinds.items():
         written = {path.name for path in (folder / "figures").iterdir()}
-        assert written == {"learning-bce.png", "learning-bce.svg"}
+        assert written == {f"learning-{kind}.png", f"learning-{kind}.svg"}
 
 
 def test_several_chapters_are_named_and_linked() -> None:

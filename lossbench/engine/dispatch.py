@@ -174,7 +174,11 @@ class Engine:
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Keep the logs of Dask and its event loop off the terminal: what matters is told once."""
+    """Keep the logs of Dask and its event loop off the terminal: what matters is told once.
+
+    Afterwards Dask tells no more than warnings: by default it reports, as an INFO with a traceback,
+    each of its own connections that is still to close.
+    """
     loggers = [logging.getLogger(name) for name in ("distributed", "asyncio", "tornado")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -183,7 +187,7 @@ def silenced() -> Iterator[None]:
         yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+            logger.setLevel(level and max(level, logging.WARNING))
 
 
 def log_of(folder: Path, worker: object) -> Path:

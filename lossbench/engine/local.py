@@ -23,6 +23,7 @@ from lossbench.engine.dispatch import Engine, log_of, silenced
 from lossbench.errors import RunsFailedError
 from lossbench.worker import prepare
 
+_START_SECONDS = 600.0
 _CLOSE_SECONDS = 3.0
 _POLL_SECONDS = 0.05
 _DEVICES = Path("/dev")
@@ -115,10 +116,11 @@ class _Crew:
             self._start(str(number))
 
     def wait(self, client: distributed.Client) -> None:
-        """Wait until all have joined; ``RunsFailedError`` with the last line of one that ended."""
+        """Wait until all have joined; ``RunsFailedError`` has the last line of one that has not."""
+        deadline = time.monotonic() + _START_SECONDS
         while len(client.scheduler_info(n_workers=-1).get("workers", {})) < len(self):
             for name, process in self._processes.items():
-                if process.poll() is not None:
+                if process.poll() is not None or time.monotonic() > deadline:
                     raise self._cannot_start(name, process.returncode)
             time.sleep(_POLL_SECONDS)
 
@@ -164,10 +166,11 @@ class _Crew:
             process.stdin.close()
         process.wait()
 
-    def _cannot_start(self, name: str, code: int) -> RunsFailedError:
+    def _cannot_start(self, name: str, code: int | None) -> RunsFailedError:
         log = log_of(self._log_folder, name)
         lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-        last = next((line for line in reversed(lines) if line.strip()), f"exit code {code}")
+        why = f"no answer in {_START_SECONDS:g} s" if code is None else f"exit code {code}"
+        last = next((line for line in reversed(lines) if line.strip()), why)
         return RunsFailedError(
             "the workers cannot start, so nothing was trained",
             where=str(self._log_folder),
