@@ -25,7 +25,7 @@ from lossbench.comparison import compare
 from lossbench.console.prediction import prediction_tables
 from lossbench.errors import ExperimentError
 from lossbench.experiment import read, stacks
-from lossbench.loss import schedule
+from lossbench.loss import SPELLINGS, schedule
 from lossbench.nn.model import initial_weights
 from lossbench.nn.train import batches_and_noise, train_stack
 from lossbench.prediction import predict
@@ -47,6 +47,7 @@ WRITTEN = {
     "far:0.5:0.05": lambda t: 0.05 if t < 10 else 1.0,
     "far:3epochs:2": lambda t: 2.0 if t < 15 else 1.0,
     "far:7steps:0": lambda t: 0.0 if t < 7 else 1.0,
+    "cyclical:2:0.5": lambda t: min(1.0, (t % 10) / 5),
 }
 RUNS_OF_A_STACK = [
     small_run("docs", 3.0, seed=seed, kl_schedule=text, epochs=EPOCHS)
@@ -206,7 +207,7 @@ def run_command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[in
 
 
 BAD = {
-    "linaer:0.5": ["constant, linear:F or far:F:W0", "did you mean 'linear'?"],
+    "linaer:0.5": [SPELLINGS, "did you mean 'linear'?"],
     "linear": ["expected: linear:F"],
     "linear:0.5:1": ["expected: linear:F"],
     "linear:1.5": ["above 0 and at most 1"],
@@ -217,8 +218,11 @@ BAD = {
     "linear:2.5epochs": ["as in 400epochs or 5000steps"],
     "far:0.5:-0.1": ["a number of at least 0"],
     "far:0.5": ["expected: far:F:W0"],
-    "linear:6epochs": ["longer than the training", "at most 5epochs or 55steps"],
-    "far:56steps:0.1": ["longer than the training", "at most 5epochs or 55steps"],
+    "linear:6epochs": ["longer than the training", "5 epochs of 11 steps"],
+    "cyclical:28:0.5": ["cycles of less than two steps", "5 epochs of 11 steps"],
+    "cyclical:4:3epochs": ["a fraction above 0 and at most 1"],
+    "cyclical:0:0.5": ["a whole number of at least 1"],
+    "far:56steps:0.1": ["longer than the training", "5 epochs of 11 steps"],
 }
 
 

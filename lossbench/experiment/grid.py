@@ -91,14 +91,13 @@ class Experiment:
         return distinct
 
     def _check_schedule(self, run: RunSettings, n_steps: int, steps_an_epoch: int) -> None:
-        """Refuse a schedule that is longer than the training."""
-        if run.schedule.is_longer_than(n_steps, steps_an_epoch):
+        """Refuse a schedule that does not fit into the training."""
+        if misfit := run.schedule.misfit(n_steps, steps_an_epoch):
             raise ExperimentError(
-                "`kl_schedule` is longer than the training, so it never comes to its end",
+                f"`kl_schedule` {misfit}",
                 where=self.places.get(("kl_schedule", run.kl_schedule), ""),
-                expected=f"at most {run.epochs}epochs or {n_steps}steps: "
-                f"{counted(run.epochs, 'epoch')} of {counted(steps_an_epoch, 'step')} on "
-                f"{run.dataset}",
+                expected=f"what fits into {counted(run.epochs, 'epoch')} of "
+                f"{counted(steps_an_epoch, 'step')} on {run.dataset}",
                 received=run.kl_schedule,
                 remedy="a longer training, or a fraction of it, as in linear:0.5",
             )

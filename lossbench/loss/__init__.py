@@ -22,14 +22,8 @@ from lossbench.loss.likelihood import (
     bits_per_dim,
     likelihood,
 )
-from lossbench.loss.objective import (
-    CONSTANT,
-    FORM,
-    SPELLINGS,
-    Objective,
-    Schedule,
-    schedule,
-)
+from lossbench.loss.objective import FORM, Objective
+from lossbench.loss.schedule import CONSTANT, SPELLINGS, Schedule, schedule
 
 __all__ = [
     "CONSTANT",

@@ -9,8 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossbench.errors import UsageError
-from lossbench.loss import Objective, Schedule, schedule
-from lossbench.loss.objective import SCHEDULES, Constant, Far, Length, Linear
+from lossbench.loss import SPELLINGS, Objective, Schedule, schedule
+from lossbench.loss.schedule import (
+    SCHEDULES,
+    Constant,
+    Cosine,
+    Cyclical,
+    Far,
+    Length,
+    Linear,
+    Sigmoid,
+)
 
 LENGTHS = st.one_of(
     st.fractions(Fraction(1, 1000), 1, max_denominator=1000).map(lambda x: f"{float(x):.12g}"),
@@ -21,6 +30,11 @@ STARTS = st.floats(0, 100).map("{:.12g}".format)
 SPELLED = st.one_of(
     st.just("constant"),
     LENGTHS.map("linear:{}".format),
+    LENGTHS.map("sigmoid:{}".format),
+    LENGTHS.map("cosine:{}".format),
+    st.tuples(st.integers(1, 20), st.integers(1, 100)).map(
+        lambda parts: f"cyclical:{parts[0]}:{parts[1] / 100:.12g}"
+    ),
     st.tuples(LENGTHS, STARTS).map(lambda parts: f"far:{parts[0]}:{parts[1]}"),
 )
 
@@ -52,6 +66,11 @@ def test_the_value_is_the_weighted_sum() -> None:
         ("linear:4epochs", 4, 2, [0, 0, 0.25, 0.25]),
         ("linear:0.001", 3, 1, [0, 1, 1]),
         ("linear:1", 1, 1, [0]),
+        ("sigmoid:1", 3, 1, [0, 0.5, 1]),
+        ("cosine:2steps", 4, 1, [0, 0.49999999999999994, 1, 1]),
+        ("cyclical:2:0.5", 8, 2, [0, 0.5, 1, 1, 0, 0.5, 1, 1]),
+        ("cyclical:2:1", 4, 2, [0, 0.5, 0, 0.5]),
+        ("cyclical:3:1", 5, 5, [0, 0.6, 0, 0.6, 0]),  # cycles of ceil(5/3) = 2 steps
         ("far:0.5:0.1", 4, 1, [0.1, 0.1, 1, 1]),
         ("far:0.5:0.1", 5, 1, [0.1, 0.1, 0.1, 1, 1]),  # steps 0, 1 and 2 are below 2.5
         ("far:0.1:0", 30, 1, [0] * 3 + [1] * 27),  # in floats 0.1 * 30 is above 3
@@ -77,13 +96,20 @@ def _by_the_formula(found: Schedule, t: int, n_steps: int, steps_an_epoch: int) 
     """Return w(t) exactly, as the docstrings have it."""
     if isinstance(found, Constant):
         return 1.0
-    assert isinstance(found, Linear | Far)
+    if isinstance(found, Cyclical):
+        place = Fraction(t % math.ceil(n_steps / found.cycles)) / Fraction(n_steps, found.cycles)
+        return float(min(Fraction(1), place / found.rise))
+    assert isinstance(found, Linear | Sigmoid | Cosine | Far)
     unit, amount = found.length.unit, found.length.amount
     passed = t // steps_an_epoch if unit == "epochs" else t
     if isinstance(found, Far):
         return found.start if passed < (amount if unit else amount * n_steps) else 1.0
     rise = amount if unit else amount * (n_steps - 1)
-    return float(min(Fraction(1), Fraction(passed) / rise)) if rise else 0.0
+    risen = float(min(Fraction(1), Fraction(passed) / rise)) if rise else 0.0
+    if isinstance(found, Sigmoid):
+        first, now, last = (1 / (1 + math.exp(6 - 12 * p)) for p in (0, risen, 1))
+        return (now - first) / (last - first)
+    return (1 - math.cos(math.pi * risen)) / 2 if isinstance(found, Cosine) else risen
 
 
 @given(text=SPELLED, n_epochs=st.integers(1, 40), steps_an_epoch=st.integers(1, 40))
@@ -92,9 +118,9 @@ def test_weights_are_those_of_the_formula(text: str, n_epochs: int, steps_an_epo
     found, n_steps = schedule(text), n_epochs * steps_an_epoch
     weights = found.weights(n_steps, steps_an_epoch)
     expected = [_by_the_formula(found, t, n_steps, steps_an_epoch) for t in range(n_steps)]
-    np.testing.assert_allclose(weights, expected, rtol=1e-12)
+    np.testing.assert_allclose(weights, expected, rtol=1e-12, atol=1e-14)
     assert found.last_weight(n_steps, steps_an_epoch) == weights[-1]
-    assert found.reaches_its_end(n_steps, steps_an_epoch) == (expected[-1] == 1)
+    assert found.reaches_its_end(n_steps, steps_an_epoch) == (weights[-1] == 1)
 
 
 @given(text=LENGTHS, n_epochs=st.integers(2, 40), steps_an_epoch=st.integers(1, 40))
@@ -136,6 +162,10 @@ def test_what_is_spelt_is_told_in_words() -> None:
             "linear:400epochs",
             "far:0.3:0.01",
             "far:5000steps:0",
+            "sigmoid:0.5",
+            "cosine:3epochs",
+            "cyclical:4:0.5",
+            "cyclical:1:1",
         )
     } == {
         "constant": "constant",
@@ -144,6 +174,10 @@ def test_what_is_spelt_is_told_in_words() -> None:
         "linear:400epochs": "from 0 to 1 over the first 400 epochs, one value an epoch",
         "far:0.3:0.01": "0.01 over the first 30% of training, then 1",
         "far:5000steps:0": "0 over the first 5000 steps, then 1",
+        "sigmoid:0.5": "from 0 to 1 along a sigmoid over the first 50% of training",
+        "cosine:3epochs": "from 0 to 1 along a cosine over the first 3 epochs, one value an epoch",
+        "cyclical:4:0.5": "from 0 to 1 over the first 50% of each of 4 cycles",
+        "cyclical:1:1": "from 0 to 1 over each of 1 cycle",
     }
 
 
@@ -153,10 +187,18 @@ def test_what_is_spelt_is_told_in_words() -> None:
 @pytest.mark.parametrize(
     ("text", "expected", "remedy"),
     [
-        ("", "constant, linear:F or far:F:W0", ""),
-        ("lineer:0.5", "constant, linear:F or far:F:W0", "did you mean 'linear'?"),
-        ("Linear:0.5", "constant, linear:F or far:F:W0", "did you mean 'linear'?"),
-        ("warmup", "constant, linear:F or far:F:W0", ""),
+        ("", SPELLINGS, ""),
+        (
+            "lineer:0.5",
+            SPELLINGS,
+            "did you mean 'linear'?",
+        ),
+        (
+            "Linear:0.5",
+            SPELLINGS,
+            "did you mean 'linear'?",
+        ),
+        ("warmup", SPELLINGS, ""),
         ("linear", "linear:F", ""),
         ("linear:0.5:0.1", "linear:F", ""),
         ("constant:1", "constant", ""),
@@ -206,7 +248,7 @@ def test_the_shortest_length_is_one_step_or_none(text: str) -> None:
 def test_every_form_is_spelt_as_its_fields_are() -> None:
     """A new form cannot forget a part of its spelling."""
     for form, each in SCHEDULES.items():
-        parts = ["0.5" for _ in each.spelling.split(":")[1:]]
+        parts = ["2" if letter == "M" else "0.5" for letter in each.spelling.split(":")[1:]]
         found = schedule(":".join((form, *parts)))
         assert isinstance(found, each)
         assert math.isfinite(found.last_weight(4, 2))
