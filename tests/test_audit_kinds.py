@@ -15,7 +15,7 @@ from rich.console import Console
 from test_audit import audited, codes
 
 from lossbench.auditing import Audit, probing
-from lossbench.auditing.latents import KlForm
+from lossbench.auditing.kl_term import KlForm
 from lossbench.console.audit import audit_report
 from lossbench.loss import Sizes
 

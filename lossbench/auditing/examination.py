@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lossbench.auditing import meaning
 from lossbench.auditing.findings import Evidence, clamp_text, findings, followed_by, frames_of
-from lossbench.auditing.latents import Kl, KlForm, read_kl
+from lossbench.auditing.kl_term import Kl, KlForm, read_kl
 from lossbench.auditing.laws import Law, formula, ratio, readings, worth
 from lossbench.auditing.laws import law as law_of
 from lossbench.auditing.matching import match_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lossbench.auditing.latents import Clamp, Kl, KlForm
+from lossbench.auditing.kl_term import Clamp, Kl, KlForm
 from lossbench.auditing.laws import Law, constant_text, weight_power
 from lossbench.auditing.probe import Probe
 from lossbench.auditing.probing import Probing

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lossbench import data, theory
-from lossbench.auditing.latents import KlForm
+from lossbench.auditing.kl_term import KlForm
 from lossbench.auditing.laws import Law, formula, inverse, worth
 from lossbench.auditing.reconstruction import kind_named
 from lossbench.auditing.result import Audit, Coefficient, Collapse

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lossbench.auditing.latents import Kl, KlForm
+from lossbench.auditing.kl_term import Kl, KlForm
 from lossbench.auditing.probe import Floats, Probe, Setting, channel_axis
 from lossbench.auditing.probing import Probing
 from lossbench.auditing.reconstruction import Reconstruction, weight

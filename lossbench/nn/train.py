@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from lossbench.experiment import Stack
-from lossbench.nn.measure import chunks, iwae, measured
+from lossbench.nn.metrics import chunks, iwae, measured
 from lossbench.nn.program import EVALUATION_SAMPLES, Program, Shape
 from lossbench.run import Record
 from lossbench.settings import RunSettings
