@@ -176,13 +176,13 @@ def at_the_end(table: "pd.DataFrame") -> "pd.DataFrame":
     return table.assign(beta_eff=table[HELD])
 
 
-def end_note(weights: Iterable[tuple[float, float]]) -> str:
-    """Return what to say where ``HELD`` is shown as beta_eff: (HELD, beta_eff) of each setting.
+def end_note(held: Iterable[float], whole: Iterable[float]) -> str:
+    """Return what to say where ``held``, not the ``whole`` beta_eff, is shown as beta_eff.
 
-    >>> end_note([(1.0, 1.0)]), end_note([(0.5, 1.0)])
+    >>> end_note([1.0, 3.0], [1.0, 3.0]), end_note([1.0, 0.5], [1.0, 1.0])
     ('', ' beta_eff is that of the last step: a schedule ends at another w than 1.')
     """
-    differ = any(abs(held - whole) > 0 for held, whole in weights)
+    differ = any(abs(last - b_over_a) > 0 for last, b_over_a in zip(held, whole, strict=True))
     return " beta_eff is that of the last step: a schedule ends at another w than 1." * differ
 
 

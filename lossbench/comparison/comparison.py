@@ -189,7 +189,7 @@ def _notes(cells: Sequence[Cell], pairing: Pairing, runs: pd.DataFrame) -> list[
     notes = [each.caution for each in trained if each.caution]
     if "seed" in pairing.compared:
         notes.append("The seeds differ, so the difference holds the difference of seeds as well.")
-    if note := end_note(zip(runs[HELD], runs["beta_eff"], strict=True)):
+    if note := end_note(runs[HELD], runs["beta_eff"]):
         notes.append(note.strip())
     if "beta_eff" in pairing.keys:
         notes.append("Paired by beta_eff, which more runs share than beta.")

@@ -22,14 +22,15 @@ def prediction_tables(prediction: Prediction, console: Console) -> RenderableTyp
     parts: list[RenderableType] = []
     for thresholds in prediction.thresholds:
         parts += [*_facts(thresholds), *_settings(prediction, thresholds, console), Text()]
-    weights = ((found.final_beta_eff, found.run.beta_eff) for found in prediction.settings)
+    held = [found.final_beta_eff for found in prediction.settings]
+    whole = [found.run.beta_eff for found in prediction.settings]
     return Group(
         *parts,
         *(Text(f"w of {schedule}") for schedule in prediction.schedules),
         Text(
             "A setting collapses where beta_eff reaches t_1. The active units are exact for a "
             "linear model with mse, close near t_1, and an upper bound far below it."
-            + end_note(weights),
+            + end_note(held, whole),
             style="dim",
         ),
     )

@@ -154,7 +154,7 @@ def _notes(summary: pd.DataFrame) -> Iterator[Text]:
     yield Text(
         f"Nats per image on the test split; mean over {seeds} ± 95% t-interval. "
         "A setting collapses where beta_eff reaches its threshold."
-        + end_note(zip(summary[HELD], summary["beta_eff"], strict=True)),
+        + end_note(summary[HELD], summary["beta_eff"]),
         style="dim",
     )
     held = agreement(summary)

@@ -79,7 +79,7 @@ def summary_view(summary: pd.DataFrame) -> View:
         "Every setting",
         "Mean over the seeds ± half width of the 95% t-interval, on the test split. "
         "A setting collapses where beta_eff reaches its threshold."
-        + end_note(zip(summary[HELD], summary["beta_eff"], strict=True))
+        + end_note(summary[HELD], summary["beta_eff"])
         + _left_out(len(summary), "summary.csv"),
         headings,
         rows,
