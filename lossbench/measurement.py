@@ -178,9 +178,10 @@ def measure(
 
     ``x (n, ...)`` are n examples; ``x_hat`` of the same shape is what the model makes of them
     from a sampled z (values, not logits), ``(samples, n, ...)`` from several; ``z_mean`` and
-    ``z_log_var (n, ...)`` are mean and log variance of q(z|x); ``x_hat_at_mean`` is what it makes
-    of ``z_mean``. Each may be an array, a tensor of any library, or nested lists.
-    ``reconstruction_loss`` is the model's, ``beta_eff`` the weight that it was trained at.
+    ``z_log_var (n, ...)`` are mean and log variance of q(z|x), as z is really drawn;
+    ``x_hat_at_mean`` is what it makes of ``z_mean``. Each may be an array, a tensor of any library,
+    or nested lists. ``reconstruction_loss`` is the model's, ``beta_eff`` the weight that it was
+    trained at.
 
     The thresholds and R_0 are those of the examples that are given. ``UsageError`` names what does
     not fit: a shape, a value that is not finite or that the likelihood cannot have.

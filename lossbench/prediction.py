@@ -42,7 +42,9 @@ class CriticalLatents:
 class Thresholds:
     """The thresholds of one dataset at one d: the largest few, and what follows from t_1.
 
-    ``largest`` are those at noise_std 1.
+    ``largest`` are those at noise_std 1. ``reconstruction_of_nothing`` is R_0, in nats an image of
+    the training split, that of a model that gives every image the mean; ``first`` tells how many of
+    the ``n_images`` carry t_1.
     """
 
     dataset: str
@@ -50,6 +52,9 @@ class Thresholds:
     reconstruction_loss: str
     largest: tuple[float, ...]
     critical: tuple[CriticalLatents, ...]
+    n_images: int
+    reconstruction_of_nothing: float
+    first: theory.Direction
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ class Predicted:
     ``final_beta_eff`` is what is held against the threshold: beta_eff * w at the last step, where a
     schedule runs.
     ``kl``, ``reconstruction`` and ``elbo`` (nats per image of the training split) are known for a
-    linear model with ``mse`` and unit noise, and None otherwise.
+    linear model with ``mse`` and unit noise, and None otherwise; ``kl_guess`` is what theory says
+    of the KL of other models with unit noise, usually too little.
     """
 
     run: RunSettings
@@ -69,6 +75,12 @@ class Predicted:
     kl: float | None = None
     reconstruction: float | None = None
     elbo: float | None = None
+    kl_guess: float | None = None
+
+    @property
+    def beta_eff_over_threshold(self) -> float:
+        """``final_beta_eff / t_1``, which compares settings across data: at 1 collapse begins."""
+        return self.final_beta_eff / self.threshold
 
     @property
     def collapses(self) -> bool:
@@ -78,7 +90,8 @@ class Predicted:
     def facts(self) -> dict[str, object]:
         """Return the setting, but for its seed, and its prediction as JSON has them."""
         first, rest = ({n: getattr(self.run, n) for n in names} for names in (_FIRST, _REST))
-        return first | {n: x for n, x in vars(self).items() if n != "run"} | rest
+        told = {n: x for n, x in vars(self).items() if n != "run"}
+        return first | told | {"beta_eff_over_threshold": self.beta_eff_over_threshold} | rest
 
 
 @dataclass(frozen=True)
@@ -129,10 +142,11 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
     """
     resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
     runs = resolved.runs()
-    moments = {
-        (name, d): theory.moments(data.load(name, d, data_dir).train)
+    images = {
+        (name, d): data.load(name, d, data_dir).train
         for name, d in dict.fromkeys((run.dataset, run.d) for run in runs)
     }
+    moments = {key: theory.moments(rows) for key, rows in images.items()}
     users: dict[_Key, list[RunSettings]] = {}
     for run in runs:
         users.setdefault((run.dataset, run.d, run.reconstruction_loss), []).append(run)
@@ -142,7 +156,8 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
         firsts.setdefault(run.setting, run)
     return Prediction(
         thresholds=tuple(
-            _thresholds(key, values, resolved, users[key]) for key, values in known.items()
+            _thresholds(key, values, resolved, users[key], (images[key[:2]], moments[key[:2]]))
+            for key, values in known.items()
         ),
         settings=tuple(
             _predicted(
@@ -157,7 +172,11 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
 
 
 def _thresholds(
-    key: _Key, thresholds: NDArray[np.float64], experiment: Experiment, runs: list[RunSettings]
+    key: _Key,
+    thresholds: NDArray[np.float64],
+    experiment: Experiment,
+    runs: list[RunSettings],
+    known: tuple[NDArray[np.float32], theory.Moments],
 ) -> Thresholds:
     """Return what follows from the thresholds of the data that ``runs`` train on."""
     dataset, d, reconstruction_loss = key
@@ -181,6 +200,9 @@ def _thresholds(
             )
             for loss, noise_std, batch_size in cases
         ),
+        n_images=n_images,
+        reconstruction_of_nothing=theory.reconstruction_of_nothing(known[1], reconstruction_loss),
+        first=theory.first_direction(*known, reconstruction_loss),
     )
 
 
@@ -204,10 +226,11 @@ def _predicted(
             thresholds, final_beta_eff, run.k, run.noise_std
         ),
     )
-    trained = likelihood(run.reconstruction_loss)
-    solved = trained.has_linear_optimum and run.network.is_linear
-    if not solved or run.noise_std != 1 or final_beta_eff == 0:
+    if run.noise_std != 1 or final_beta_eff == 0:
         return known
+    trained = likelihood(run.reconstruction_loss)
+    if not (trained.has_linear_optimum and run.network.is_linear):
+        return replace(known, kl_guess=theory.predicted_kl(thresholds, final_beta_eff, run.k))
     optimum = theory.linear_optimum(thresholds, final_beta_eff, run.k)
     return replace(
         known,

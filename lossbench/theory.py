@@ -72,6 +72,43 @@ def thresholds(moments: Moments, reconstruction_loss: str) -> NDArray[np.float64
     return np.array([float(f"{max(t, 0.0):.{_SIGNIFICANT_DIGITS}g}") for t in eigenvalues])
 
 
+def reconstruction_of_nothing(moments: Moments, reconstruction_loss: str) -> float:
+    """Return R_0: R of the training images where each is decoded to their mean, nats an image.
+
+    A loss that stays there has a decoder that draws the same image for everybody.
+    """
+    return likelihood(reconstruction_loss).of_nothing(moments.mean, np.diagonal(moments.covariance))
+
+
+@dataclass(frozen=True)
+class Direction:
+    """The direction in which the images leave the collapsed solution first, that of t_1.
+
+    ``skewness`` is that of the images along it; ``n_carrying`` how many images carry it, the
+    effective number ``(sum s^2)^2 / sum s^4`` of their places s.
+    """
+
+    skewness: float
+    n_carrying: float
+
+
+def first_direction(
+    images: NDArray[np.floating], moments: Moments, reconstruction_loss: str
+) -> Direction:
+    """Return what the training images are like along the direction of t_1."""
+    kept = moments.varies
+    kind = likelihood(reconstruction_loss)
+    with threadpool_limits(limits=1, user_api="blas"):
+        _, vectors = np.linalg.eigh(kind.whitened(moments.mean, moments.covariance, kept))
+        axis = vectors[:, -1] / kind.variance(moments.mean[kept]) ** 0.5
+        places = images[:, kept] @ axis - moments.mean[kept] @ axis
+    squares = places**2
+    return Direction(
+        skewness=abs(float((places**3).mean() / squares.mean() ** 1.5)),
+        n_carrying=float(squares.sum() ** 2 / (squares**2).sum()),
+    )
+
+
 def collapse_threshold(thresholds: NDArray[np.float64], noise_std: float = 1.0) -> float:
     """Return the ``beta_eff`` at and above which the collapsed solution is stable."""
     return float(thresholds[0]) / noise_std**2
@@ -96,6 +133,16 @@ def is_active(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArra
     return signal > _ACTIVE_SIGNAL * noise
 
 
+def predicted_kl(thresholds: NDArray[np.float64], beta_eff: float, k: int) -> float:
+    """Return ``1/2 sum ln(t_j / beta_eff)`` over the predicted active units, in nats; unit noise.
+
+    Exact for a linear model with ``mse``. For others a guess that is usually too low: a dense net
+    on MNIST at 14 x 14 with ``bce`` has 1.2 to 1.5 times as much, clustered data several times.
+    """
+    n_active = predicted_active_units(thresholds, beta_eff, k)
+    return 0.5 * float(np.sum(np.log(thresholds[:n_active] / beta_eff)))
+
+
 def linear_optimum(thresholds: NDArray[np.float64], beta_eff: float, k: int) -> LinearOptimum:
     """Return the optimum of a linear VAE with ``mse`` and unit noise (Gaussian water-filling).
 
@@ -105,9 +152,9 @@ def linear_optimum(thresholds: NDArray[np.float64], beta_eff: float, k: int) -> 
     if not beta_eff > 0:
         raise ValueError(f"`beta_eff` must be above 0, received {beta_eff}")
     n_active = predicted_active_units(thresholds, beta_eff, k)
-    active, inactive = thresholds[:n_active], thresholds[n_active:]
+    inactive = thresholds[n_active:]
     return LinearOptimum(
         active_units=n_active,
-        kl=0.5 * float(np.sum(np.log(active / beta_eff))),
+        kl=predicted_kl(thresholds, beta_eff, k),
         reconstruction=0.5 * float(inactive.sum()) + n_active * beta_eff / 2,
     )

@@ -10,15 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.stats import skew
 
 from lossbench.data import load
 from lossbench.errors import DataError
-from lossbench.loss import Objective
+from lossbench.loss import Objective, likelihood
+from lossbench.store import Store
 from lossbench.theory import (
     collapse_threshold,
+    first_direction,
     linear_optimum,
     moments,
     predicted_active_units,
+    predicted_kl,
+    reconstruction_of_nothing,
     thresholds,
 )
 
@@ -248,3 +253,68 @@ def test_an_optimum_needs_a_weight_above_zero() -> None:
         with pytest.raises(ValueError, match="must be above 0, received"):
             linear_optimum(np.array([2.0]), beta_eff, k=1)
     assert linear_optimum(np.array([2.0]), 1e-9, k=1).active_units == 1
+
+
+@pytest.mark.parametrize("kind", ["bce", "mse"])
+def test_no_constant_image_costs_less_than_the_mean(kind: str) -> None:
+    """R_0 is what the best of all constant images reaches, as an optimiser finds it."""
+    images = _images()
+    trained = likelihood(kind)
+
+    def cost(constant: NDArray[np.float64]) -> float:
+        given = np.tile(constant, (len(images), 1))
+        return float(trained.reconstruction(images.astype(np.float64), given).mean())
+
+    best = minimize(cost, np.full(6, 0.5), bounds=[(0.01, 0.99)] * 6)
+    found = reconstruction_of_nothing(moments(images), kind)
+    assert found == pytest.approx(best.fun, rel=1e-6)
+    assert found == pytest.approx(cost(images.mean(axis=0)), rel=1e-6)
+
+
+def test_the_reconstruction_of_nothing_is_what_collapsed_runs_have() -> None:
+    """Of digits it is what the committed runs end at; of MNIST's test split 0.2625 a pixel."""
+    digits = load("digits", 64)
+    of_train = reconstruction_of_nothing(moments(digits.train), "bce")
+    runs = Store(Path(__file__).parent.parent / "results" / "digits").runs()
+    collapsed = runs[(runs["d"] == 64) & (runs["reconstruction_loss"] == "bce") & runs["collapsed"]]
+    assert collapsed["train_reconstruction"].to_numpy() == pytest.approx(of_train, rel=0.002)
+    for place in _REAL_MNIST:
+        mnist = load("mnist", 784, place)
+        mean = mnist.train.mean(axis=0, dtype=np.float64)
+        of_test = likelihood("bce").reconstruction(mnist.test.astype(np.float64), mean).mean()
+        assert of_test == pytest.approx(205.8, abs=0.1)
+        nothing = reconstruction_of_nothing(moments(mnist.train), "bce")
+        assert nothing == pytest.approx(of_test, rel=0.002)
+
+
+@pytest.mark.parametrize("kind", ["bce", "mse"])
+def test_the_first_direction_has_the_variance_t_1(kind: str) -> None:
+    """Brute force: scores along it, their skewness, and how many images carry them."""
+    images = _images(seed=3)
+    mean, covariance = images.mean(axis=0, dtype=np.float64), np.cov(images.T, bias=True)
+    scale = 1 / np.sqrt(likelihood(kind).variance(mean))
+    _, vectors = np.linalg.eigh(covariance * scale[:, None] * scale)
+    scores = ((images - mean) * scale) @ vectors[:, -1]
+    assert scores.var() == pytest.approx(thresholds_of(images, kind)[0], rel=1e-5)
+    found = first_direction(images, moments(images), kind)
+    assert found.skewness == pytest.approx(abs(skew(scores)), rel=1e-4)
+    weights = scores**2 / (scores**2).sum()
+    assert found.n_carrying == pytest.approx(1 / (weights**2).sum(), rel=1e-4)
+
+
+def test_a_direction_of_one_image_is_carried_by_one() -> None:
+    """One image in 400 lights a pixel that all others have dark."""
+    images = np.full((400, 3), 0.5, dtype=np.float32)
+    images[:, 0] += 0.001 * np.random.default_rng(0).standard_normal(400)
+    images[7, 2] = 1
+    found = first_direction(images, moments(images), "mse")
+    assert found.n_carrying == pytest.approx(1, abs=0.02)
+    assert found.skewness > 15
+
+
+@pytest.mark.parametrize("ratio", [0.2, 0.5, 0.9, 1.0, 1.5])
+def test_the_predicted_kl_is_that_of_a_linear_optimum(ratio: float) -> None:
+    """Water-filling by hand; nothing from t_1 on."""
+    known = thresholds_of(_images(), "mse")
+    by_hand = sum(0.5 * math.log(t / (ratio * known[0])) for t in known[:4] if t > ratio * known[0])
+    assert predicted_kl(known, ratio * known[0], 4) == pytest.approx(by_hand, abs=1e-12)

@@ -15,39 +15,68 @@ from lossbench.words import joined, setting, significant
 
 _DECIDING = ("noise_std", "batch_size")  # what beta_eff at beta 1 and t_1 depend on besides d and k
 _UNBOUNDED = 1000
+_FEW = 30  # images that carry a direction
+# Breast cancer's 1.1 has an active optimum at 1.1 t_1; patches' 0.5 none beyond 1.02.
+_SKEWED = 1.0
 
 
 def prediction_tables(prediction: Prediction, console: Console) -> RenderableType:
     """Return the whole prediction, in an order to read it in, as wide as the console."""
     parts: list[RenderableType] = []
     for thresholds in prediction.thresholds:
-        parts += [*_facts(thresholds), *_settings(prediction, thresholds, console), Text()]
+        facts = _facts(thresholds, scheduled=bool(prediction.schedules))
+        parts += [*facts, *_settings(prediction, thresholds, console), Text()]
     held = [found.final_beta_eff for found in prediction.settings]
     whole = [found.run.beta_eff for found in prediction.settings]
+    guessed = any(found.kl_guess is not None for found in prediction.settings)
     return Group(
         *parts,
         *(Text(f"w of {schedule}") for schedule in prediction.schedules),
         Text(
             "A setting collapses where beta_eff reaches t_1. The active units are exact for a "
             "linear model with mse, close near t_1, and an upper bound far below it."
+            + " A KL with ~ is a guess, usually too low." * guessed
             + end_note(held, whole),
             style="dim",
         ),
     )
 
 
-def _facts(thresholds: Thresholds) -> Iterator[Text]:
+def _facts(thresholds: Thresholds, *, scheduled: bool) -> Iterator[Text]:
     yield Text(
         f"{thresholds.dataset}, d {thresholds.d}, {thresholds.reconstruction_loss}", style="bold"
     )
     largest = " ".join(significant(t, 4) for t in thresholds.largest)
     plain = all(critical.noise_std == 1 for critical in thresholds.critical)
     yield Text(f"thresholds t_1, t_2, ... {'' if plain else 'at noise_std 1: '}{largest}")
+    yield from map(Text, _first(thresholds))
+    nothing = thresholds.reconstruction_of_nothing
+    yield Text(
+        f"R_0 = {significant(nothing, 4)} nats, {significant(nothing / thresholds.d, 4)} a pixel: "
+        "a reconstruction that stays there draws everybody the mean image"
+    )
+    weight = "a constant beta of 1" if scheduled else "beta 1"
     for loss in dict.fromkeys(critical.loss for critical in thresholds.critical):
-        yield from _critical([each for each in thresholds.critical if each.loss == loss])
+        cases = [each for each in thresholds.critical if each.loss == loss]
+        yield from _critical(cases, f"{loss} at {weight}")
 
 
-def _critical(cases: Sequence[CriticalLatents]) -> Iterator[Text]:
+def _first(thresholds: Thresholds) -> Iterator[str]:
+    """Yield what limits the verdict of t_1: few examples, or skewed ones."""
+    first, n_images = thresholds.first, thresholds.n_images
+    if first.n_carrying < _FEW:
+        yield (
+            f"t_1 lives on about {first.n_carrying:.0f} of {n_images:,} images: it is no verdict "
+            "on the others"
+        )
+    if first.skewness > _SKEWED:
+        yield (
+            f"the images are skewed along t_1 (skewness {significant(first.skewness, 2)}): a "
+            "nonlinear model may have an active optimum above it, too"
+        )
+
+
+def _critical(cases: Sequence[CriticalLatents], at: str) -> Iterator[Text]:
     """Yield up to which k one loss collapses, for each value of what that depends on.
 
     A sentence that names no noise holds at noise_std 1.
@@ -61,7 +90,7 @@ def _critical(cases: Sequence[CriticalLatents]) -> Iterator[Text]:
     )
     for values, k in k_of.items():
         told = [f"{name} {setting(value)}" for name, value in zip(names, values, strict=True)]
-        where = joined([f"{cases[0].loss} at beta 1", *told])
+        where = joined([at, *told])
         if k is None:
             yield Text(f"{where} collapses for every k")
         elif k == 0:
@@ -101,7 +130,7 @@ def _settings(
         if differing:
             named = zip(differing, model, strict=True)
             yield Text(", ".join(f"{name} {text}" for name, text in named), style="bold")
-        yield _table((), list(rows))
+        yield _table((), list(rows), narrow=True)
 
 
 def _data(run: RunSettings) -> tuple[str, int, str]:
@@ -112,28 +141,35 @@ def _texts(differing: Sequence[str], found: Predicted) -> list[str]:
     return [setting(getattr(found.run, name)) for name in differing]
 
 
-def _table(differing: Sequence[str], chosen: Sequence[Predicted]) -> Table:
+def _table(differing: Sequence[str], chosen: Sequence[Predicted], *, narrow: bool = False) -> Table:
     exact = any(found.elbo is not None for found in chosen)
     table = Table(box=None, pad_edge=False)
     headings = [name.replace("_", "_\n") for name in differing]
-    headings += ["k", "beta", "beta_eff", "t_1", "active\nunits"]
-    headings += ["kl", "recon-\nstruction", "elbo"] if exact else []
+    headings += ["k", "beta", "beta_eff", "t_1", *(() if narrow else ("beta_eff\n/ t_1",))]
+    headings += ["active\nunits", "kl"]
+    headings += ["recon-\nstruction", "elbo"] if exact else []
     table.add_column("loss", no_wrap=True)
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("collapses", no_wrap=True)
     for found in chosen:
-        table.add_row(found.run.loss, *_texts(differing, found), *_cells(found, exact))
+        table.add_row(found.run.loss, *_texts(differing, found), *_cells(found, exact, narrow))
     return table
 
 
-def _cells(found: Predicted, exact: bool) -> Iterator[Text | str]:
+def _cells(found: Predicted, exact: bool, narrow: bool) -> Iterator[Text | str]:
     yield str(found.run.k)
     yield significant(found.run.beta, 4)
     yield significant(found.final_beta_eff, 4)
     yield significant(found.threshold, 4)
+    if not narrow:
+        yield significant(found.beta_eff_over_threshold, 3)
     yield f"{found.predicted_active_units} of {found.run.k}"
+    yield f"~{found.kl_guess:.3f}" if found.kl_guess is not None else _number(found.kl)
     if exact:
-        for number in (found.kl, found.reconstruction, found.elbo):
-            yield "" if number is None else f"{number:.3f}"
+        yield from map(_number, (found.reconstruction, found.elbo))
     yield Text("yes", style="yellow") if found.collapses else Text("no")
+
+
+def _number(number: float | None) -> str:
+    return "" if number is None else f"{number:.3f}"

@@ -62,6 +62,10 @@ class Likelihood(ABC):
     def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """Return the variance of every input ``(d,)`` where the decoder gives ``mean (d,)``."""
 
+    @abstractmethod
+    def of_nothing(self, mean: "NDArray[np.float64]", variance: "NDArray[np.float64]") -> float:
+        """Return R_0, R where every image is decoded to their ``mean``; their own ``variance``."""
+
     def constant(self, d: int) -> float:  # noqa: ARG002 - others depend on d
         """Return what R lacks to be a negative log-likelihood, in nats."""
         return 0.0
@@ -128,6 +132,10 @@ class Bernoulli(Likelihood):
         terms: NDArray[np.float64] = -(x * np.log(of_one) + (1 - x) * np.log(of_zero)).sum(axis=-1)
         return terms
 
+    def of_nothing(self, mean: "NDArray[np.float64]", variance: "NDArray[np.float64]") -> float:  # noqa: ARG002
+        """Return the entropy of the mean: cross-entropy is linear in x."""
+        return float(self.reconstruction(mean, mean))
+
     def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """Return ``m (1 - m)``."""
         return mean * (1 - mean)
@@ -159,6 +167,10 @@ class FixedGaussian(Likelihood):
         """Return ``sum (x - x_hat)^2``."""
         terms: NDArray[np.float64] = ((x - x_hat) ** 2).sum(axis=-1)
         return terms
+
+    def of_nothing(self, mean: "NDArray[np.float64]", variance: "NDArray[np.float64]") -> float:  # noqa: ARG002
+        """Return the sum of the variances."""
+        return float(variance.sum())
 
     def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """Return 1/2 for every input."""
