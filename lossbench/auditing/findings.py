@@ -431,6 +431,7 @@ def _sizes(seen: Evidence) -> Iterator[Finding]:
                         "tensors.",
                         changes=False,
                     )
+    yield from _hidden_sizes(seen)
     if k > 8 and seen.b and math.isclose(abs(seen.b.constant), 1 / k, rel_tol=2e-4):
         yield Finding(
             "hard_coded",
@@ -438,6 +439,22 @@ def _sizes(seen: Evidence) -> Iterator[Finding]:
             certain=False,
             changes=False,
         )
+
+
+def _hidden_sizes(seen: Evidence) -> Iterator[Finding]:
+    """Yield the numbers of an object that was made elsewhere, perhaps of a size, and then fixed."""
+    used = {name for law in (seen.a, seen.b) if law for name in law.powers}
+    for name, value in seen.found.defaults.items():
+        for size, number in (("d", seen.base.d), ("k", seen.base.k)):
+            for text, of in ((size, number), (f"1/{size}", 1 / number)):
+                if "." in name and name in used and number > 8 and math.isclose(value, of):
+                    yield Finding(
+                        "hard_coded",
+                        f"{name} is {value:.4g}, which is {text}: if it is made of that size, it "
+                        "follows it where the object is made, and not here.",
+                        certain=False,
+                        changes=False,
+                    )
 
 
 def followed_by(settings: Mapping[str, object]) -> set[str]:

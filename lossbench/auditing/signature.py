@@ -220,6 +220,13 @@ def told(parameter: str, role: str, value: object) -> str:
     return f"{parameter} := {shown}{_MEANING[role]}"
 
 
+def kept_at(p: inspect.Parameter, role: str) -> str:
+    """Return in words that a size is left at its default, and how it would follow its role."""
+    if role not in ("d", "k") or not isinstance(p.default, int):
+        return ""
+    return f"{p.name} = {p.default} by default: --args {role}={p.name} has it follow {role}"
+
+
 def read_signature(
     loss: Callable[..., object],
     named: Mapping[str, str],
@@ -308,18 +315,14 @@ def _arguments(
     told_roles = {parameter: role for role, parameter in named.items()}
     scheduled = any(is_of_schedule(p.name) for p in own)
     found: dict[str, Want] = {}
-    notes = []
+    notes: list[str] = []
     for p in own:
         want: Want = told_roles.get(p.name, "")
         if not want and p.name not in given:
             role = usual_role(p.name)
             if role in named or (scheduled and p.name.lower() in _LETTERS):
                 role = ""
-            if role in ("d", "k") and isinstance(p.default, int):
-                notes.append(
-                    f"{p.name} = {p.default} by default: --args {role}={p.name} has it follow "
-                    f"{role}"
-                )
+            notes += filter(None, [kept_at(p, role)])
             if p.default is not p.empty and role != "training":  # only a tensor may be None
                 role = role if p.default is None and role in _TENSORS else ""
             inside = _contents(p.name, role, reading)
@@ -362,7 +365,8 @@ def _contents(name: str, role: str, reading: Reading) -> Want:  # noqa: PLR0911 
     keyed = [key for key in keys if usual_role(key)]
     dotted = [key for key in reading.fields.get(name, ()) if usual_role(key) in _TENSORS]
     if keyed or {*dotted} - _OF_TENSORS:
-        return tuple(wanted(key) for key in dict.fromkeys(keyed + dotted))
+        roles = dict.fromkeys(map(usual_role, keyed + dotted))
+        return tuple(sorted(roles, key=lambda each: [*_TENSORS, each].index(each)))
     return ""
 
 
@@ -407,7 +411,8 @@ def builder_roles(
         if role == "d" and isinstance(p.default, tuple | list):
             role = "shape"
         size = role in (*SIZES, "shape", "channels")
-        varied = follow and role in ("d", "k", "shape") and p.default is not None
+        followed = follow or p.name in told_roles
+        varied = followed and role in ("d", "k", "shape") and p.default is not None
         if size and role not in roles.values() and (p.default is p.empty or varied):
             roles[p.name] = role
         elif p.default is p.empty:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lossbench.auditing.options import Options, Target
+from lossbench.auditing.probing import CALLS
 from lossbench.auditing.records import Failure
 from lossbench.auditing.signature import ROLES
 from lossbench.errors import AuditError, did_you_mean
@@ -64,7 +65,7 @@ _STAGES: Mapping[str, _Words] = {
     ),
     "budget": _Words(
         "it takes longer than {limit:g} s", "the audit is not done in {limit:g} s",
-        "some 300 calls, each once a seed if the loss is stochastic",
+        "some {calls} calls, each once a seed if the loss is stochastic",
         "{message} in that time, {each:.0f} ms each", "--time-limit {more:g}, or smaller sizes",
     ),
     "kind": _Words(
@@ -261,6 +262,7 @@ class Obstacle:
             "d": sizes.d,
             "works_with": ",".join(map(str, self.works_with)),
             "limit": limit,
+            "calls": CALLS,
             "waited": message if " " in message else f"{message} s",
             "more": 3 * limit,
             "each": 1000 * limit / max(int(n_calls[0]), 1) if n_calls else 0.0,
