@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lossbench.auditing import Audit, Target, audit, read_options
+from lossbench.errors import AuditError
 
 STRANGERS = Path(__file__).parent / "audited" / "strangers.py"
 
@@ -43,3 +44,46 @@ def test_a_number_of_an_object_that_is_a_size_is_told_as_both() -> None:
     (told,) = found("criterion").findings
     assert told.text.startswith("self.scale is 0.08333, which is 1/d: if it is made of that size")
     assert not told.certain
+
+
+def test_arrays_that_are_gone_through_are_lists_of_groups() -> None:
+    """There is one group; else the images of a batch were counted as such."""
+    told = found("groups")
+    assert told.b.formula == "1"
+    assert {"mus := (z_mean)", "logvars := (z_log_var)"} <= {*told.filled}
+
+
+def test_what_a_configuration_is_asked_for_is_no_tensor() -> None:
+    """Whatever it is called."""
+    with pytest.raises(AuditError, match=r"it needs a value for cfg\.sigma, cfg\.beta"):
+        found("configured")
+    told = found("configured", ("cfg.sigma=0.5", "cfg.beta=2"))
+    assert (told.a.formula, told.b.formula) == ("1/(2*cfg.sigma^2)", "cfg.beta")
+
+
+def test_a_kl_that_a_schedule_has_switched_off_is_told_as_such() -> None:
+    """It is there at other numbers."""
+    texts = [each.text for each in found("Warming").findings]
+    assert texts[0] == (
+        "There is no KL term at self.global_step = 0, and there is one at others: z_mean and "
+        "z_log_var change nothing."
+    )
+    assert texts[1].startswith("self.global_step changes with each call (0 -> 1)")
+
+
+def test_a_batch_is_taken_apart_where_it_is_handed_on_to() -> None:
+    """What a step of the same class returns is read in that step."""
+    told = found("Stepping.training_step")
+    assert (told.a.value, told.b.value) == (1, pytest.approx(0.1))
+    assert {"batch := (x, label)", "self.run_step(...) := (x_hat, z_mean, z_log_var)"} <= {
+        *told.filled
+    }
+
+
+def test_what_is_missing_by_default_is_said_to_be_fillable() -> None:
+    """A model's part is exchanged for its answers, and is else what it was."""
+    with pytest.raises(AuditError, match="is_pad is None by default: --args ROLE=is_pad has it be"):
+        found("Actions.loss", (), ("x=actions",))
+    told = found("Actions.loss", (), ("x=actions", "padding=is_pad"))
+    assert (told.reconstruction, told.a.value, told.b.value) == ("l1", pytest.approx(1 / 12), 10)
+    assert "is_pad := False, no padding" in told.filled

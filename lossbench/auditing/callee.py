@@ -163,6 +163,7 @@ class Callee:
             filled=self._filled,
             defaults={**signature.defaults, **self._numbers},
             parameters=(*signature.names, *signature.defaults),
+            absent=signature.absent,
             varies=("d", "k", "B", *(["N"] if "N" in roles else [])),
             spread=next((role for role in spreads if role in roles), "z_log_var"),
             trained=state.trained if state else {},

@@ -14,7 +14,7 @@ from lossbench.auditing.probing import Probing
 from lossbench.auditing.reconstruction import IMAGE_ENDS, Reconstruction
 from lossbench.auditing.records import Found, Stopped
 from lossbench.auditing.result import Finding
-from lossbench.auditing.scaling import Survey, name_of
+from lossbench.auditing.scaling import Survey, name_of, reweighted
 from lossbench.auditing.signature import is_of_schedule, says_when
 
 # Image sizes that people write into code: MNIST, CIFAR and usual crops, grey or in colour.
@@ -144,7 +144,10 @@ def _kl(seen: Evidence) -> Iterator[Finding]:
     on = f"{about}{kl.bound:.4g} nats{by} on {kl.over}"
     match kl.form:
         case KlForm.ABSENT:
-            yield Finding("kl_missing", "There is no KL term: z_mean and z_log_var change nothing.")
+            at = _switched(seen)
+            yield Finding(
+                "kl_missing", f"There is no KL term{at}: z_mean and z_log_var change nothing."
+            )
         case KlForm.FLOOR:
             yield Finding(
                 "kl_floor",
@@ -176,6 +179,18 @@ def _kl(seen: Evidence) -> Iterator[Finding]:
     for clamp in kl.clamps:
         yield _clamped(clamp, seen.spread_name or kl.frame.words)
     yield from _frame(seen)
+
+
+def _switched(seen: Evidence) -> str:
+    """Return the number at whose other values the latents matter, as in `` at beta = 0``."""
+    for name, value in seen.base.settings:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            for probe in reweighted(seen.base, name, value):
+                pair = [replace(probe, mean=mean, latent_draw=3) for mean in (0.0, 2.0)]
+                values = seen.probing.values(pair, finite=False).mean(axis=1)
+                if abs(values[1] - values[0]) > 4 * seen.probing.rounding(values):
+                    return f" at {name} = {value:g}, and there is one at others"
+    return ""
 
 
 def _unknown(kl: Kl, probing: Probing) -> Finding:
@@ -342,7 +357,8 @@ def _twice(seen: Evidence) -> Iterator[Finding]:
     if math.isclose(a, 2, rel_tol=1e-3) and math.isclose(b, 1, rel_tol=1e-3):
         yield Finding(
             "reconstruction_twice",
-            "The reconstruction counts twice: is it added a second time?",
+            "The reconstruction counts twice: is it added a second time, or is a variance of 1/4 "
+            "meant?",
             certain=False,
             changes=False,
         )

@@ -13,7 +13,9 @@ from lossbench.auditing.options import Options, Target
 from lossbench.auditing.probe import Probe
 from lossbench.auditing.records import Answer, Failure, Stopped
 from lossbench.auditing.result import Audit, Finding
+from lossbench.auditing.signature import FILLING
 from lossbench.auditing.telling import Obstacle
+from lossbench.words import joined
 
 _USUAL_D = (784, 1024, 3072, 4096, 12288, 64)
 _PATIENCE_SECONDS = 2.0
@@ -85,7 +87,7 @@ def attempt(
             return replace(audit, findings=(*asking.hangs(), *audit.findings))
         except Stopped as stop:
             failure = asking.ended(stop.failure)
-            notes = _notes(asking.child) if failure.stage == "call" else ()
+            notes = _notes(asking.child, failure) if failure.stage == "call" else ()
             shapes = _works_with(asking.child, options, failure)
             return Obstacle(target, options, failure, *shapes, notes)
 
@@ -179,12 +181,17 @@ def _sizes(probe: Probe | None) -> dict[str, float]:
     return {"z_mean": wide * abs(probe.mean), "z_log_var": max(abs(probe.low), abs(probe.high))}
 
 
-def _notes(asked: Child) -> tuple[str, ...]:
+def _notes(asked: Child, failure: Failure) -> tuple[str, ...]:
     """Return what is known of arguments that could be filled otherwise."""
     try:
-        return tuple(line for line in asked.found().filled if "--args" in line)
+        found = asked.found()
     except Stopped:
         return ()
+    notes = [line for line in found.filled if "--args" in line]
+    for name in found.absent if "NoneType" in failure.message else ():
+        roles = joined(FILLING, "or")
+        notes.append(f"{name} is None by default: --args ROLE={name} has it be ROLE: {roles}")
+    return tuple(notes)
 
 
 @contextmanager

@@ -50,7 +50,7 @@ _SPREADS = (
 _RANGES = ((-60.0, 30.0), (-12.0, 12.0), (-7.0, 7.0), (-3.0, 3.0), (0.1, 3.0))
 _COUPLED = (
     "a term that depends on the latents of the batch as a whole, such as a total correlation, an "
-    "MMD or a penalty on their covariance"
+    "MMD, a penalty on their covariance or the square of their mean KL"
 )
 _DIFFER = (
     "a term that depends on how the latents of a batch's images differ, such as a penalty on their "

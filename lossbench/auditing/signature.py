@@ -42,6 +42,7 @@ _USUAL = {
     "prior_log_var": "priorlogvar logvarp plogvar plogv logvarprior zpriorlogvar priorlogv plv "
     "priorlogsigma",
     "mask": "mask masks padmask paddingmask attentionmask inputmask",
+    "padding": "ispad keypaddingmask srckeypaddingmask",
     "lengths": "lengths length lens seqlen seqlens seqlengths",
     "posterior": "posterior posteriors q qz qzx dist zdist qdist qzgivenx latentdist posteriordist",
     "likelihood": "px pxz pxgivenz likelihood xdist decdist recondist decoderdist pxdist xhatdist",
@@ -80,7 +81,8 @@ DISTRIBUTIONS = {
     "prior": ("Independent", "MultivariateNormalDiag", "MultivariateNormal", "Normal"),
     "likelihood": ("Bernoulli", "Independent", "Normal"),
 }
-_FURTHER = ("x_log_var", "noise", "prior_mean", "prior_log_var", "mask", "lengths")
+_FURTHER = ("x_log_var", "noise", "prior_mean", "prior_log_var", "mask", "padding", "lengths")
+FILLING = ("x", "z", *_FURTHER)
 ROLES: tuple[str, ...] = (*_TENSORS, *SIZES, *_FURTHER, *DISTRIBUTIONS)
 
 _FILLERS = ("batch", "tensor", "flat", "vec", "vector", "values", "arr")
@@ -96,7 +98,9 @@ _CONTAINERS = (
 _CONTAINERS += "predictions vaeoutput forwardoutput outputdict ret returns state inputs input pred"
 _OF_TENSORS = {"mean", "std", "var", "data", "real", "scale", "loc", "variance", "stddev"}
 _OF_TENSORS |= {"shape", "dtype", "device", "ndim", "T"}
-_MODELS = "model vae net network autoencoder ae module cvae"
+_CONFIGURATIONS = "cfg config conf configs args opt opts options hparams hps hp hyperparams flags "
+_CONFIGURATIONS += "hyperparameters settings"
+MODELS = ("model", "vae", "net", "network", "autoencoder", "ae", "module", "cvae")
 _MEANING = {
     "d": "the size of an image",
     "k": "the latent size",
@@ -107,6 +111,7 @@ _MEANING = {
     "prior_mean": "zeros",
     "prior_log_var": "zeros",
     "mask": "ones",
+    "padding": "False, no padding",
     "lengths": "full lengths",
     "posterior": "of z_mean and exp(z_log_var/2)",
     "prior": "of mean 0 and deviation 1",
@@ -153,7 +158,8 @@ class Signature:
 
     ``model`` and ``config`` are roles too; a container that may be asked for anything holds
     ``()``. ``defaults`` are numbers that others have; ``missing`` are roles that no parameter
-    has, ``needed`` parameters without a role and without a value. ``names`` are all parameters
+    has, ``needed`` parameters without a role and without a value, ``absent`` those that are left
+    at ``None``. ``names`` are all parameters
     in order, the first ``n_by_place`` of which have no name for the caller; ``star`` is what
     ``*args`` gets, ``keywords`` whether there is ``**kwargs``; ``forms`` are the classes of
     distributions.
@@ -163,6 +169,7 @@ class Signature:
     defaults: dict[str, float]
     missing: tuple[str, ...]
     needed: tuple[str, ...]
+    absent: tuple[str, ...]
     names: tuple[str, ...]
     n_by_place: int
     star: Want | None
@@ -260,7 +267,7 @@ def read_signature(
         for name, value in usual.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 defaults[name] = value
-    handed = {name for name, *_ in reading.passed} - {*reading.unpacked}
+    handed = {name for name, *_ in reading.passed if not reading.into(name)}
     containers = {n: want for n, want in arguments.items() if not isinstance(want, str)}
     anything = any(not want or name in handed for name, want in containers.items())
     found = roles_in(arguments) | roles_in(star or "")
@@ -269,6 +276,9 @@ def read_signature(
         defaults=defaults,
         missing=() if star == () or anything else missing(found),
         needed=tuple(needed),
+        absent=tuple(
+            p.name for p in own if p.default is None and p.name not in {*arguments, *given}
+        ),
         names=tuple(p.name for p in own),
         n_by_place=sum(p.kind is p.POSITIONAL_ONLY for p in own),
         star=star,
@@ -347,20 +357,25 @@ def _arguments(
 
 def _contents(name: str, role: str, reading: Reading) -> Want:  # noqa: PLR0911 - as they come
     """Return what lies in a parameter that is taken apart, or ``model``; nothing for neither."""
+    if plain(name) in _CONFIGURATIONS.split():
+        return ""
     used = [call.path[0] for call in reading.called] + [each for each, *_ in reading.passed]
-    if plain(name) in _MODELS.split() and name in used:
+    if plain(name) in MODELS and name in used:
         return "model"
     if role in DISTRIBUTIONS and name not in {*reading.unpacked, *reading.inside}:
         return ""
-    order = wanted(reading.unpacked.get(name, ()), reading)
+    if role in _TENSORS and name in reading.looped and name.endswith("s"):
+        return (role,)  # a list of groups of latents, of which there is one
+    order = wanted(reading.into(name), reading)
+    latent = roles_in(order) & {*_SPREADS, "z_mean"}
+    if name == "batch" and isinstance(order, tuple) and len(order) > 1 and not latent:
+        return ("x", *["label"] * (len(order) - 1))
     n_tensors = len(roles_in(order) & {*_TENSORS, "label"})
     if order and (n_tensors > 1 or (n_tensors and role != "x") or not role):
         return order
     inside = reading.inside.get(name, {})
     if inside and role not in _TENSORS:
         return {key: wanted(names) for key, names in inside.items()}
-    if isinstance(order, tuple) and len(order) > 1 and name == "batch":
-        return ("x", *["label"] * (len(order) - 1))
     keys = [*reading.needed.get(name, ()), *reading.optional.get(name, ())]
     keyed = [key for key in keys if usual_role(key)]
     dotted = [key for key in reading.fields.get(name, ()) if usual_role(key) in _TENSORS]

@@ -103,7 +103,8 @@ _STAGES: Mapping[str, _Words] = {
     "parts": _Words(
         "what its own model gives for {message} is not known",
         "what its own model gives for {message} is not known",
-        "names that tell, as in `mu, log_var = self.encode(x)`", "{name}{call}", _WRAP,
+        "names that tell, as in `mu, log_var = self.encode(x)`", "{line}",
+        _WRAPPER.format("give the results such names in these lines; else write a wrapper"),
     ),
     "network": _Words(
         "it takes {message}, a network's, and no {lacks}",

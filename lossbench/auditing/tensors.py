@@ -35,9 +35,10 @@ class Maker:
     learned: bool = False
 
     def tensor(self, array: np.ndarray[Any, Any], *, learned: bool = False) -> Any:
-        """Return a tensor of its own; whole numbers stay whole."""
-        whole = array.dtype.kind in "iu"
-        own = array.astype(np.int64 if whole else np.float32 if self.single else np.float64)
+        """Return a tensor of its own; whole numbers stay whole, and truths truths."""
+        whole = array.dtype.kind in "iub"
+        kinds = {"i": "i8", "u": "i8", "b": "?", "f": "f4" if self.single else "f8"}
+        own = array.astype(kinds[array.dtype.kind])
         library: Any = sys.modules.get(self.framework)
         match self.framework:
             case "torch":
@@ -176,6 +177,7 @@ def _arrays(probe: Probe) -> Mapping[str, np.ndarray[Any, Any]]:
         "prior_mean": np.zeros_like(z_mean),
         "prior_log_var": np.zeros_like(z_mean),
         "mask": np.ones(x.shape[:2] if x.ndim == 3 else x.shape),
+        "padding": np.zeros(x.shape[:2] if x.ndim == 3 else x.shape, bool),
         "lengths": np.full(len(x), x.shape[1], np.int64),
         "label": np.zeros(len(x), np.int64),
     }

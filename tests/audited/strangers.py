@@ -25,3 +25,57 @@ class Criterion:
 
 
 criterion = Criterion()
+
+
+def groups(x_hat: Any, x: Any, mus: Any, logvars: Any) -> Any:
+    return mse(x, x_hat) + sum(kl(mu, log_var) for mu, log_var in zip(mus, logvars, strict=True))
+
+
+def configured(batch: Any, out: Any, cfg: Any) -> Any:
+    x, recon, mu, logvar = batch["image"], out["recon"], out["mu"], out["logvar"]
+    return mse(x, recon) / (2 * cfg["sigma"] ** 2) + cfg["beta"] * kl(mu, logvar)
+
+
+class Warming:
+    """Starts with no KL, and counts its calls."""
+
+    def __init__(self) -> None:
+        self.global_step = 0
+
+    def __call__(self, x: Any, x_hat: Any, mu: Any, log_var: Any) -> Any:
+        loss = mse(x, x_hat) + min(1.0, self.global_step / 100) * kl(mu, log_var)
+        self.global_step += 1
+        return loss
+
+
+class Stepping:
+    """Hands its batch, a pair, from one step to the next; its logs are no latents."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss, logs = self.step(batch, batch_idx)
+        return loss + 0 * len(logs)
+
+    def step(self, batch: Any, batch_idx: int) -> Any:
+        x, y = batch
+        x_hat, mu, log_var = self.run_step(x)
+        return mse(x, x_hat) + 0.1 * kl(mu, log_var), {f"y_{batch_idx}": y}
+
+    def run_step(self, x: Any) -> Any:
+        raise NotImplementedError
+
+
+class Actions:
+    """Asks its model for further things, and for tensors that may be missing."""
+
+    class Model:
+        """A network in name only."""
+
+        n_queries = 12
+
+    def __init__(self) -> None:
+        self.model = self.Model()
+
+    def loss(self, actions: Any, is_pad: Any = None) -> Any:
+        is_pad = is_pad[:, : self.model.n_queries]
+        a_hat, _, (mu, log_var) = self.model(actions, is_pad)  # type: ignore[operator]
+        return (np.abs(actions - a_hat) * ~is_pad).mean() + 10 * kl(mu, log_var)
