@@ -50,7 +50,8 @@ def test_arrays_that_are_gone_through_are_lists_of_groups() -> None:
     """There is one group; else the images of a batch were counted as such."""
     told = found("groups")
     assert told.b.formula == "1"
-    assert {"mus := (z_mean)", "logvars := (z_log_var)"} <= {*told.filled}
+    assert [line.partition(":")[0] for line in told.filled] == ["mus ", "logvars "]
+    assert told.filled[0] == "mus := a list of one z_mean: --args z_mean=mus hands over an array"
 
 
 def test_what_a_configuration_is_asked_for_is_no_tensor() -> None:
@@ -87,3 +88,37 @@ def test_what_is_missing_by_default_is_said_to_be_fillable() -> None:
     told = found("Actions.loss", (), ("x=actions", "padding=is_pad"))
     assert (told.reconstruction, told.a.value, told.b.value) == ("l1", pytest.approx(1 / 12), 10)
     assert "is_pad := False, no padding" in told.filled
+
+
+def test_a_loop_over_images_is_none_over_groups() -> None:
+    """The images are gone through beside the latents."""
+    told = found("rows")
+    assert (told.a.formula, told.b.formula, told.filled) == ("1", "1", ())
+
+
+def test_numbers_are_found_in_what_a_method_calls() -> None:
+    """A schedule in a property is one too."""
+    told = found("Deep.loss")
+    assert told.b.formula == "Deep.kl_coeff/2"
+    (text,) = (each.text for each in told.findings)
+    assert text == (
+        "b moves with Deep.current_epoch, as a schedule does: 0.25 at 4, 0.5 at 8, 0.125 at 2."
+    )
+
+
+def test_a_total_correlation_is_seen_where_latents_go_together() -> None:
+    """Where they are drawn each by itself it is none, whatever its weight."""
+    told = found("apart")
+    assert told.kl_form == "unknown"
+    assert "depends on the latents of the batch as a whole" in told.findings[0].text
+
+
+def test_a_deviation_is_asked_for_no_negative_number() -> None:
+    """Nor told that the loss is not finite there, whatever its form."""
+    assert [each.code for each in found("of_laplace").findings] == ["kl_unknown"]
+
+
+def test_the_one_argument_that_may_be_it_is_named() -> None:
+    """In the command to try."""
+    with pytest.raises(AuditError, match="--args x_hat=bern_p if that argument is it"):
+        found("of_another_name")

@@ -302,7 +302,8 @@ class Callee:
             yield from self._made.notes(values)
         for name, want in signature.arguments.items():
             if not isinstance(want, str):
-                yield f"{name} := {_shown(want or FOUR)}"
+                noted = any(note.startswith(f"{name} :=") for note in signature.notes)
+                yield "" if noted else f"{name} := {_shown(want or FOUR)}"
             elif want not in ("model", "config"):
                 yield told(name, alias.get(want, want), values[want])
         if signature.star is not None and self._star:

@@ -591,7 +591,8 @@ def _finite(seen: Evidence) -> Iterator[Finding]:
     rest = seen.kl.at_rest()
     still = replace(term.quiet(base), mean=0.0, low=rest, high=rest)
     asked = [("a z_mean of 20", replace(still, mean=20, high=rest + 0.5))]
-    if seen.kl.frame.name == "log_var":
+    named = seen.found.spread == "z_log_var" or seen.kl.form is not KlForm.UNKNOWN
+    if seen.kl.frame.name == "log_var" and named:
         name = seen.spread_name or "z_log_var"
         asked = [
             (f"{name} of -20", replace(still, mean=1.0, low=-20, high=-19)),

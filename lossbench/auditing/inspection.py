@@ -177,7 +177,7 @@ def _sizes(probe: Probe | None) -> dict[str, float]:
     """Return how far out the latents of a probe are."""
     if probe is None:
         return {}
-    wide = {"even": 1.0, "drawn": 1.3, "uneven": 13.0}[probe.pattern]
+    wide = {"even": 1.0, "signed": 1.0, "drawn": 1.3, "uneven": 13.0}[probe.pattern]
     return {"z_mean": wide * abs(probe.mean), "z_log_var": max(abs(probe.low), abs(probe.high))}
 
 

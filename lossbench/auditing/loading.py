@@ -175,7 +175,8 @@ def _lacking(
         return Refusal("network", ", ".join(networks), f"{shown}; {', '.join(lacking)}")
     if plan.unknown and lacking != ("x",):
         return Refusal("parts", ", ".join(lacking), "\n".join(dict.fromkeys(plan.unknown)))
-    return Refusal("arguments", ", ".join(lacking), shown)
+    candidate = signature.needed[0] if len(signature.needed) == len(lacking) == 1 else ""
+    return Refusal("arguments", ", ".join(lacking), f"{shown}; {candidate}")
 
 
 def _entry_of(kind: type) -> Any:

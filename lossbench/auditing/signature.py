@@ -24,7 +24,8 @@ _USUAL = {
     "yhat xreconstructed reconstructedx xprime xtilde logits xlogits xlogit reconlogits "
     "reconsx recons xbar decoderoutput decout reconstructionx reconbatch reconimg reconimgs "
     "reconimages reconsimg recimg recx xreconst xreconstruction xout outx logit xoutput genx "
-    "xh xdec generated decodedx decodedmean muxhat mux xmu xmean xgen reconimage recondata xr",
+    "xh xdec generated decodedx decodedmean muxhat mux xmu xmean xgen reconimage recondata xr "
+    "probs xprobs reconprobs",
     "z_mean": "zmean mu mean means zmu muz meanz zm latentmean mus encmean latentmu qmu qmean muq "
     "qm meanq postmean zloc loc posteriormean encmu muenc zmeans qzmean qzmu",
     "z_log_var": "zlogvar logvar logvariance zlogvariance lnvar logvarz lvar zlv zlogsigma "
@@ -337,6 +338,10 @@ def _arguments(
                 role = role if p.default is None and role in _TENSORS else ""
             inside = _contents(p.name, role, reading)
             want = inside if inside and (p.default is p.empty or inside != "model") else role
+            if want == (role,):
+                notes.append(
+                    f"{p.name} := a list of one {role}: --args {role}={p.name} hands over an array"
+                )
         if want and (not isinstance(want, str) or want not in found.values()):
             found[p.name] = want
     if "posterior" not in found.values():
@@ -364,8 +369,14 @@ def _contents(name: str, role: str, reading: Reading) -> Want:  # noqa: PLR0911 
         return "model"
     if role in DISTRIBUTIONS and name not in {*reading.unpacked, *reading.inside}:
         return ""
-    if role in _TENSORS and name in reading.looped and name.endswith("s"):
-        return (role,)  # a list of groups of latents, of which there is one
+    looped = {usual_role(each) for each in reading.looped}
+    if (
+        role in FOUR[2:]
+        and name in reading.looped
+        and name.endswith("s")
+        and not looped & {*FOUR[:2]}
+    ):
+        return (role,)  # a list of groups of latents, of which there is one; no rows of a batch
     order = wanted(reading.into(name), reading)
     latent = roles_in(order) & {*_SPREADS, "z_mean"}
     if name == "batch" and isinstance(order, tuple) and len(order) > 1 and not latent:

@@ -59,12 +59,12 @@ class State:
             for place in self._places
             if _is_trained(place.value)
         }
-        code = getattr(underlying(loss), "__code__", None)
+        read = _read_by(underlying(loss), type(owner), set())
         self.numbers = {
             place.name: place.value
             for place in self._places
             if place.name.count(".") == 1
-            and place.name.partition(".")[2] in getattr(code, "co_names", ())
+            and place.name.partition(".")[2] in read
             and type(place.value) in (int, float)
         }
         self._named: dict[str, _Place] = {}
@@ -327,6 +327,19 @@ def _text(value: Any) -> str:  # noqa: PLR0911 - a case for every kind
     if array.size == 1:
         return f"{float(array.reshape(())):.6g}"
     return f"{array.shape}, mean {float(array.mean()):.6g}" if array.size else ""
+
+
+def _read_by(function: Any, owner: type, seen: set[Any]) -> set[str]:
+    """Return the names that a function reads, and those methods and properties that it names."""
+    if isinstance(function, property):
+        function = function.fget
+    function = underlying(function)
+    if not isinstance(function, FunctionType) or function in seen:
+        return set()
+    seen.add(function)
+    names = {*_names_of(function.__code__)}
+    own = (getattr(owner, name, None) for name in sorted(names))
+    return names.union(*(_read_by(each, owner, seen) for each in own if each is not None))
 
 
 def _names_of(code: Any) -> Iterator[str]:

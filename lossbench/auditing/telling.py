@@ -97,7 +97,7 @@ _STAGES: Mapping[str, _Words] = {
         "it has no argument for {message}", "it has no argument for {message}",
         "inputs, reconstruction, z_mean and z_log_var as arguments", "{name}{call}",
         _WRAPPER.format(
-            "--args {first}=NAME if an argument of another name is it; else write a wrapper"
+            "--args {first}={candidate} if that argument is it; else write a wrapper"
         ),
     ),
     "parts": _Words(
@@ -254,6 +254,7 @@ class Obstacle:
             "line": line,
             "type": self.failure.type or "an error",
             "lacks": line.partition("; ")[2],
+            "candidate": line.partition("; ")[2] or "NAME",
             "latent": ",".join(map(str, self.latent)),
             "shapes": self._shapes(),
             "said": f"{self.failure.type}: {message}" if self.failure.type else message,

@@ -79,3 +79,48 @@ class Actions:
         is_pad = is_pad[:, : self.model.n_queries]
         a_hat, _, (mu, log_var) = self.model(actions, is_pad)  # type: ignore[operator]
         return (np.abs(actions - a_hat) * ~is_pad).mean() + 10 * kl(mu, log_var)
+
+
+def rows(xs: Any, recons: Any, mus: Any, logvars: Any) -> Any:
+    each = []
+    for x, recon, mu, log_var in zip(xs, recons, mus, logvars, strict=True):
+        each.append(((x - recon) ** 2).sum() + 0.5 * (mu**2 + np.exp(log_var) - 1 - log_var).sum())
+    return np.mean(each)
+
+
+class Deep:
+    """Reads its schedule in a method and in a property."""
+
+    current_epoch, kl_coeff = 4, 0.5
+
+    @property
+    def beta(self) -> float:
+        return self.kl_coeff * min(1.0, self.current_epoch / 8)
+
+    def shared(self, x: Any, x_hat: Any, mu: Any, log_var: Any) -> Any:
+        return mse(x, x_hat) + self.beta * kl(mu, log_var)
+
+    def loss(self, x: Any, x_hat: Any, mu: Any, log_var: Any) -> Any:
+        return self.shared(x, x_hat, mu, log_var)
+
+
+def _log_density(z: Any, mu: Any, log_var: Any) -> Any:
+    return -0.5 * (np.log(2 * np.pi) + log_var + (z - mu) ** 2 * np.exp(-log_var))
+
+
+def apart(x: Any, x_hat: Any, mu: Any, log_var: Any, z: Any, beta: float = 6.0) -> Any:
+    """Take the KL as three parts, all estimated over the batch, one of them weighted."""
+    pairs = _log_density(z[:, None], mu, log_var)
+    joint = np.logaddexp.reduce(pairs.sum(2), 1) - np.log(1000 * len(z))
+    each = (np.logaddexp.reduce(pairs, 1) - np.log(1000 * len(z))).sum(1)
+    own, prior = _log_density(z, mu, log_var).sum(1), _log_density(z, 0, 0).sum(1)
+    return mse(x, x_hat) + (own - joint + beta * (joint - each) + each - prior).mean()
+
+
+def of_laplace(x: Any, x_hat: Any, mu: Any, scale: Any) -> Any:
+    terms = scale * np.exp(-np.abs(mu) / scale) + np.abs(mu) - np.log(scale) - 1
+    return mse(x, x_hat) + terms.sum(1).mean()
+
+
+def of_another_name(x: Any, bern_p: Any, mu: Any, log_var: Any) -> Any:
+    return mse(x, bern_p) + kl(mu, log_var)
