@@ -7,12 +7,17 @@ import pytest
 from lossbench.auditing import Audit, Target, audit, read_options
 from lossbench.errors import AuditError
 
-STRANGERS = Path(__file__).parent / "audited" / "strangers.py"
+AUDITED = Path(__file__).parent / "audited"
 
 
-def found(name: str, settings: tuple[str, ...] = (), args: tuple[str, ...] = ()) -> Audit:
+def found(
+    name: str,
+    settings: tuple[str, ...] = (),
+    args: tuple[str, ...] = (),
+    file: str = "strangers.py",
+) -> Audit:
     """Return the audit of one of the losses at d = 12 and k = 3."""
-    target = Target(STRANGERS, name)
+    target = Target(AUDITED / file, name)
     options = read_options(target, 12, 3, 128, 60_000, None, None, args, settings, None, 60.0)
     return audit(target, options)
 
@@ -83,7 +88,9 @@ def test_a_batch_is_taken_apart_where_it_is_handed_on_to() -> None:
 
 def test_what_is_missing_by_default_is_said_to_be_fillable() -> None:
     """A model's part is exchanged for its answers, and is else what it was."""
-    with pytest.raises(AuditError, match="is_pad is None by default: --args ROLE=is_pad has it be"):
+    with pytest.raises(
+        AuditError, match="is_pad is None by default: --args ROLE=is_pad fills is_pad, where"
+    ):
         found("Actions.loss", (), ("x=actions",))
     told = found("Actions.loss", (), ("x=actions", "padding=is_pad"))
     assert (told.reconstruction, told.a.value, told.b.value) == ("l1", pytest.approx(1 / 12), 10)
@@ -122,3 +129,29 @@ def test_the_one_argument_that_may_be_it_is_named() -> None:
     """In the command to try."""
     with pytest.raises(AuditError, match="--args x_hat=bern_p if that argument is it"):
         found("of_another_name")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("half_detached", "and there K counts 0.25 times as much."),
+        ("balanced", "and there R counts, and else it does not."),
+        ("weight_apart", ""),
+        ("logged", ""),
+    ],
+)
+def test_a_detached_part_trains_other_weights(name: str, told: str) -> None:
+    """What is detached for a log alone changes nothing."""
+    audit = found(name, file="strangers_torch.py")
+    texts = [each.text for each in audit.findings if each.code == "detached"]
+    assert [text.partition("trains, ")[2] for text in texts] == ([told] if told else [])
+    assert "reconstruction_missing" not in [each.code for each in audit.findings]
+    assert (audit.match is None) or not told
+
+
+def test_a_queue_is_state() -> None:
+    """It is put back before every call, so that terms are not taken for coupled."""
+    audit = found("Running", file="strangers_torch.py")
+    texts = {each.code: each.text for each in audit.findings}
+    assert texts["state"].startswith("self.history changes with each call ([0.5] -> [0.5, ")
+    assert "coupled" not in texts

@@ -257,6 +257,8 @@ class Callee:
                 warnings.simplefilter("ignore")
                 returned = loss(*ordered, **named)
             answer = answer_of(returned, values.made)
+            if probe.along:
+                answer = _foretold(answer, returned, values)
             mutated = tuple(self._parameter(role) for role in values.mutated())
         except Exception as error:
             return Answer(failure=failure_of(error, "call"))
@@ -357,6 +359,19 @@ def answer_of(returned: object, given: Mapping[str, Any]) -> Answer:
     leaves = itertools.islice(_leaves(returned, "", 0), _MOST_OUTPUTS)
     outputs = tuple(_output(path, value, given) for path, value in leaves)
     return Answer(outputs=outputs, returned=_parts(returned)[0])
+
+
+def _foretold(answer: Answer, returned: object, values: Values) -> Answer:
+    """Return an answer a step further along the way of its probe, by its gradient."""
+    if not values.maker.learned:
+        raise Refusal("gradient", "there is none")
+    leaves = dict(_leaves(returned, "", 0))
+    step = values.probe.step
+    outputs = (
+        out if out.type else replace(out, mean=out.mean + step * values.slope(leaves[out.path]))
+        for out in answer.outputs
+    )
+    return replace(answer, outputs=tuple(outputs))
 
 
 def _leaves(value: object, path: str, depth: int) -> Iterator[tuple[str, object]]:

@@ -192,7 +192,8 @@ def _told(
     )
     kind = term.kind.name if term.kind else None
     found = findings(evidence)
-    plain = plain and not any(finding.code in meaning.MOVING for finding in found)
+    unlike = (*meaning.MOVING, "detached")
+    plain = plain and not any(finding.code in unlike for finding in found)
     plain = plain and not meaning.is_noisy(shown)
     audit = Audit(
         name=how.name,

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from lossbench.auditing.probing import Probing
 from lossbench.auditing.reconstruction import IMAGE_ENDS, Reconstruction
 from lossbench.auditing.records import Found, Stopped
 from lossbench.auditing.result import Finding
-from lossbench.auditing.scaling import Survey, name_of, reweighted
+from lossbench.auditing.scaling import ENDS, Survey, means_of, name_of, reweighted
 from lossbench.auditing.signature import is_of_schedule, says_when
 
 # Image sizes that people write into code: MNIST, CIFAR and usual crops, grey or in colour.
@@ -50,9 +51,11 @@ class Evidence:
 
 def findings(seen: Evidence) -> tuple[Finding, ...]:
     """Return every finding, the gravest first."""
+    detached = tuple(_detached(seen))
+    missing = ("reconstruction_missing", "kl_missing") if detached else ()
     found = [
-        *_reconstruction(seen),
-        *_kl(seen),
+        *(each for each in (*_reconstruction(seen), *_kl(seen)) if each.code not in missing),
+        *detached,
         *_twice(seen),
         *_state(seen),
         *_sizes(seen),
@@ -418,6 +421,42 @@ def _moves(seen: Evidence, name: str, part: str) -> bool:
         not math.isclose(getattr(point, part), here, rel_tol=1e-3)
         for point in seen.survey.weights[name]
     )
+
+
+def _detached(seen: Evidence) -> Iterator[Finding]:
+    """Yield whether the gradient of a PyTorch loss is not that of its values."""
+    if seen.found.framework != "torch" or seen.probing.stochastic:
+        return
+    rest, mean = seen.kl.at_rest(), means_of(seen.kl)[1]
+    base = replace(seen.base, x_hat="off", level=0.1, mean=mean, low=rest, high=rest + 0.4)
+    told = []
+    ways: tuple[tuple[Literal["level", "mean"], str], ...] = (("level", "R"), ("mean", "K"))
+    for along, name in ways:
+        size = getattr(base, along)
+        steps = [0.02 * size, -0.02 * size]
+        there = [replace(base, **{along: size + step}) for step in steps]
+        foretold = [replace(base, along=along, step=step) for step in steps]
+        try:
+            values = seen.probing.values([*there, *foretold]).mean(axis=1)
+        except Stopped as stop:
+            if stop.failure.stage not in (*ENDS, "gradient"):
+                raise
+            return
+        by_value, by_gradient = values[0] - values[1], values[2] - values[3]
+        slack = 4 * seen.probing.rounding(values)
+        if abs(by_gradient - by_value) <= slack + 0.02 * max(abs(by_gradient), abs(by_value)):
+            continue
+        feels = abs(by_value) > slack + 1e-3 * abs(by_gradient)
+        times = (
+            f" {by_gradient / by_value:.3g} times as much" if feels else ", and else it does not"
+        )
+        told.append(f"{name} counts{times}")
+    if told:
+        yield Finding(
+            "detached",
+            "A part of the loss is detached, or has a gradient of its own. Its values are told "
+            f"here, but its gradient is what trains, and there {'; '.join(told)}.",
+        )
 
 
 def _sizes(seen: Evidence) -> Iterator[Finding]:

@@ -87,7 +87,7 @@ def attempt(
             return replace(audit, findings=(*asking.hangs(), *audit.findings))
         except Stopped as stop:
             failure = asking.ended(stop.failure)
-            notes = _notes(asking.child, failure) if failure.stage == "call" else ()
+            notes = _notes(asking.child, failure) if failure.stage in ("call", "type") else ()
             shapes = _works_with(asking.child, options, failure)
             return Obstacle(target, options, failure, *shapes, notes)
 
@@ -188,9 +188,12 @@ def _notes(asked: Child, failure: Failure) -> tuple[str, ...]:
     except Stopped:
         return ()
     notes = [line for line in found.filled if "--args" in line]
-    for name in found.absent if "NoneType" in failure.message else ():
-        roles = joined(FILLING, "or")
-        notes.append(f"{name} is None by default: --args ROLE={name} has it be ROLE: {roles}")
+    if found.absent and "NoneType" in failure.message:
+        are = "is" if len(found.absent) == 1 else "are"
+        notes.append(
+            f"{joined(found.absent)} {are} None by default: --args ROLE={found.absent[0]} fills "
+            f"{found.absent[0]}, where ROLE is {joined(FILLING, 'or')}"
+        )
     return tuple(notes)
 
 

@@ -25,6 +25,7 @@ _MNIST: Mapping[tuple[int, str], float] = {
 _ONE = 1e-3
 _WHOLE = (KlForm.CLOSED, KlForm.FLOOR, KlForm.CAP)
 MOVING = ("trained", "state", "schedule")  # findings of what is another loss later
+_SPOILING = ("further_term", "uneven", "swapped", "detached")
 _BLENDS = ("huber", "log_cosh")  # squared for small errors, absolute for large ones
 _WITHIN = {KlForm.FLOOR: "Above the floor", KlForm.CAP: "Below the cut"}
 
@@ -144,7 +145,7 @@ def _meaning(audit: Audit, moving: str, n_channels: int) -> list[str]:
 
 def _is_documented(audit: Audit) -> bool:
     """Return whether the loss is the documentation's but for a weight and a factor."""
-    clean = not any(f.code in ("further_term", "uneven", "swapped") for f in audit.findings)
+    clean = not any(f.code in _SPOILING for f in audit.findings)
     return bool(kind_of(audit)) and audit.linear and clean and audit.kl_form in _WHOLE
 
 
@@ -152,7 +153,7 @@ def _change(audit: Audit, eff: Law | None, weighs_batch: bool) -> str:
     """Return what makes the loss the ELBO, or the documentation's loss."""
     value = audit.beta_eff.value
     spoiled = audit.kl_form not in _WHOLE or any(
-        f.code in ("further_term", "uneven", "swapped", "kl_sign") for f in audit.findings
+        f.code in (*_SPOILING, "kl_sign") for f in audit.findings
     )
     if not math.isfinite(value) or value <= 0 or spoiled or audit.reconstruction in _BLENDS:
         return ""

@@ -43,8 +43,9 @@ class Probe:
     latents have means of a tenth and ten times the size). ``alike`` gives every image the latents
     of the first; outside ``latent_patch``, where there is one, they are 0 and ``still``. Signs of
     the means are drawn, or all plus for ``even``. ``image_draw`` and
-    ``latent_draw`` number the draws; ``seed`` is for the loss's own randomness; ``settings`` are
-    further arguments.
+    ``latent_draw`` number the draws; ``along`` asks for what the gradient foretells where the
+    ``level`` of x_hat "off", or the ``mean``, is larger by ``step``; ``seed`` is for the loss's
+    own randomness; ``settings`` are further arguments.
     """
 
     d: int
@@ -72,6 +73,8 @@ class Probe:
     latent_patch: Patch | None = None
     image_draw: int = 0
     latent_draw: int = 0
+    along: Literal["", "level", "mean"] = ""
+    step: float = 0.0
     seed: int = 0
     settings: tuple[tuple[str, Setting], ...] = ()
 

@@ -13,7 +13,7 @@ from lossbench.auditing.reconstruction import Reconstruction, weight
 from lossbench.auditing.records import Output, Stopped
 
 _SYMBOLS = ("a", "b", "d", "k", "B", "N", "R", "K", "channels")
-_ENDS = ("call", "shape", "type", "not finite", "build")  # the loss refuses a size, and lives on
+ENDS = ("call", "shape", "type", "not finite", "build")  # the loss refuses a size, and lives on
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def measure(probing: Probing, probe: Probe, term: Reconstruction, kl: Kl) -> Poi
     still = replace(still, alike=bool(kl.further) and kl.form is KlForm.CLOSED)
     b = a * 0
     if kl.form not in (KlForm.ABSENT, KlForm.UNKNOWN):
-        near, far = (replace(still, mean=mean, latent_draw=3) for mean in _means(kl))
+        near, far = (replace(still, mean=mean, latent_draw=3) for mean in means_of(kl))
         values = probing.value(near), probing.value(far)
         if not kl.weights[0]:
             near, far = (replace(still, low=rest + n, high=rest + n) for n in (0.3, 0.9))
@@ -95,7 +95,7 @@ def name_of(symbol: str) -> str:
     return name if name in _SYMBOLS else symbol
 
 
-def _means(kl: Kl) -> tuple[float, float]:
+def means_of(kl: Kl) -> tuple[float, float]:
     """Return two sizes of the means between which the loss goes linearly with K."""
     match kl.form:
         case KlForm.FLOOR | KlForm.CAPACITY | KlForm.SQUARED_CAPACITY:
@@ -168,7 +168,7 @@ def survey(
         try:
             around[size] = tuple(measure(probing, p, *terms) for p in _others(base, size))
         except Stopped as stop:
-            if stop.failure.stage not in _ENDS:
+            if stop.failure.stage not in ENDS:
                 raise
             fixed[size] = stop.failure.message
     weighed: dict[str, tuple[Point, ...]] = {}
@@ -182,7 +182,7 @@ def survey(
             if _idle(probing, base, others, terms[1]):
                 idle.append(symbol_of(name))
         except Stopped as stop:
-            if stop.failure.stage not in _ENDS:
+            if stop.failure.stage not in ENDS:
                 raise
     together = base
     for size in around.keys() & {"d", "k", "B"}:
@@ -271,7 +271,7 @@ def _outputs(probing: Probing, probe: Probe) -> tuple[Output, ...]:
     try:
         return probing.answer(probe).outputs
     except Stopped as stop:
-        if stop.failure.stage not in _ENDS:
+        if stop.failure.stage not in ENDS:
             raise
         return ()
 

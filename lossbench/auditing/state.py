@@ -7,6 +7,7 @@ in the file, a buffer of a module, a random generator.
 import copy
 import random
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -22,7 +23,7 @@ _MOST_PLACES = 400
 _OWN = (int, float, complex, str, bytes, bool, type(None))
 _NO_STATE = (FunctionType, BuiltinFunctionType, MethodType, ModuleType, type)
 _NOTHING = object()
-_CONTAINERS = (list, dict, set)
+_CONTAINERS = (list, dict, set, deque)
 
 
 def _set_bits(generator: np.random.Generator, state: Any) -> None:
@@ -223,6 +224,9 @@ class _Place:
             _GENERATORS[type(value)][1](value, kept)
         elif isinstance(value, list):
             value[:] = kept
+        elif isinstance(value, deque):
+            value.clear()
+            value.extend(kept)
         elif isinstance(value, dict | set):
             value.clear()
             value.update(kept)
@@ -314,6 +318,8 @@ def _text(value: Any) -> str:  # noqa: PLR0911 - a case for every kind
         return str(value)[:40]
     if isinstance(value, int | float):
         return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, deque):
+        value = list(value)
     if isinstance(value, list | tuple | set | dict):
         inner = value.values() if isinstance(value, dict) else value
         short = len(value) <= 8 and all(isinstance(each, _OWN) for each in inner)

@@ -34,6 +34,7 @@ _CLOSURE = """write what makes and calls it in one, and audit that:
         return {message}"""
 # A message of a library that wants whole numbers where it got others.
 _WHOLE = re.compile(r"\b(Long|Int|int32|int64|Tlabels|integer|indices must be|multi-target)\b")
+_CLASSES = re.compile(r"\b(cross_entropy|nll_loss|CrossEntropyLoss|NLLLoss)\(")  # want whole ones
 _OWN = ("NameError", "UnboundLocalError", "ImportError", "ModuleNotFoundError")
 
 _STAGES: Mapping[str, _Words] = {
@@ -97,7 +98,7 @@ _STAGES: Mapping[str, _Words] = {
         "it has no argument for {message}", "it has no argument for {message}",
         "inputs, reconstruction, z_mean and z_log_var as arguments", "{name}{call}",
         _WRAPPER.format(
-            "--args {first}={candidate} if that argument is it; else write a wrapper"
+            "--args {first}={candidate} is it; else write a wrapper"
         ),
     ),
     "parts": _Words(
@@ -231,7 +232,7 @@ class Obstacle:
             )
             if self.failure.type in _OWN or of_module:
                 stage = "own"
-            elif _WHOLE.search(self.failure.message):
+            elif _WHOLE.search(self.failure.message) or _CLASSES.search(self.failure.line):
                 stage = "whole numbers"
         return _STAGES.get(stage, _STAGES["call"])
 
@@ -254,7 +255,9 @@ class Obstacle:
             "line": line,
             "type": self.failure.type or "an error",
             "lacks": line.partition("; ")[2],
-            "candidate": line.partition("; ")[2] or "NAME",
+            "candidate": f"{candidate} if that argument"
+            if (candidate := line.partition("; ")[2])
+            else "NAME if an argument of another name",
             "latent": ",".join(map(str, self.latent)),
             "shapes": self._shapes(),
             "said": f"{self.failure.type}: {message}" if self.failure.type else message,
