@@ -89,7 +89,7 @@ def test_a_batch_is_taken_apart_where_it_is_handed_on_to() -> None:
 def test_what_is_missing_by_default_is_said_to_be_fillable() -> None:
     """A model's part is exchanged for its answers, and is else what it was."""
     with pytest.raises(
-        AuditError, match="is_pad is None by default: --args ROLE=is_pad fills is_pad, where"
+        AuditError, match="--args ROLE=is_pad fills is_pad, where ROLE is x, z,"
     ):
         found("Actions.loss", (), ("x=actions",))
     told = found("Actions.loss", (), ("x=actions", "padding=is_pad"))
