@@ -88,9 +88,7 @@ def test_a_batch_is_taken_apart_where_it_is_handed_on_to() -> None:
 
 def test_what_is_missing_by_default_is_said_to_be_fillable() -> None:
     """A model's part is exchanged for its answers, and is else what it was."""
-    with pytest.raises(
-        AuditError, match="--args ROLE=is_pad fills is_pad, where ROLE is x, z,"
-    ):
+    with pytest.raises(AuditError, match="--args ROLE=is_pad fills is_pad, where ROLE is x, z,"):
         found("Actions.loss", (), ("x=actions",))
     told = found("Actions.loss", (), ("x=actions", "padding=is_pad"))
     assert (told.reconstruction, told.a.value, told.b.value) == ("l1", pytest.approx(1 / 12), 10)
@@ -136,6 +134,9 @@ def test_the_one_argument_that_may_be_it_is_named() -> None:
     [
         ("half_detached", "and there K counts 0.25 times as much."),
         ("balanced", "and there R counts, and else it does not."),
+        ("sampled_and_detached", "and there K counts 0.5 times as much."),
+        ("below_a_threshold", "and there a small K does not count."),
+        ("shared_out", "and there R does not count and K counts 0.2 times as much."),
         ("weight_apart", ""),
         ("logged", ""),
     ],
@@ -145,7 +146,7 @@ def test_a_detached_part_trains_other_weights(name: str, told: str) -> None:
     audit = found(name, file="strangers_torch.py")
     texts = [each.text for each in audit.findings if each.code == "detached"]
     assert [text.partition("trains, ")[2] for text in texts] == ([told] if told else [])
-    assert "reconstruction_missing" not in [each.code for each in audit.findings]
+    assert not {"reconstruction_missing", "idle_weight"} & {each.code for each in audit.findings}
     assert (audit.match is None) or not told
 
 

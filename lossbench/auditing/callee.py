@@ -173,7 +173,7 @@ class Callee:
         """Return the loss's answer to a probe."""
         if self._maker is not None:
             answer = self._called(self._maker, probe)
-            if answer.failure is not None and not self._maker.single:
+            if answer.failure and answer.failure.stage != "gradient" and not self._maker.single:
                 again = self._called(replace(self._maker, single=True), probe)
                 return again if again.failure is None else answer
             return answer
@@ -244,6 +244,8 @@ class Callee:
         return attached(owner, self._plan, values)
 
     def _called(self, maker: Maker, probe: Probe) -> Answer:
+        if probe.along and not maker.learned:
+            return Answer(failure=Failure("gradient"))
         values = Values(probe, maker, self._alias, self._scope)
         state: State | None = None
         moved: list[Moved] = []
@@ -363,8 +365,6 @@ def answer_of(returned: object, given: Mapping[str, Any]) -> Answer:
 
 def _foretold(answer: Answer, returned: object, values: Values) -> Answer:
     """Return an answer a step further along the way of its probe, by its gradient."""
-    if not values.maker.learned:
-        raise Refusal("gradient", "there is none")
     leaves = dict(_leaves(returned, "", 0))
     step = values.probe.step
     outputs = (

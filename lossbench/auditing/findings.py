@@ -17,6 +17,7 @@ from lossbench.auditing.records import Found, Stopped
 from lossbench.auditing.result import Finding
 from lossbench.auditing.scaling import ENDS, Survey, means_of, name_of, reweighted
 from lossbench.auditing.signature import is_of_schedule, says_when
+from lossbench.words import joined
 
 # Image sizes that people write into code: MNIST, CIFAR and usual crops, grey or in colour.
 _USUAL_D = frozenset(n * n * c for n in (28, 32, 48, 64, 96, 128, 224, 256) for c in (1, 3))
@@ -425,38 +426,45 @@ def _moves(seen: Evidence, name: str, part: str) -> bool:
 
 def _detached(seen: Evidence) -> Iterator[Finding]:
     """Yield whether the gradient of a PyTorch loss is not that of its values."""
-    if seen.found.framework != "torch" or seen.probing.stochastic:
+    if seen.found.framework != "torch" or seen.probing.drifts:
         return
     rest, mean = seen.kl.at_rest(), means_of(seen.kl)[1]
-    base = replace(seen.base, x_hat="off", level=0.1, mean=mean, low=rest, high=rest + 0.4)
-    told = []
-    ways: tuple[tuple[Literal["level", "mean"], str], ...] = (("level", "R"), ("mean", "K"))
-    for along, name in ways:
-        size = getattr(base, along)
-        steps = [0.02 * size, -0.02 * size]
-        there = [replace(base, **{along: size + step}) for step in steps]
-        foretold = [replace(base, along=along, step=step) for step in steps]
-        try:
-            values = seen.probing.values([*there, *foretold]).mean(axis=1)
-        except Stopped as stop:
-            if stop.failure.stage not in (*ENDS, "gradient"):
-                raise
-            return
-        by_value, by_gradient = values[0] - values[1], values[2] - values[3]
-        slack = 4 * seen.probing.rounding(values)
-        if abs(by_gradient - by_value) <= slack + 0.02 * max(abs(by_gradient), abs(by_value)):
-            continue
-        feels = abs(by_value) > slack + 1e-3 * abs(by_gradient)
-        times = (
-            f" {by_gradient / by_value:.3g} times as much" if feels else ", and else it does not"
-        )
-        told.append(f"{name} counts{times}")
-    if told:
+    near = replace(seen.base, x_hat="off", level=0.1, mean=0.1, low=rest, high=rest)
+    far = replace(near, mean=mean, high=rest + 0.4)
+    try:
+        told = [
+            _counts(seen.probing, far, "level", "R"),
+            _counts(seen.probing, far, "mean", "K")
+            or _counts(seen.probing, near, "mean", "a small K"),
+        ]
+    except Stopped as stop:
+        if stop.failure.stage not in ENDS:
+            raise
+        return
+    if any(told):
         yield Finding(
             "detached",
             "A part of the loss is detached, or has a gradient of its own. Its values are told "
-            f"here, but its gradient is what trains, and there {'; '.join(told)}.",
+            f"here, but its gradient is what trains, and there {joined(filter(None, told))}.",
         )
+
+
+def _counts(probing: Probing, probe: Probe, along: Literal["level", "mean"], name: str) -> str:
+    """Return how a part counts by its gradient, where it does not as by its values."""
+    size = getattr(probe, along)
+    steps = (0.02 * size, -0.02 * size)
+    there = [replace(probe, **{along: size + step}) for step in steps]
+    foretold = [replace(probe, along=along, step=step) for step in steps]
+    values = probing.values([*there, *foretold]).mean(axis=1)
+    by_value, by_gradient = values[0] - values[1], values[2] - values[3]
+    largest, slack = max(abs(by_gradient), abs(by_value)), 4 * probing.rounding(values)
+    if abs(by_gradient - by_value) <= slack + 0.02 * largest:
+        return ""
+    if abs(by_value) <= slack + 1e-3 * largest:
+        return f"{name} counts, and else it does not"
+    if abs(by_gradient) <= slack + 1e-3 * largest:
+        return f"{name} does not count"
+    return f"{name} counts {by_gradient / by_value:.3g} times as much"
 
 
 def _sizes(seen: Evidence) -> Iterator[Finding]:

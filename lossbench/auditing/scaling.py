@@ -13,7 +13,8 @@ from lossbench.auditing.reconstruction import Reconstruction, weight
 from lossbench.auditing.records import Output, Stopped
 
 _SYMBOLS = ("a", "b", "d", "k", "B", "N", "R", "K", "channels")
-ENDS = ("call", "shape", "type", "not finite", "build")  # the loss refuses a size, and lives on
+# The loss refuses a size, or a gradient, and lives on.
+ENDS = ("call", "shape", "type", "not finite", "build", "gradient")
 
 
 @dataclass(frozen=True)
@@ -248,10 +249,13 @@ def _has_other_form(probing: Probing, probe: Probe, kl: Kl) -> bool:
 
 
 def _idle(probing: Probing, base: Probe, others: tuple[Probe, ...], kl: Kl) -> bool:
-    """Return whether whole answers stay the same at other weights, wherever one looks."""
+    """Return whether answers and gradients stay the same at other weights, wherever one looks."""
+    still = replace(base, low=kl.at_rest(), high=kl.at_rest())
+    ways = [replace(base, x_hat="off", level=0.1, along="level", step=0.1)]
+    ways += [replace(still, mean=m, along="mean", step=0.1) for m in (0.1, 0.3, 0.6, 1.0, 2.0)]
     return all(
         _alike(probing, place, replace(place, settings=other.settings))
-        for place in _places(base, kl)
+        for place in (*_places(base, kl), *ways)
         for other in others
     )
 

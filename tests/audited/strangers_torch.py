@@ -39,3 +39,19 @@ class Running:
     def __call__(self, x: Any, x_hat: Any, mu: Any, logvar: Any) -> Any:
         self.history.append(float(mse(x, x_hat)))
         return mse(x, x_hat) / sum(self.history) + kl(mu, logvar)
+
+
+def sampled_and_detached(x: Any, x_hat: Any, mu: Any, logvar: Any) -> Any:
+    z = mu + torch.exp(logvar / 2) * torch.randn_like(mu)
+    sampled = (0.5 * (z**2 - (z - mu) ** 2 / torch.exp(logvar) - logvar)).sum(1).mean()
+    return mse(x, x_hat) + 0.5 * sampled + 0.5 * sampled.detach()
+
+
+def below_a_threshold(x: Any, x_hat: Any, mu: Any, logvar: Any, threshold: float = 1.0) -> Any:
+    k = kl(mu, logvar)
+    return mse(x, x_hat) + (k.detach() if k < threshold else k)
+
+
+def shared_out(x: Any, x_hat: Any, mu: Any, logvar: Any, alpha: float = 0.8) -> Any:
+    k = kl(mu, logvar)
+    return mse(x, x_hat.detach()) + alpha * k.detach() + (1 - alpha) * k
