@@ -426,7 +426,8 @@ def _moves(seen: Evidence, name: str, part: str) -> bool:
 
 def _detached(seen: Evidence) -> Iterator[Finding]:
     """Yield whether the gradient of a PyTorch loss is not that of its values."""
-    if seen.found.framework != "torch" or seen.probing.drifts:
+    noisy = seen.probing.stochastic and seen.kl.form is KlForm.UNKNOWN
+    if seen.found.framework != "torch" or seen.probing.drifts or seen.probing.hurried or noisy:
         return
     rest, mean = seen.kl.at_rest(), means_of(seen.kl)[1]
     near = replace(seen.base, x_hat="off", level=0.1, mean=0.1, low=rest, high=rest)

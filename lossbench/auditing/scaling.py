@@ -255,7 +255,7 @@ def _idle(probing: Probing, base: Probe, others: tuple[Probe, ...], kl: Kl) -> b
     ways += [replace(still, mean=m, along="mean", step=0.1) for m in (0.1, 0.3, 0.6, 1.0, 2.0)]
     return all(
         _alike(probing, place, replace(place, settings=other.settings))
-        for place in (*_places(base, kl), *ways)
+        for place in (*_places(base, kl), *([] if probing.stochastic else ways))
         for other in others
     )
 
