@@ -310,7 +310,7 @@ def test_the_form_of_a_loss_is_held_too(capsys: pytest.CaptureFixture[str]) -> N
     write("vae.py", RIGHT.replace("beta * kl", "beta * np.maximum(kl, 2.0)"))
     code, _, err = run(capsys, ".", *SMALL, *BASELINE)
     assert code == 4
-    assert "kl_form closed -> floor" in err
+    assert "KL closed -> floor" in err
 
 
 def test_a_loss_that_can_no_more_be_audited_trips_the_gate(

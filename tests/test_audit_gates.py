@@ -24,8 +24,8 @@ from lossbench.auditing import (
 from lossbench.errors import AuditError, GateTrippedError
 
 WHERE = Target(Path("vae.py"))
-HARMLESS = Finding("idle_weight", "It has no effect.", changes=False)
-CHANGING = Finding("kl_floor", "There is a floor.")
+HARMLESS = Finding("idle_weight", "It has no effect on the loss.", changes=False)
+CHANGING = Finding("kl_floor", "There is a floor of 3 nats.")
 
 
 def audit_with(value: float, error: float = 0.0, *findings: Finding, **facts: Any) -> Audit:
@@ -67,14 +67,16 @@ def test_a_gate_says_what_is_expected_and_what_came() -> None:
     said = str(tripped(lambda: check(off, 1.0, strict=False)))
     assert "in_a_record does not train the objective that is expected" in said
     assert "expected: beta_eff = 1, no finding that changes it" in said
-    assert "received: beta_eff = 4 ± 0.03 = d/k; found: kl_floor\n" in said
+    assert "received: beta_eff = 4 ± 0.03 = d/k; There is a floor of 3 nats\n" in said
     assert "--expect-beta-eff" in said
     assert "multiply." in said
     strict = str(tripped(lambda: check(off, None, strict=True)))
     assert "expected: no finding" in strict
-    assert "received: found: kl_floor, idle_weight" in strict
+    assert "received: There is a floor of 3 nats; It has no effect on the loss" in strict
     assert "multiply." not in strict
     assert "--strict" in strict
+    said = str(tripped(lambda: check(audit_with(-1.0, formula="-1"), 1.0, strict=False)))
+    assert "received: beta_eff = -1\n" in said
     both = str(tripped(lambda: check(off, 4.0, strict=True)))
     assert "expected: beta_eff = 4, no finding\n" in both
     unknown = str(tripped(lambda: check(audit_with(math.nan), 1.0, strict=False)))
@@ -132,7 +134,7 @@ def held(
         (
             audit_with(1.0),
             audit_with(1.0, 0.0, CHANGING, CHANGING),
-            "findings none -> kl_floor",
+            "what is wrong none -> kl floor",
         ),
         (audit_with(1.0), audit_with(1.0, 0.0, HARMLESS), ""),
         (
@@ -143,7 +145,7 @@ def held(
         (
             audit_with(1.0),
             audit_with(2.0, kl_form="floor"),
-            "kl_form closed -> floor, beta_eff 1 -> 2",
+            "KL closed -> floor, beta_eff 1 -> 2",
         ),
         (audit_with(1.0), "it is gone", "could be audited, and now: it is gone"),
         ("it was broken", "it is broken", ""),

@@ -182,7 +182,7 @@ def test_the_channels_of_an_image_are_a_size_of_their_own(
     audit = audited(further.averaged_over_channels, SIZES, shape)
     assert audit.a.formula == formula
     assert (audit.over_inputs, audit.match) == (None if "channels" in formula else "mean", None)
-    assert ("and so many channels" in audit.meaning[0]) == ("channels" in formula)
+    assert ("k = 3 and 2 channels" in audit.meaning[0]) == ("channels" in formula)
 
 
 def test_channels_that_cannot_be_varied_fix_no_other_size_and_hide_no_small_term() -> None:

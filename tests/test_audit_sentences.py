@@ -52,7 +52,10 @@ FINDINGS: dict[str, dict[str, str]] = {
         ),
     },
     "reconstruction_added_again": {
-        "reconstruction_twice": "The reconstruction counts twice: is it added a second time?",
+        "reconstruction_twice": (
+            "The reconstruction counts twice: is it added a second time, or is a variance of 1/4 "
+            "meant?"
+        ),
     },
     "no_kl": {
         "kl_missing": "There is no KL term: z_mean and z_log_var change nothing.",
@@ -271,8 +274,8 @@ FINDINGS: dict[str, dict[str, str]] = {
             "What the latents add to the loss is no KL of a Gaussian to N(0, I)"
             " in any form that is known, so b and beta_eff cannot be told; "
             "there is a term that depends on the latents of the batch as a "
-            "whole, such as a total correlation, an MMD or a penalty on their "
-            "covariance."
+            "whole, such as a total correlation, an MMD, a penalty on their "
+            "covariance or the square of their mean KL."
         ),
     },
     "capacity_squared": {

@@ -25,7 +25,9 @@ from lossbench.auditing.signature import (
     Signature,
     Want,
     builder_roles,
+    kept_at,
     told,
+    usual_role,
 )
 from lossbench.auditing.state import State
 from lossbench.auditing.stub import Plan, Stub, attached, produced
@@ -58,7 +60,10 @@ class Made:
         self.kind, self.method, self.function = kind, method, function
         self.roles, needed = builder_roles(kind, named, given, follow=False)
         self._parts = [name for name in needed if name.lower() in ("encoder", "decoder")]
-        self.names = tuple(inspect.signature(kind).parameters)
+        parameters = inspect.signature(kind).parameters
+        self.names = tuple(parameters)
+        free = (p for name, p in parameters.items() if name not in (*self.roles, *given))
+        self._kept = [note for p in free if (note := kept_at(p, usual_role(p.name)))]
         if len(needed) > len(self._parts):
             lacking = ", ".join(name for name in needed if name not in self._parts)
             raise Refusal("needed", lacking, f"{kind.__name__}({', '.join(self.names)})")
@@ -72,9 +77,29 @@ class Made:
         made = self.kind(**sizes, **parts, **{n: v for n, v in given.items() if n in self.names})
         return getattr(made, self.method) if self.method else made
 
+    def own(
+        self, numbers: Mapping[str, float], values: Values, given: Mapping[str, Any]
+    ) -> dict[str, float]:
+        """Return those numbers of the object that follow nothing that it is made with."""
+        sized = Values(values.probe, values.maker, {}, {})
+        sized.made = {size: 2 * values[size] + 1 for size in SIZES}
+        sized.made["shape"] = tuple(2 * side + 1 for side in values["shape"])
+        ways = [(sized, dict(given))]
+        for name in self.names:
+            if type(given.get(name)) in (int, float):
+                ways.append((values, {**given, name: 2 * given[name] + 1}))
+        for other, with_ in ways:
+            try:
+                state = State(self.at(other, with_))
+            except Exception:  # noqa: S112 - then it is not made so, and nothing moves with it
+                continue
+            numbers = {name: v for name, v in numbers.items() if state.numbers.get(name) == v}
+        return dict(numbers)
+
     def notes(self, values: Values) -> Iterator[str]:
         """Yield how each argument of the constructor was filled."""
         yield f"{self.kind.__name__} is made anew"
+        yield from self._kept
         for name, role in self.roles.items():
             if role != "config":
                 yield told(name, role, values[role])
@@ -119,6 +144,7 @@ class Callee:
         self._alias = {"z_spread": "z_log_var", **forms}
         self._filled = signature.notes
         self._state: State | None = None
+        self._numbers: Mapping[str, float] = {}
         self._asked: set[str] = set()
 
     def found(self) -> Found:
@@ -135,8 +161,9 @@ class Callee:
             framework=self._maker.framework if self._maker else "",
             arguments=arguments,
             filled=self._filled,
-            defaults={**signature.defaults, **(state.numbers if state else {})},
+            defaults={**signature.defaults, **self._numbers},
             parameters=(*signature.names, *signature.defaults),
+            absent=signature.absent,
             varies=("d", "k", "B", *(["N"] if "N" in roles else [])),
             spread=next((role for role in spreads if role in roles), "z_log_var"),
             trained=state.trained if state else {},
@@ -146,7 +173,7 @@ class Callee:
         """Return the loss's answer to a probe."""
         if self._maker is not None:
             answer = self._called(self._maker, probe)
-            if answer.failure is not None and not self._maker.single:
+            if answer.failure and answer.failure.stage != "gradient" and not self._maker.single:
                 again = self._called(replace(self._maker, single=True), probe)
                 return again if again.failure is None else answer
             return answer
@@ -217,6 +244,8 @@ class Callee:
         return attached(owner, self._plan, values)
 
     def _called(self, maker: Maker, probe: Probe) -> Answer:
+        if probe.along and not maker.learned:
+            return Answer(failure=Failure("gradient"))
         values = Values(probe, maker, self._alias, self._scope)
         state: State | None = None
         moved: list[Moved] = []
@@ -230,6 +259,8 @@ class Callee:
                 warnings.simplefilter("ignore")
                 returned = loss(*ordered, **named)
             answer = answer_of(returned, values.made)
+            if probe.along:
+                answer = _foretold(answer, returned, values)
             mutated = tuple(self._parameter(role) for role in values.mutated())
         except Exception as error:
             return Answer(failure=failure_of(error, "call"))
@@ -237,6 +268,8 @@ class Callee:
             moved = state.restore() if state else []
         if self._maker is None:
             self._state, self._asked = state, values.asked
+            own = state.numbers
+            self._numbers = self._made.own(own, values, given) if self._made else own
             self._filled = tuple(filter(None, self._notes(values, given)))
         return replace(answer, mutated=mutated, moved=tuple(moved))
 
@@ -273,7 +306,8 @@ class Callee:
             yield from self._made.notes(values)
         for name, want in signature.arguments.items():
             if not isinstance(want, str):
-                yield f"{name} := {_shown(want or FOUR)}"
+                noted = any(note.startswith(f"{name} :=") for note in signature.notes)
+                yield "" if noted else f"{name} := {_shown(want or FOUR)}"
             elif want not in ("model", "config"):
                 yield told(name, alias.get(want, want), values[want])
         if signature.star is not None and self._star:
@@ -327,6 +361,17 @@ def answer_of(returned: object, given: Mapping[str, Any]) -> Answer:
     leaves = itertools.islice(_leaves(returned, "", 0), _MOST_OUTPUTS)
     outputs = tuple(_output(path, value, given) for path, value in leaves)
     return Answer(outputs=outputs, returned=_parts(returned)[0])
+
+
+def _foretold(answer: Answer, returned: object, values: Values) -> Answer:
+    """Return an answer a step further along the way of its probe, by its gradient."""
+    leaves = dict(_leaves(returned, "", 0))
+    step = values.probe.step
+    outputs = (
+        out if out.type else replace(out, mean=out.mean + step * values.slope(leaves[out.path]))
+        for out in answer.outputs
+    )
+    return replace(answer, outputs=tuple(outputs))
 
 
 def _leaves(value: object, path: str, depth: int) -> Iterator[tuple[str, object]]:

@@ -192,7 +192,8 @@ def _told(
     )
     kind = term.kind.name if term.kind else None
     found = findings(evidence)
-    plain = plain and not any(finding.code in meaning.MOVING for finding in found)
+    unlike = (*meaning.MOVING, "detached")
+    plain = plain and not any(finding.code in unlike for finding in found)
     plain = plain and not meaning.is_noisy(shown)
     audit = Audit(
         name=how.name,
@@ -230,7 +231,9 @@ def _told(
     )
     laws = () if set_by_batch else (*a[:1], *b[:1])
     batch = {law.powers.get("B", 0) for law in laws if law.constant}
-    return meaning.told(audit, eff if len(effs) == 1 else None, follows, len(batch) > 1)
+    n_channels = int(asked.symbols.get("channels", 0))
+    one = eff if len(effs) == 1 else None
+    return meaning.told(audit, one, follows, len(batch) > 1, n_channels)
 
 
 def _readings(law: Law | None, fixed: Mapping[str, float]) -> tuple[Law, ...]:

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -14,8 +15,9 @@ from lossbench.auditing.probing import Probing
 from lossbench.auditing.reconstruction import IMAGE_ENDS, Reconstruction
 from lossbench.auditing.records import Found, Stopped
 from lossbench.auditing.result import Finding
-from lossbench.auditing.scaling import Survey, name_of
+from lossbench.auditing.scaling import ENDS, Survey, means_of, name_of, reweighted
 from lossbench.auditing.signature import is_of_schedule, says_when
+from lossbench.words import joined
 
 # Image sizes that people write into code: MNIST, CIFAR and usual crops, grey or in colour.
 _USUAL_D = frozenset(n * n * c for n in (28, 32, 48, 64, 96, 128, 224, 256) for c in (1, 3))
@@ -50,9 +52,11 @@ class Evidence:
 
 def findings(seen: Evidence) -> tuple[Finding, ...]:
     """Return every finding, the gravest first."""
+    detached = tuple(_detached(seen))
+    missing = ("reconstruction_missing", "kl_missing") if detached else ()
     found = [
-        *_reconstruction(seen),
-        *_kl(seen),
+        *(each for each in (*_reconstruction(seen), *_kl(seen)) if each.code not in missing),
+        *detached,
         *_twice(seen),
         *_state(seen),
         *_sizes(seen),
@@ -144,7 +148,10 @@ def _kl(seen: Evidence) -> Iterator[Finding]:
     on = f"{about}{kl.bound:.4g} nats{by} on {kl.over}"
     match kl.form:
         case KlForm.ABSENT:
-            yield Finding("kl_missing", "There is no KL term: z_mean and z_log_var change nothing.")
+            at = _switched(seen)
+            yield Finding(
+                "kl_missing", f"There is no KL term{at}: z_mean and z_log_var change nothing."
+            )
         case KlForm.FLOOR:
             yield Finding(
                 "kl_floor",
@@ -176,6 +183,18 @@ def _kl(seen: Evidence) -> Iterator[Finding]:
     for clamp in kl.clamps:
         yield _clamped(clamp, seen.spread_name or kl.frame.words)
     yield from _frame(seen)
+
+
+def _switched(seen: Evidence) -> str:
+    """Return the number at whose other values the latents matter, as in `` at beta = 0``."""
+    for name, value in seen.base.settings:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            for probe in reweighted(seen.base, name, value):
+                pair = [replace(probe, mean=mean, latent_draw=3) for mean in (0.0, 2.0)]
+                values = seen.probing.values(pair, finite=False).mean(axis=1)
+                if abs(values[1] - values[0]) > 4 * seen.probing.rounding(values):
+                    return f" at {name} = {value:g}, and there is one at others"
+    return ""
 
 
 def _unknown(kl: Kl, probing: Probing) -> Finding:
@@ -342,7 +361,8 @@ def _twice(seen: Evidence) -> Iterator[Finding]:
     if math.isclose(a, 2, rel_tol=1e-3) and math.isclose(b, 1, rel_tol=1e-3):
         yield Finding(
             "reconstruction_twice",
-            "The reconstruction counts twice: is it added a second time?",
+            "The reconstruction counts twice: is it added a second time, or is a variance of 1/4 "
+            "meant?",
             certain=False,
             changes=False,
         )
@@ -404,6 +424,50 @@ def _moves(seen: Evidence, name: str, part: str) -> bool:
     )
 
 
+def _detached(seen: Evidence) -> Iterator[Finding]:
+    """Yield whether the gradient of a PyTorch loss is not that of its values."""
+    noisy = seen.probing.stochastic and seen.kl.form is KlForm.UNKNOWN
+    if seen.found.framework != "torch" or seen.probing.drifts or seen.probing.hurried or noisy:
+        return
+    rest, mean = seen.kl.at_rest(), means_of(seen.kl)[1]
+    near = replace(seen.base, x_hat="off", level=0.1, mean=0.1, low=rest, high=rest)
+    far = replace(near, mean=mean, high=rest + 0.4)
+    try:
+        told = [
+            _counts(seen.probing, far, "level", "R"),
+            _counts(seen.probing, far, "mean", "K")
+            or _counts(seen.probing, near, "mean", "a small K"),
+        ]
+    except Stopped as stop:
+        if stop.failure.stage not in ENDS:
+            raise
+        return
+    if any(told):
+        yield Finding(
+            "detached",
+            "A part of the loss is detached, or has a gradient of its own. Its values are told "
+            f"here, but its gradient is what trains, and there {joined(filter(None, told))}.",
+        )
+
+
+def _counts(probing: Probing, probe: Probe, along: Literal["level", "mean"], name: str) -> str:
+    """Return how a part counts by its gradient, where it does not as by its values."""
+    size = getattr(probe, along)
+    steps = (0.02 * size, -0.02 * size)
+    there = [replace(probe, **{along: size + step}) for step in steps]
+    foretold = [replace(probe, along=along, step=step) for step in steps]
+    values = probing.values([*there, *foretold]).mean(axis=1)
+    by_value, by_gradient = values[0] - values[1], values[2] - values[3]
+    largest, slack = max(abs(by_gradient), abs(by_value)), 4 * probing.rounding(values)
+    if abs(by_gradient - by_value) <= slack + 0.02 * largest:
+        return ""
+    if abs(by_value) <= slack + 1e-3 * largest:
+        return f"{name} counts, and else it does not"
+    if abs(by_gradient) <= slack + 1e-3 * largest:
+        return f"{name} does not count"
+    return f"{name} counts {by_gradient / by_value:.3g} times as much"
+
+
 def _sizes(seen: Evidence) -> Iterator[Finding]:
     d, k = seen.base.d, seen.base.k
     for name, value in (("d", d), ("k", k)):
@@ -431,6 +495,7 @@ def _sizes(seen: Evidence) -> Iterator[Finding]:
                         "tensors.",
                         changes=False,
                     )
+    yield from _hidden_sizes(seen)
     if k > 8 and seen.b and math.isclose(abs(seen.b.constant), 1 / k, rel_tol=2e-4):
         yield Finding(
             "hard_coded",
@@ -438,6 +503,22 @@ def _sizes(seen: Evidence) -> Iterator[Finding]:
             certain=False,
             changes=False,
         )
+
+
+def _hidden_sizes(seen: Evidence) -> Iterator[Finding]:
+    """Yield the numbers of an object that was made elsewhere, perhaps of a size, and then fixed."""
+    used = {name for law in (seen.a, seen.b) if law for name in law.powers}
+    for name, value in seen.found.defaults.items():
+        for size, number in (("d", seen.base.d), ("k", seen.base.k)):
+            for text, of in ((size, number), (f"1/{size}", 1 / number)):
+                if "." in name and name in used and number > 8 and math.isclose(value, of):
+                    yield Finding(
+                        "hard_coded",
+                        f"{name} is {value:.4g}, which is {text}: if it is made of that size, it "
+                        "follows it where the object is made, and not here.",
+                        certain=False,
+                        changes=False,
+                    )
 
 
 def followed_by(settings: Mapping[str, object]) -> set[str]:
@@ -558,7 +639,8 @@ def _finite(seen: Evidence) -> Iterator[Finding]:
     rest = seen.kl.at_rest()
     still = replace(term.quiet(base), mean=0.0, low=rest, high=rest)
     asked = [("a z_mean of 20", replace(still, mean=20, high=rest + 0.5))]
-    if seen.kl.frame.name == "log_var":
+    named = seen.found.spread == "z_log_var" or seen.kl.form is not KlForm.UNKNOWN
+    if seen.kl.frame.name == "log_var" and named:
         name = seen.spread_name or "z_log_var"
         asked = [
             (f"{name} of -20", replace(still, mean=1.0, low=-20, high=-19)),

@@ -15,6 +15,7 @@ from lossbench.errors import AuditError, GateTrippedError
 _FORMAT = 1
 _KEPT = ("reconstruction", "kl_form", "beta_eff", "error", "formula", "findings")
 _ASKED = ("d", "k", "batch_size", "n_images", "settings")
+_COMPARED = {"reconstruction": "reconstruction", "kl_form": "KL", "findings": "what is wrong"}
 _TOLERANCE = 1e-3
 _MOST_NOISE = 0.2  # of a beta_eff that counts as known
 
@@ -46,15 +47,14 @@ def check(found: Audit, expected: float | None, *, strict: bool) -> None:
     """
     eff = found.beta_eff
     slack = 3 * eff.error
-    received = []
-    if expected is not None:
-        known = math.isfinite(eff.value) and slack <= _MOST_NOISE * abs(eff.value)
-        near = math.isclose(eff.value, expected, rel_tol=_TOLERANCE, abs_tol=slack)
-        if not (known and near):
-            received.append(_told(found))
-    codes = [each.code for each in found.findings if strict or each.changes]
-    if codes and (strict or expected is not None):
-        received.append(f"found: {', '.join(dict.fromkeys(codes))}")
+    known = math.isfinite(eff.value) and slack <= _MOST_NOISE * abs(eff.value)
+    off = expected is not None and not (
+        known and math.isclose(eff.value, expected, rel_tol=_TOLERANCE, abs_tol=slack)
+    )
+    received = [_told(found)] if off else []
+    clauses = [each.clause for each in found.findings if strict or each.changes]
+    if clauses and (strict or expected is not None):
+        received += dict.fromkeys(clauses)
     if not received:
         return
     wanted = [f"beta_eff = {expected:g}"] if expected is not None else []
@@ -64,18 +64,19 @@ def check(found: Audit, expected: float | None, *, strict: bool) -> None:
         where="--strict" if expected is None else "--expect-beta-eff",
         expected=", ".join(wanted),
         received="; ".join(received),
-        remedy=found.change if "beta_eff" in received[0] else "",
+        remedy=found.change if off else "",
     )
 
 
 def _told(found: Audit) -> str:
     """Return beta_eff in words: its value with its formula, or that there is none."""
     eff = found.beta_eff
-    formula = f" = {eff.formula}" if eff.formula else ""
+    shown = f"{eff.value:.6g}"
+    formula = f" = {eff.formula}" if eff.formula and eff.formula != shown else ""
     if not math.isfinite(eff.value):
         return f"beta_eff{formula}, which is no number" if formula else "beta_eff is not known"
     error = f" ± {3 * eff.error:.2g}" if eff.error else ""
-    return f"beta_eff = {eff.value:.6g}{error}{formula}"
+    return f"beta_eff = {shown}{error}{formula}"
 
 
 def hold(
@@ -183,8 +184,8 @@ def _difference(was: Trained, now: Trained) -> str:
     if "refused" in now:
         return f"could be audited, and now: {now['refused']}"
     told = [
-        f"{name} {_shown(was[name])} -> {_shown(now[name])}"
-        for name in ("reconstruction", "kl_form", "findings")
+        f"{words} {_shown(was[name])} -> {_shown(now[name])}"
+        for name, words in _COMPARED.items()
         if was[name] != now[name]
     ]
     if not _same(was, now):
@@ -203,7 +204,8 @@ def _same(was: Trained, now: Trained) -> bool:
 
 
 def _shown(value: object) -> str:
-    return (", ".join(value) if isinstance(value, list) else str(value or "")) or "none"
+    text = ", ".join(value) if isinstance(value, list) else str(value or "")
+    return text.replace("_", " ") or "none"
 
 
 def _valued(trained: Trained) -> str:

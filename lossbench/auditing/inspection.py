@@ -13,7 +13,9 @@ from lossbench.auditing.options import Options, Target
 from lossbench.auditing.probe import Probe
 from lossbench.auditing.records import Answer, Failure, Stopped
 from lossbench.auditing.result import Audit, Finding
+from lossbench.auditing.signature import FILLING
 from lossbench.auditing.telling import Obstacle
+from lossbench.words import joined
 
 _USUAL_D = (784, 1024, 3072, 4096, 12288, 64)
 _PATIENCE_SECONDS = 2.0
@@ -86,7 +88,7 @@ def attempt(
             return replace(audit, findings=(*asking.hangs(), *audit.findings))
         except Stopped as stop:
             failure = asking.ended(stop.failure)
-            notes = _notes(asking.child) if failure.stage == "call" else ()
+            notes = _notes(asking.child, failure) if failure.stage in ("call", "type") else ()
             shapes = _works_with(asking.child, options, failure)
             return Obstacle(target, options, failure, *shapes, notes)
 
@@ -176,16 +178,24 @@ def _sizes(probe: Probe | None) -> dict[str, float]:
     """Return how far out the latents of a probe are."""
     if probe is None:
         return {}
-    wide = {"even": 1.0, "drawn": 1.3, "uneven": 13.0}[probe.pattern]
+    wide = {"even": 1.0, "signed": 1.0, "drawn": 1.3, "uneven": 13.0}[probe.pattern]
     return {"z_mean": wide * abs(probe.mean), "z_log_var": max(abs(probe.low), abs(probe.high))}
 
 
-def _notes(asked: Child) -> tuple[str, ...]:
+def _notes(asked: Child, failure: Failure) -> tuple[str, ...]:
     """Return what is known of arguments that could be filled otherwise."""
     try:
-        return tuple(line for line in asked.found().filled if "--args" in line)
+        found = asked.found()
     except Stopped:
         return ()
+    notes = [line for line in found.filled if "--args" in line]
+    if found.absent and "NoneType" in failure.message:
+        are = "is" if len(found.absent) == 1 else "are"
+        notes.append(
+            f"{joined(found.absent)} {are} None by default: --args ROLE={found.absent[0]} fills "
+            f"{found.absent[0]}, where ROLE is {joined(FILLING, 'or')}"
+        )
+    return tuple(notes)
 
 
 @contextmanager

@@ -50,7 +50,7 @@ _SPREADS = (
 _RANGES = ((-60.0, 30.0), (-12.0, 12.0), (-7.0, 7.0), (-3.0, 3.0), (0.1, 3.0))
 _COUPLED = (
     "a term that depends on the latents of the batch as a whole, such as a total correlation, an "
-    "MMD or a penalty on their covariance"
+    "MMD, a penalty on their covariance or the square of their mean KL"
 )
 _DIFFER = (
     "a term that depends on how the latents of a batch's images differ, such as a penalty on their "
@@ -677,16 +677,27 @@ def _of_batch(probing: Probing, base: Probe) -> str:
     """Return what depends on the latents of the batch as a whole, in words, if something does.
 
     Alone among images at rest, an image counts as one of them among images like itself, unless
-    the images are not simply added.
+    the images are not simply added. Where all means of an image are of one sign, images of both
+    signs count as those of each sign by themselves, unless it matters how latents go together.
     """
     moved = replace(base, mean=1.5, high=base.low + 0.4, still=base.low, alike=True)
     still = replace(base, high=base.low)
-    values = probing.values([still, moved, replace(moved, latent_patch=(0, EVERY))], finite=False)
-    rest = values[2] - values[0] - (values[1] - values[0]) / base.rows
-    slack = 1e-6 * abs(float((values[1] - values[0]).mean())) + probing.rounding(values)
-    if not np.isfinite(values).all():  # as a correlation is where all images are alike
+    plus = replace(base, pattern="even", mean=2.0)
+    minus, both = replace(plus, mean=-2.0), replace(plus, pattern="signed")
+    alone = replace(moved, latent_patch=(0, EVERY))
+    values = probing.values([still, moved, alone, plus, minus, both], finite=False)
+    if not np.isfinite(values[:3]).all():  # as a correlation is where all images are alike
         return _DIFFER
-    return "" if abs(float(rest.mean())) <= slack + float(chance_of(rest)) else _COUPLED
+    share = (base.rows + 1) // 2 / base.rows
+    rests = (
+        values[2] - values[0] - (values[1] - values[0]) / base.rows,
+        values[5] - share * values[3] - (1 - share) * values[4],
+    )
+    for rest in rests if np.isfinite(values).all() else rests[:1]:
+        slack = 1e-6 * abs(float((values[1] - values[0]).mean())) + probing.rounding(values)
+        if abs(float(rest.mean())) > slack + float(chance_of(rest)):
+            return _COUPLED
+    return ""
 
 
 def _unknown(probing: Probing, base: Probe) -> Kl:

@@ -126,7 +126,7 @@ class _Loading:
             if owner is None and (sizes or not others):
                 return self._built(function)
         if lacking:
-            raise _lacking(function, signature, lacking, own=bool(plan.calls))
+            raise _lacking(function, signature, lacking, plan)
         if needed:
             raise Refusal("needed", ", ".join(needed), shown)
         return Callee(loss, signature, self.name, self.scope, plan, owner)
@@ -158,9 +158,9 @@ class _Loading:
 
 
 def _lacking(
-    function: Callable[..., Any], signature: Signature, lacking: tuple[str, ...], *, own: bool
+    function: Callable[..., Any], signature: Signature, lacking: tuple[str, ...], plan: Plan
 ) -> Refusal:
-    """Return why nothing can be asked; ``own`` if a part of a user's own model can be."""
+    """Return why nothing can be asked; ``plan`` has what of a user's own model can be."""
     shown = ", ".join(signature.names)
     made = made_by(function)
     if made and not {*lacking} - {"x", "x_hat"} and len(made) == len(lacking):
@@ -173,7 +173,10 @@ def _lacking(
     networks = [name for name in signature.names if name in _NETWORKS]
     if networks:
         return Refusal("network", ", ".join(networks), f"{shown}; {', '.join(lacking)}")
-    return Refusal("parts" if own else "arguments", ", ".join(lacking), shown)
+    if plan.unknown and lacking != ("x",):
+        return Refusal("parts", ", ".join(lacking), "\n".join(dict.fromkeys(plan.unknown)))
+    candidate = signature.needed[0] if len(signature.needed) == len(lacking) == 1 else ""
+    return Refusal("arguments", ", ".join(lacking), f"{shown}; {candidate}")
 
 
 def _entry_of(kind: type) -> Any:

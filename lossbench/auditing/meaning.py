@@ -12,6 +12,7 @@ from lossbench.auditing.reconstruction import kind_named
 from lossbench.auditing.result import Audit, Coefficient, Collapse
 from lossbench.errors import AuditError
 from lossbench.loss import LIKELIHOODS
+from lossbench.words import counted
 
 # t_1 of MNIST's training images, as `lossbench predict --dataset mnist` computes it.
 _MNIST: Mapping[tuple[int, str], float] = {
@@ -24,19 +25,20 @@ _MNIST: Mapping[tuple[int, str], float] = {
 _ONE = 1e-3
 _WHOLE = (KlForm.CLOSED, KlForm.FLOOR, KlForm.CAP)
 MOVING = ("trained", "state", "schedule")  # findings of what is another loss later
+_SPOILING = ("further_term", "uneven", "swapped", "detached")
 _BLENDS = ("huber", "log_cosh")  # squared for small errors, absolute for large ones
 _WITHIN = {KlForm.FLOOR: "Above the floor", KlForm.CAP: "Below the cut"}
 
 
-def told(audit: Audit, eff: Law | None, moving: str, weighs_batch: bool) -> Audit:
+def told(audit: Audit, eff: Law | None, moving: str, weighs_batch: bool, n_channels: int) -> Audit:
     """Return the audit with its meaning, its collapse on MNIST and what to change.
 
     ``moving`` is beta_eff as a formula where it follows the error; ``weighs_batch`` is whether
-    the terms are reduced over the batch in two ways.
+    the terms are reduced over the batch in two ways, ``n_channels`` 0 for flat images.
     """
     kind = kind_of(audit)
     known = _MNIST.get((audit.d, kind)) if kind else None
-    meaning = tuple(_meaning(audit, moving))
+    meaning = tuple(_meaning(audit, moving, n_channels))
     audit = replace(audit, meaning=meaning, change=_change(audit, eff, weighs_batch))
     if known is None or audit.kl_form != KlForm.CLOSED:
         return audit
@@ -93,7 +95,7 @@ def predicted(
     return replace(audit, collapse=found)
 
 
-def _meaning(audit: Audit, moving: str) -> list[str]:
+def _meaning(audit: Audit, moving: str, n_channels: int) -> list[str]:
     value = audit.beta_eff.value
     found = []
     now = "as it is now, " if any(f.code in MOVING for f in audit.findings) else ""
@@ -124,7 +126,7 @@ def _meaning(audit: Audit, moving: str) -> list[str]:
         beta = f"about {value:.2g}" if is_noisy(audit.beta_eff) else f"{value:.6g}"
         sizes = f"d = {audit.d} and k = {audit.k}"
         if "channels" in (audit.beta_eff.formula or ""):
-            sizes = f"d = {audit.d}, k = {audit.k} and so many channels"
+            sizes = f"d = {audit.d}, k = {audit.k} and {counted(n_channels, 'channel')}"
         text = f"{now}at {sizes} {subject}it is the documentation's loss with beta {beta}{by}."
         found.append(text[0].upper() + text[1:])
     if audit.reconstruction == "mse_centred" and audit.linear:
@@ -143,7 +145,7 @@ def _meaning(audit: Audit, moving: str) -> list[str]:
 
 def _is_documented(audit: Audit) -> bool:
     """Return whether the loss is the documentation's but for a weight and a factor."""
-    clean = not any(f.code in ("further_term", "uneven", "swapped") for f in audit.findings)
+    clean = not any(f.code in _SPOILING for f in audit.findings)
     return bool(kind_of(audit)) and audit.linear and clean and audit.kl_form in _WHOLE
 
 
@@ -151,7 +153,7 @@ def _change(audit: Audit, eff: Law | None, weighs_batch: bool) -> str:
     """Return what makes the loss the ELBO, or the documentation's loss."""
     value = audit.beta_eff.value
     spoiled = audit.kl_form not in _WHOLE or any(
-        f.code in ("further_term", "uneven", "swapped", "kl_sign") for f in audit.findings
+        f.code in (*_SPOILING, "kl_sign") for f in audit.findings
     )
     if not math.isfinite(value) or value <= 0 or spoiled or audit.reconstruction in _BLENDS:
         return ""

@@ -38,12 +38,14 @@ class Probe:
 
     The latents are handed over as z_mean and as ``u``, the second array, whatever a loss takes it
     for: ``drawn`` (means of ``mean`` in size, give or take 30%, u between ``low`` and ``high``),
-    ``even`` (exactly ``mean`` and ``low``) or ``uneven`` (as drawn, but some images and some
+    ``even`` (exactly ``mean`` and ``low``), ``signed`` (as even, minus for every second image) or
+    ``uneven`` (as drawn, but some images and some
     latents have means of a tenth and ten times the size). ``alike`` gives every image the latents
     of the first; outside ``latent_patch``, where there is one, they are 0 and ``still``. Signs of
     the means are drawn, or all plus for ``even``. ``image_draw`` and
-    ``latent_draw`` number the draws; ``seed`` is for the loss's own randomness; ``settings`` are
-    further arguments.
+    ``latent_draw`` number the draws; ``along`` asks for what the gradient foretells where the
+    ``level`` of x_hat "off", or the ``mean``, is larger by ``step``; ``seed`` is for the loss's
+    own randomness; ``settings`` are further arguments.
     """
 
     d: int
@@ -62,7 +64,7 @@ class Probe:
     level: float = 0.4
     x_step: float = 0.0
     patch: Patch | None = None
-    pattern: Literal["drawn", "even", "uneven"] = "drawn"
+    pattern: Literal["drawn", "even", "signed", "uneven"] = "drawn"
     alike: bool = False
     mean: float = 0.0
     low: float = 0.0
@@ -71,6 +73,8 @@ class Probe:
     latent_patch: Patch | None = None
     image_draw: int = 0
     latent_draw: int = 0
+    along: Literal["", "level", "mean"] = ""
+    step: float = 0.0
     seed: int = 0
     settings: tuple[tuple[str, Setting], ...] = ()
 
@@ -148,8 +152,10 @@ def latents(probe: Probe) -> tuple[Floats, Floats]:
     """Return z_mean and u ``(rows, k)``."""
     size = (probe.rows, probe.k)
     draws = np.random.default_rng([_SEED, 2, probe.latent_draw])
-    if probe.pattern == "even":
+    if probe.pattern in ("even", "signed"):
         z_mean, u = np.full(size, probe.mean), np.full(size, probe.low)
+        if probe.pattern == "signed":
+            z_mean[1::2] *= -1
     else:
         signs = np.where(
             np.random.default_rng([_SEED, 4, probe.latent_draw]).random(size) < 0.5,

@@ -84,7 +84,7 @@ class Found:
     numbers that further parameters have by default; ``varies`` names the sizes that can be
     changed; ``spread`` is the role in which the spread of the latents is handed over;
     ``trained`` names the trained numbers of the loss itself, each with its value; ``parameters``
-    are the names that it takes.
+    are the names that it takes, ``absent`` those that are left at ``None``.
     """
 
     name: str
@@ -96,4 +96,5 @@ class Found:
     spread: str = "z_log_var"
     trained: Mapping[str, float] = field(default_factory=dict)
     parameters: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     model: bool = False

@@ -1,12 +1,15 @@
 """What an audit found, as one record."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lossbench.auditing.matching import Match
 from lossbench.loss import Reduction
 from lossbench.words import Told, significant
+
+_CLAUSE = re.compile(r".{24,}?(?=: |; |, so |\. |\.$)")
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,12 @@ class Finding:
     text: str
     certain: bool = True
     changes: bool = True
+
+    @property
+    def clause(self) -> str:
+        """Its first clause that says something, without a full stop."""
+        clause = _CLAUSE.match(self.text)
+        return clause[0] if clause else self.text
 
 
 @dataclass(frozen=True, eq=False)

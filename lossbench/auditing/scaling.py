@@ -13,7 +13,8 @@ from lossbench.auditing.reconstruction import Reconstruction, weight
 from lossbench.auditing.records import Output, Stopped
 
 _SYMBOLS = ("a", "b", "d", "k", "B", "N", "R", "K", "channels")
-_ENDS = ("call", "shape", "type", "not finite", "build")  # the loss refuses a size, and lives on
+# The loss refuses a size, or a gradient, and lives on.
+ENDS = ("call", "shape", "type", "not finite", "build", "gradient")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def measure(probing: Probing, probe: Probe, term: Reconstruction, kl: Kl) -> Poi
     still = replace(still, alike=bool(kl.further) and kl.form is KlForm.CLOSED)
     b = a * 0
     if kl.form not in (KlForm.ABSENT, KlForm.UNKNOWN):
-        near, far = (replace(still, mean=mean, latent_draw=3) for mean in _means(kl))
+        near, far = (replace(still, mean=mean, latent_draw=3) for mean in means_of(kl))
         values = probing.value(near), probing.value(far)
         if not kl.weights[0]:
             near, far = (replace(still, low=rest + n, high=rest + n) for n in (0.3, 0.9))
@@ -95,7 +96,7 @@ def name_of(symbol: str) -> str:
     return name if name in _SYMBOLS else symbol
 
 
-def _means(kl: Kl) -> tuple[float, float]:
+def means_of(kl: Kl) -> tuple[float, float]:
     """Return two sizes of the means between which the loss goes linearly with K."""
     match kl.form:
         case KlForm.FLOOR | KlForm.CAPACITY | KlForm.SQUARED_CAPACITY:
@@ -168,7 +169,7 @@ def survey(
         try:
             around[size] = tuple(measure(probing, p, *terms) for p in _others(base, size))
         except Stopped as stop:
-            if stop.failure.stage not in _ENDS:
+            if stop.failure.stage not in ENDS:
                 raise
             fixed[size] = stop.failure.message
     weighed: dict[str, tuple[Point, ...]] = {}
@@ -182,7 +183,7 @@ def survey(
             if _idle(probing, base, others, terms[1]):
                 idle.append(symbol_of(name))
         except Stopped as stop:
-            if stop.failure.stage not in _ENDS:
+            if stop.failure.stage not in ENDS:
                 raise
     together = base
     for size in around.keys() & {"d", "k", "B"}:
@@ -248,10 +249,13 @@ def _has_other_form(probing: Probing, probe: Probe, kl: Kl) -> bool:
 
 
 def _idle(probing: Probing, base: Probe, others: tuple[Probe, ...], kl: Kl) -> bool:
-    """Return whether whole answers stay the same at other weights, wherever one looks."""
+    """Return whether answers and gradients stay the same at other weights, wherever one looks."""
+    still = replace(base, low=kl.at_rest(), high=kl.at_rest())
+    ways = [replace(base, x_hat="off", level=0.1, along="level", step=0.1)]
+    ways += [replace(still, mean=m, along="mean", step=0.1) for m in (0.1, 0.3, 0.6, 1.0, 2.0)]
     return all(
         _alike(probing, place, replace(place, settings=other.settings))
-        for place in _places(base, kl)
+        for place in (*_places(base, kl), *([] if probing.stochastic else ways))
         for other in others
     )
 
@@ -271,7 +275,7 @@ def _outputs(probing: Probing, probe: Probe) -> tuple[Output, ...]:
     try:
         return probing.answer(probe).outputs
     except Stopped as stop:
-        if stop.failure.stage not in _ENDS:
+        if stop.failure.stage not in ENDS:
             raise
         return ()
 

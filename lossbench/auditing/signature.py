@@ -24,7 +24,8 @@ _USUAL = {
     "yhat xreconstructed reconstructedx xprime xtilde logits xlogits xlogit reconlogits "
     "reconsx recons xbar decoderoutput decout reconstructionx reconbatch reconimg reconimgs "
     "reconimages reconsimg recimg recx xreconst xreconstruction xout outx logit xoutput genx "
-    "xh xdec generated decodedx decodedmean muxhat mux xmu xmean xgen reconimage recondata xr",
+    "xh xdec generated decodedx decodedmean muxhat mux xmu xmean xgen reconimage recondata xr "
+    "probs xprobs reconprobs",
     "z_mean": "zmean mu mean means zmu muz meanz zm latentmean mus encmean latentmu qmu qmean muq "
     "qm meanq postmean zloc loc posteriormean encmu muenc zmeans qzmean qzmu",
     "z_log_var": "zlogvar logvar logvariance zlogvariance lnvar logvarz lvar zlv zlogsigma "
@@ -42,6 +43,7 @@ _USUAL = {
     "prior_log_var": "priorlogvar logvarp plogvar plogv logvarprior zpriorlogvar priorlogv plv "
     "priorlogsigma",
     "mask": "mask masks padmask paddingmask attentionmask inputmask",
+    "padding": "ispad keypaddingmask srckeypaddingmask",
     "lengths": "lengths length lens seqlen seqlens seqlengths",
     "posterior": "posterior posteriors q qz qzx dist zdist qdist qzgivenx latentdist posteriordist",
     "likelihood": "px pxz pxgivenz likelihood xdist decdist recondist decoderdist pxdist xhatdist",
@@ -80,7 +82,8 @@ DISTRIBUTIONS = {
     "prior": ("Independent", "MultivariateNormalDiag", "MultivariateNormal", "Normal"),
     "likelihood": ("Bernoulli", "Independent", "Normal"),
 }
-_FURTHER = ("x_log_var", "noise", "prior_mean", "prior_log_var", "mask", "lengths")
+_FURTHER = ("x_log_var", "noise", "prior_mean", "prior_log_var", "mask", "padding", "lengths")
+FILLING = ("x", "z", *_FURTHER)
 ROLES: tuple[str, ...] = (*_TENSORS, *SIZES, *_FURTHER, *DISTRIBUTIONS)
 
 _FILLERS = ("batch", "tensor", "flat", "vec", "vector", "values", "arr")
@@ -96,7 +99,9 @@ _CONTAINERS = (
 _CONTAINERS += "predictions vaeoutput forwardoutput outputdict ret returns state inputs input pred"
 _OF_TENSORS = {"mean", "std", "var", "data", "real", "scale", "loc", "variance", "stddev"}
 _OF_TENSORS |= {"shape", "dtype", "device", "ndim", "T"}
-_MODELS = "model vae net network autoencoder ae module cvae"
+_CONFIGURATIONS = "cfg config conf configs args opt opts options hparams hps hp hyperparams flags "
+_CONFIGURATIONS += "hyperparameters settings"
+MODELS = ("model", "vae", "net", "network", "autoencoder", "ae", "module", "cvae")
 _MEANING = {
     "d": "the size of an image",
     "k": "the latent size",
@@ -107,6 +112,7 @@ _MEANING = {
     "prior_mean": "zeros",
     "prior_log_var": "zeros",
     "mask": "ones",
+    "padding": "False, no padding",
     "lengths": "full lengths",
     "posterior": "of z_mean and exp(z_log_var/2)",
     "prior": "of mean 0 and deviation 1",
@@ -153,7 +159,8 @@ class Signature:
 
     ``model`` and ``config`` are roles too; a container that may be asked for anything holds
     ``()``. ``defaults`` are numbers that others have; ``missing`` are roles that no parameter
-    has, ``needed`` parameters without a role and without a value. ``names`` are all parameters
+    has, ``needed`` parameters without a role and without a value, ``absent`` those that are left
+    at ``None``. ``names`` are all parameters
     in order, the first ``n_by_place`` of which have no name for the caller; ``star`` is what
     ``*args`` gets, ``keywords`` whether there is ``**kwargs``; ``forms`` are the classes of
     distributions.
@@ -163,6 +170,7 @@ class Signature:
     defaults: dict[str, float]
     missing: tuple[str, ...]
     needed: tuple[str, ...]
+    absent: tuple[str, ...]
     names: tuple[str, ...]
     n_by_place: int
     star: Want | None
@@ -220,6 +228,13 @@ def told(parameter: str, role: str, value: object) -> str:
     return f"{parameter} := {shown}{_MEANING[role]}"
 
 
+def kept_at(p: inspect.Parameter, role: str) -> str:
+    """Return in words that a size is left at its default, and how it would follow its role."""
+    if role not in ("d", "k") or not isinstance(p.default, int):
+        return ""
+    return f"{p.name} = {p.default} by default: --args {role}={p.name} has it follow {role}"
+
+
 def read_signature(
     loss: Callable[..., object],
     named: Mapping[str, str],
@@ -253,7 +268,7 @@ def read_signature(
         for name, value in usual.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 defaults[name] = value
-    handed = {name for name, *_ in reading.passed} - {*reading.unpacked}
+    handed = {name for name, *_ in reading.passed if not reading.into(name)}
     containers = {n: want for n, want in arguments.items() if not isinstance(want, str)}
     anything = any(not want or name in handed for name, want in containers.items())
     found = roles_in(arguments) | roles_in(star or "")
@@ -262,6 +277,9 @@ def read_signature(
         defaults=defaults,
         missing=() if star == () or anything else missing(found),
         needed=tuple(needed),
+        absent=tuple(
+            p.name for p in own if p.default is None and p.name not in {*arguments, *given}
+        ),
         names=tuple(p.name for p in own),
         n_by_place=sum(p.kind is p.POSITIONAL_ONLY for p in own),
         star=star,
@@ -308,22 +326,22 @@ def _arguments(
     told_roles = {parameter: role for role, parameter in named.items()}
     scheduled = any(is_of_schedule(p.name) for p in own)
     found: dict[str, Want] = {}
-    notes = []
+    notes: list[str] = []
     for p in own:
         want: Want = told_roles.get(p.name, "")
         if not want and p.name not in given:
             role = usual_role(p.name)
             if role in named or (scheduled and p.name.lower() in _LETTERS):
                 role = ""
-            if role in ("d", "k") and isinstance(p.default, int):
-                notes.append(
-                    f"{p.name} = {p.default} by default: --args {role}={p.name} has it follow "
-                    f"{role}"
-                )
+            notes += filter(None, [kept_at(p, role)])
             if p.default is not p.empty and role != "training":  # only a tensor may be None
                 role = role if p.default is None and role in _TENSORS else ""
             inside = _contents(p.name, role, reading)
             want = inside if inside and (p.default is p.empty or inside != "model") else role
+            if want == (role,):
+                notes.append(
+                    f"{p.name} := a list of one {role}: --args {role}={p.name} hands over an array"
+                )
         if want and (not isinstance(want, str) or want not in found.values()):
             found[p.name] = want
     if "posterior" not in found.values():
@@ -344,25 +362,37 @@ def _arguments(
 
 def _contents(name: str, role: str, reading: Reading) -> Want:  # noqa: PLR0911 - as they come
     """Return what lies in a parameter that is taken apart, or ``model``; nothing for neither."""
+    if plain(name) in _CONFIGURATIONS.split():
+        return ""
     used = [call.path[0] for call in reading.called] + [each for each, *_ in reading.passed]
-    if plain(name) in _MODELS.split() and name in used:
+    if plain(name) in MODELS and name in used:
         return "model"
     if role in DISTRIBUTIONS and name not in {*reading.unpacked, *reading.inside}:
         return ""
-    order = wanted(reading.unpacked.get(name, ()), reading)
+    looped = {usual_role(each) for each in reading.looped}
+    if (
+        role in FOUR[2:]
+        and name in reading.looped
+        and name.endswith("s")
+        and not looped & {*FOUR[:2]}
+    ):
+        return (role,)  # a list of groups of latents, of which there is one; no rows of a batch
+    order = wanted(reading.into(name), reading)
+    latent = roles_in(order) & {*_SPREADS, "z_mean"}
+    if name == "batch" and isinstance(order, tuple) and len(order) > 1 and not latent:
+        return ("x", *["label"] * (len(order) - 1))
     n_tensors = len(roles_in(order) & {*_TENSORS, "label"})
     if order and (n_tensors > 1 or (n_tensors and role != "x") or not role):
         return order
     inside = reading.inside.get(name, {})
     if inside and role not in _TENSORS:
         return {key: wanted(names) for key, names in inside.items()}
-    if isinstance(order, tuple) and len(order) > 1 and name == "batch":
-        return ("x", *["label"] * (len(order) - 1))
     keys = [*reading.needed.get(name, ()), *reading.optional.get(name, ())]
     keyed = [key for key in keys if usual_role(key)]
     dotted = [key for key in reading.fields.get(name, ()) if usual_role(key) in _TENSORS]
     if keyed or {*dotted} - _OF_TENSORS:
-        return tuple(wanted(key) for key in dict.fromkeys(keyed + dotted))
+        roles = dict.fromkeys(map(usual_role, keyed + dotted))
+        return tuple(sorted(roles, key=lambda each: [*_TENSORS, each].index(each)))
     return ""
 
 
@@ -407,7 +437,8 @@ def builder_roles(
         if role == "d" and isinstance(p.default, tuple | list):
             role = "shape"
         size = role in (*SIZES, "shape", "channels")
-        varied = follow and role in ("d", "k", "shape") and p.default is not None
+        followed = follow or p.name in told_roles
+        varied = followed and role in ("d", "k", "shape") and p.default is not None
         if size and role not in roles.values() and (p.default is p.empty or varied):
             roles[p.name] = role
         elif p.default is p.empty:

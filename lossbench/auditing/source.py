@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
+HALVING = ("chunk", "split")
 Names = str | tuple["Names", ...]  # as they stand left of an equals sign; "" for anything else
 
 
@@ -19,12 +20,19 @@ Names = str | tuple["Names", ...]  # as they stand left of an equals sign; "" fo
 class Called:
     """A call of something by name: ``model.encode(x)``; into which names its answer goes.
 
-    ``path`` is what is called, ``halved`` whether the answer is split at once.
+    ``path`` is what is called, ``then`` what is done with the answer at once, ``line`` where it
+    stands.
     """
 
     path: tuple[str, ...]
     names: Names
-    halved: bool
+    then: str
+    line: str
+
+    @property
+    def halved(self) -> bool:
+        """Whether the answer is split at once."""
+        return self.then in HALVING
 
 
 @dataclass
@@ -34,8 +42,11 @@ class Reading:
     ``unpacked`` maps a name to what it is unpacked into, ``inside`` does so for its keys,
     ``needed`` and ``optional`` to the keys that it is asked for by brackets and by ``get``, and
     ``fields`` to the attributes read from it; ``called`` lists calls in order; ``passed`` are
-    names that are handed on, to which function and in which place.
+    names that are handed on, to which function and in which place; ``looped`` are those whose
+    items are taken one after the other. All this is of ``function``.
     """
+
+    function: FunctionType | None
 
     unpacked: dict[str, Names] = field(default_factory=dict)
     needed: dict[str, list[str]] = field(default_factory=dict)
@@ -44,6 +55,19 @@ class Reading:
     called: list[Called] = field(default_factory=list)
     fields: dict[str, list[str]] = field(default_factory=dict)
     passed: list[tuple[str, tuple[str, ...], int]] = field(default_factory=list)
+    looped: set[str] = field(default_factory=set)
+
+    def into(self, name: str, depth: int = 3) -> Names:
+        """Return what a name is unpacked into, here or where it is handed on to."""
+        function: Any = self.function
+        if name in self.unpacked or function is None or not depth:
+            return self.unpacked.get(name, ())
+        for each, path, at in self.passed:
+            inner = _inner(function, path) if each == name else None
+            names = _parameters(inner, path) if inner else ()
+            if inner and at < len(names) and (found := read(inner).into(names[at], depth - 1)):
+                return found
+        return ()
 
     def keys(self, name: str) -> list[str]:
         """Return every key and attribute that a name is asked for, each once."""
@@ -86,7 +110,7 @@ def signature_of(loss: Any) -> inspect.Signature:
 def read(loss: Any) -> Reading:
     """Return what the function below a loss does with names; nothing without its source."""
     function = underlying(loss)
-    return _read(function) if isinstance(function, FunctionType) else Reading()
+    return _read(function) if isinstance(function, FunctionType) else Reading(None)
 
 
 def made_by(loss: Any) -> tuple[str, ...]:
@@ -115,7 +139,7 @@ def _tree(function: FunctionType) -> ast.Module | None:
 
 @functools.lru_cache(maxsize=256)
 def _read(function: FunctionType) -> Reading:
-    reading = Reading()
+    reading = Reading(function)
     tree = _tree(function)
     if tree is None:
         return reading
@@ -125,22 +149,29 @@ def _read(function: FunctionType) -> Reading:
         if isinstance(node, ast.Assign | ast.AnnAssign):
             _read_assignment(node, reading, goes)
     calls = [node for node in nodes if isinstance(node, ast.Call)]
-    halved = {
-        id(each)
+    then = {
+        id(each): call.func.attr
         for call in calls
-        if isinstance(call.func, ast.Attribute) and call.func.attr in ("chunk", "split")
-        for each in (call.func.value, *call.args[:1])
+        if isinstance(call.func, ast.Attribute)
+        for each in (call.func.value, *(call.args[:1] if call.func.attr in HALVING else ()))
     }
+    lines = inspect.getsource(function).splitlines()
     for call in calls:
         path = _path(call.func)
         if path:
-            reading.called.append(Called(path, goes.get(id(call), ""), id(call) in halved))
+            n = call.lineno - 1
+            line = f"line {function.__code__.co_firstlineno + n}: {lines[n].strip()}"
+            names = goes.get(id(call), "")
+            reading.called.append(Called(path, names, then.get(id(call), ""), line))
         _read_arguments(call, path, function, reading)
     heads = {id(call.func) for call in calls}
-    for node in nodes:
+    for node in sorted(nodes, key=lambda n: (getattr(n, "lineno", 0), getattr(n, "col_offset", 0))):
         match node:
             case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(key))):
                 reading.needed.setdefault(name, []).append(key)
+            case ast.For(iter=source) | ast.comprehension(iter=source):
+                inside = source.args if isinstance(source, ast.Call) else [source]
+                reading.looped |= {each.id for each in inside if isinstance(each, ast.Name)}
             case ast.Attribute(attr=attribute) if id(node) not in heads and _path(node):
                 reading.fields.setdefault(".".join(_path(node)[:-1]), []).append(attribute)
     return reading
@@ -156,7 +187,8 @@ def _read_arguments(
                 reading.passed.append((name, path, at))
             case ast.Starred(value=ast.Name(id=name)):
                 by_name = {keyword.arg for keyword in call.keywords}
-                names = (n for n in _parameters(function, path)[at:] if n not in by_name)
+                own = _parameters(_inner(function, path), path)[at:]
+                names = (n for n in own if n not in by_name)
                 reading.unpacked.setdefault(name, tuple(names))
     match path, call.args:
         case (name, "pop"), [ast.Constant(value=str(key))]:
@@ -166,17 +198,21 @@ def _read_arguments(
             reading.optional.setdefault(name, {})[key] = value
 
 
-def _parameters(function: FunctionType, path: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the parameters of a function of the same file, or of a method of the same class."""
+def _inner(function: FunctionType, path: tuple[str, ...]) -> FunctionType | None:
+    """Return a function of the same file, or a method of the same class."""
+    inner: Any = None
     match path:
         case (name,):
             inner = underlying(function.__globals__.get(name))
         case ("self", name):
             owner = function.__globals__.get(function.__qualname__.partition(".")[0])
             inner = underlying(getattr(owner, name, None))
-        case _:
-            return ()
-    if not isinstance(inner, FunctionType):
+    return inner if isinstance(inner, FunctionType) else None
+
+
+def _parameters(inner: FunctionType | None, path: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the parameters of a function, or of a method but for ``self``."""
+    if inner is None:
         return ()
     return inner.__code__.co_varnames[len(path) - 1 : inner.__code__.co_argcount]
 

@@ -7,6 +7,7 @@ in the file, a buffer of a module, a random generator.
 import copy
 import random
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -22,7 +23,7 @@ _MOST_PLACES = 400
 _OWN = (int, float, complex, str, bytes, bool, type(None))
 _NO_STATE = (FunctionType, BuiltinFunctionType, MethodType, ModuleType, type)
 _NOTHING = object()
-_CONTAINERS = (list, dict, set)
+_CONTAINERS = (list, dict, set, deque)
 
 
 def _set_bits(generator: np.random.Generator, state: Any) -> None:
@@ -59,12 +60,12 @@ class State:
             for place in self._places
             if _is_trained(place.value)
         }
-        code = getattr(underlying(loss), "__code__", None)
+        read = _read_by(underlying(loss), type(owner), set())
         self.numbers = {
             place.name: place.value
             for place in self._places
             if place.name.count(".") == 1
-            and place.name.partition(".")[2] in getattr(code, "co_names", ())
+            and place.name.partition(".")[2] in read
             and type(place.value) in (int, float)
         }
         self._named: dict[str, _Place] = {}
@@ -223,6 +224,9 @@ class _Place:
             _GENERATORS[type(value)][1](value, kept)
         elif isinstance(value, list):
             value[:] = kept
+        elif isinstance(value, deque):
+            value.clear()
+            value.extend(kept)
         elif isinstance(value, dict | set):
             value.clear()
             value.update(kept)
@@ -314,6 +318,8 @@ def _text(value: Any) -> str:  # noqa: PLR0911 - a case for every kind
         return str(value)[:40]
     if isinstance(value, int | float):
         return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, deque):
+        value = list(value)
     if isinstance(value, list | tuple | set | dict):
         inner = value.values() if isinstance(value, dict) else value
         short = len(value) <= 8 and all(isinstance(each, _OWN) for each in inner)
@@ -327,6 +333,19 @@ def _text(value: Any) -> str:  # noqa: PLR0911 - a case for every kind
     if array.size == 1:
         return f"{float(array.reshape(())):.6g}"
     return f"{array.shape}, mean {float(array.mean()):.6g}" if array.size else ""
+
+
+def _read_by(function: Any, owner: type, seen: set[Any]) -> set[str]:
+    """Return the names that a function reads, and those methods and properties that it names."""
+    if isinstance(function, property):
+        function = function.fget
+    function = underlying(function)
+    if not isinstance(function, FunctionType) or function in seen:
+        return set()
+    seen.add(function)
+    names = {*_names_of(function.__code__)}
+    own = (getattr(owner, name, None) for name in sorted(names))
+    return names.union(*(_read_by(each, owner, seen) for each in own if each is not None))
 
 
 def _names_of(code: Any) -> Iterator[str]:

@@ -5,7 +5,7 @@ that its answer is unpacked into, else off its own name.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FunctionType
@@ -13,6 +13,7 @@ from typing import Any
 
 from lossbench.auditing.signature import (
     FOUR,
+    MODELS,
     SIZES,
     Refusal,
     Want,
@@ -93,11 +94,15 @@ def produced(values: Values, want: Want) -> Any:
 
 @dataclass
 class Plan:
-    """What is asked of the model ``root``: ``calls`` by path below it, ``fields`` read from it."""
+    """What is asked of the model ``root``: ``calls`` by path below it, ``fields`` read from it.
+
+    ``unknown`` are the lines with calls of its parts that may give anything.
+    """
 
     root: str = ""
     calls: dict[Path, Want] = field(default_factory=dict)
     fields: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
     @property
     def roles(self) -> set[str]:
@@ -108,6 +113,7 @@ class Plan:
         """Take over what another part of the same function asks for."""
         self.calls = other.calls | self.calls
         self.fields += other.fields
+        self.unknown += other.unknown
 
 
 def planned(function: Any, root: str, owner: Any = None, seen: tuple[Any, ...] = ()) -> Plan:
@@ -150,18 +156,24 @@ def _read_call(
     inner = _own(owner, path)
     deeper = planned(inner, "self", owner, seen) if inner is not None else Plan()
     tells = bool(roles_in(want) & _TOLD)
-    match _kind(method):
+    kind = _kind(method)
+    if kind == "encode" and {"z_mean", "z_log_var"} & {*missing(roles_in(want))}:
+        tells = False  # one of both does not do
+    whole = not set(missing(deeper.roles)) - {"x"}
+    match kind:
         case "forward":
-            whole = not set(missing(deeper.roles)) - {"x"}
             into = whole or bool(deeper.roles and not tells)
         case "sample":
             tells, into = inner is None and "z" in roles_in(want), False
         case _:
-            into = not tells or (want == "posterior" and bool(deeper.roles & _TOLD))
+            less = want == "posterior" or (whole and {*missing(roles_in(want))} - {"x"})
+            into = not tells or bool(less and deeper.roles & _TOLD)
     if into:
         plan.add(deeper)
     elif tells:
         plan.calls.setdefault(path, want)
+    if kind and kind != "sample" and not tells and not deeper.calls and not deeper.unknown:
+        plan.unknown.append(called.line)
 
 
 def _own(owner: Any, path: Path) -> Any:
@@ -195,8 +207,8 @@ def _settled(reading: Reading, called: Called, method: str) -> Want:
     match kind:
         case "encode" if called.halved or (names and want not in _LATENT):
             return "latents"
-        case "encode":
-            return want or _usual(method)
+        case "encode":  # what is taken apart in another way may hold anything
+            return want or ("" if called.then else _usual(method))
         case "decode" | "sample":
             return _usual(method)
         case "forward":
@@ -206,7 +218,9 @@ def _settled(reading: Reading, called: Called, method: str) -> Want:
 
 def _kind(method: str) -> str:
     """Return what a method of that name does as a rule; a model itself goes forward."""
-    return _METHOD_OF.get(plain(method), "") if method else "forward"
+    if not method or plain(method) in MODELS:
+        return "forward"
+    return _METHOD_OF.get(plain(method), "")
 
 
 def _usual(method: str, n: int = 0) -> Want:
@@ -276,14 +290,15 @@ def attached(owner: Any, plan: Plan, values: Values) -> Iterator[None]:
 
     try:
         for path, want in plan.calls.items():
-            answer = _answering(values, want)
             if not path:
-                owner.__class__ = type(own.__name__, (own,), {"__call__": answer})
+                whole = _Part(None, values, want)
+                called = {"__call__": lambda *_, whole=whole, **__: whole()}
+                owner.__class__ = type(own.__name__, (own,), called)
                 continue
             holder = owner
             for part in path[:-1]:
                 holder = getattr(holder, part)
-            put(holder, path[-1], answer)
+            put(holder, path[-1], _Part(getattr(holder, path[-1], None), values, want))
         for name in _SWALLOWED:
             put(owner, name, lambda *_, **__: None)
         yield
@@ -297,5 +312,16 @@ def attached(owner: Any, plan: Plan, values: Values) -> Iterator[None]:
                 holder[name] = value
 
 
-def _answering(values: Values, want: Want) -> Callable[..., Any]:
-    return lambda *_, **__: produced(values, want)
+class _Part:
+    """A part of a user's own model that answers what is wanted, and is else as it was."""
+
+    def __init__(self, part: Any, values: Values, want: Want) -> None:
+        self._part, self._values, self._want = part, values, want
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        """Return what is wanted."""
+        return produced(self._values, self._want)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the part itself has under that name."""
+        return getattr(self._part, name)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lossbench.auditing.options import Options, Target
+from lossbench.auditing.probing import CALLS
 from lossbench.auditing.records import Failure
 from lossbench.auditing.signature import ROLES
 from lossbench.errors import AuditError, did_you_mean
@@ -33,6 +34,7 @@ _CLOSURE = """write what makes and calls it in one, and audit that:
         return {message}"""
 # A message of a library that wants whole numbers where it got others.
 _WHOLE = re.compile(r"\b(Long|Int|int32|int64|Tlabels|integer|indices must be|multi-target)\b")
+_CLASSES = re.compile(r"\b(cross_entropy|nll_loss|CrossEntropyLoss|NLLLoss)\(")  # want whole ones
 _OWN = ("NameError", "UnboundLocalError", "ImportError", "ModuleNotFoundError")
 
 _STAGES: Mapping[str, _Words] = {
@@ -64,7 +66,7 @@ _STAGES: Mapping[str, _Words] = {
     ),
     "budget": _Words(
         "it takes longer than {limit:g} s", "the audit is not done in {limit:g} s",
-        "some 300 calls, each once a seed if the loss is stochastic",
+        "some {calls} calls, each once a seed if the loss is stochastic",
         "{message} in that time, {each:.0f} ms each", "--time-limit {more:g}, or smaller sizes",
     ),
     "kind": _Words(
@@ -96,13 +98,14 @@ _STAGES: Mapping[str, _Words] = {
         "it has no argument for {message}", "it has no argument for {message}",
         "inputs, reconstruction, z_mean and z_log_var as arguments", "{name}{call}",
         _WRAPPER.format(
-            "--args {first}=NAME if an argument of another name is it; else write a wrapper"
+            "--args {first}={candidate} is it; else write a wrapper"
         ),
     ),
     "parts": _Words(
         "what its own model gives for {message} is not known",
         "what its own model gives for {message} is not known",
-        "names that tell, as in `mu, log_var = self.encode(x)`", "{name}{call}", _WRAP,
+        "names that tell, as in `mu, log_var = self.encode(x)`", "{line}",
+        _WRAPPER.format("give the results such names in these lines; else write a wrapper"),
     ),
     "network": _Words(
         "it takes {message}, a network's, and no {lacks}",
@@ -229,7 +232,7 @@ class Obstacle:
             )
             if self.failure.type in _OWN or of_module:
                 stage = "own"
-            elif _WHOLE.search(self.failure.message):
+            elif _WHOLE.search(self.failure.message) or _CLASSES.search(self.failure.line):
                 stage = "whole numbers"
         return _STAGES.get(stage, _STAGES["call"])
 
@@ -252,6 +255,9 @@ class Obstacle:
             "line": line,
             "type": self.failure.type or "an error",
             "lacks": line.partition("; ")[2],
+            "candidate": f"{candidate} if that argument"
+            if (candidate := line.partition("; ")[2])
+            else "NAME if an argument of another name",
             "latent": ",".join(map(str, self.latent)),
             "shapes": self._shapes(),
             "said": f"{self.failure.type}: {message}" if self.failure.type else message,
@@ -261,6 +267,7 @@ class Obstacle:
             "d": sizes.d,
             "works_with": ",".join(map(str, self.works_with)),
             "limit": limit,
+            "calls": CALLS,
             "waited": message if " " in message else f"{message} s",
             "more": 3 * limit,
             "each": 1000 * limit / max(int(n_calls[0]), 1) if n_calls else 0.0,

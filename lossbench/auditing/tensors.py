@@ -23,7 +23,7 @@ from lossbench.auditing.source import underlying
 _KNOWN = ("torch", "tensorflow", "keras", "jax")
 _ALSO = {"tf_keras": "tensorflow", "tensorflow_probability": "tensorflow", "jaxlib": "jax"}
 _SIZES = {"d": "d", "k": "k", "B": "batch_size", "N": "n_images"}
-_LEARNED = ("x_hat", "z_mean", "z_log_var", "z_std", "z_var", "z", "x_log_var")
+_LEARNED = ("x_hat", "z_mean", "z_log_var", "z_std", "z_var", "z", "latents", "x_log_var")
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class Maker:
     learned: bool = False
 
     def tensor(self, array: np.ndarray[Any, Any], *, learned: bool = False) -> Any:
-        """Return a tensor of its own; whole numbers stay whole."""
-        whole = array.dtype.kind in "iu"
-        own = array.astype(np.int64 if whole else np.float32 if self.single else np.float64)
+        """Return a tensor of its own; whole numbers stay whole, and truths truths."""
+        whole = array.dtype.kind in "iub"
+        kinds = {"i": "i8", "u": "i8", "b": "?", "f": "f4" if self.single else "f8"}
+        own = array.astype(kinds[array.dtype.kind])
         library: Any = sys.modules.get(self.framework)
         match self.framework:
             case "torch":
@@ -116,6 +117,24 @@ class Values:
                 if not (same or np.array_equal(now, before, equal_nan=True)):
                     yield role
 
+    def slope(self, output: Any) -> float:
+        """Return by the gradient how fast an output grows along the way that the probe asks for."""
+        probe, arrays_ = self.probe, _arrays(self.probe)
+        if not getattr(output, "requires_grad", False):
+            return 0.0
+        if probe.along == "level":
+            ways = {"x_hat": (arrays_["x_hat"] - arrays_["x"]) / probe.level}
+        else:
+            way = arrays_["z_mean"] / probe.mean
+            both = np.concatenate([way, np.zeros_like(way)], 1)
+            ways = {"z_mean": way, "z": way, "latents": both}
+        torch: Any = sys.modules["torch"]
+        roles = [role for role in ways if role in self.made]
+        tensors = [self.made[role] for role in roles]
+        found = torch.autograd.grad(output.mean(), tensors, retain_graph=True, allow_unused=True)
+        pairs = [(g, ways[r]) for g, r in zip(found, roles, strict=True) if g is not None]
+        return sum(float((to_array(gradient) * way).sum()) for gradient, way in pairs)
+
     def _make(self, role: str) -> Any:  # noqa: PLR0911 - a case for every role
         probe, arrays_ = self.probe, _arrays(self.probe)
         if role in _SIZES:
@@ -176,6 +195,7 @@ def _arrays(probe: Probe) -> Mapping[str, np.ndarray[Any, Any]]:
         "prior_mean": np.zeros_like(z_mean),
         "prior_log_var": np.zeros_like(z_mean),
         "mask": np.ones(x.shape[:2] if x.ndim == 3 else x.shape),
+        "padding": np.zeros(x.shape[:2] if x.ndim == 3 else x.shape, bool),
         "lengths": np.full(len(x), x.shape[1], np.int64),
         "label": np.zeros(len(x), np.int64),
     }

@@ -1,7 +1,6 @@
 """An audit on a screen: what a loss trains, what is wrong, what to change; and many in a list."""
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
@@ -174,7 +173,6 @@ def listing_report(
     return Group(*parts, *_unread(unread), Text(), Text(told, style="dim"))
 
 
-_CLAUSE = re.compile(r".{24,}?(?=: |; |, so |\. |\.$)")
 _HEADINGS = ("place", "name", "R", "K", "beta_eff")
 
 
@@ -201,9 +199,7 @@ def _seen_to(each: Listed) -> Iterator[tuple[str, str]]:
     elif each.audit.findings:
         first, *others = each.audit.findings
         more = f" (and {len(others)} more)" if others else ""
-        clause = _CLAUSE.match(first.text)
-        text = clause[0] if clause else first.text
-        yield f"{text}{more}", "yellow" if first.certain else ""
+        yield f"{first.clause}{more}", "yellow" if first.certain else ""
 
 
 def _unread(unread: Sequence[Unread]) -> Iterator[Text]:
