@@ -342,8 +342,8 @@ def test_a_comparison_pairs_by_seed_and_tells_the_schedule(
 
 
 def test_old_tables_and_records_have_the_constant_weight() -> None:
-    """The committed ones lack the columns: beta_eff is what is held against the threshold."""
-    store = Store(RESULTS / "digits")
+    """Those of the first format lack the columns: beta_eff is held against the threshold."""
+    store = Store(RESULTS.parent / "tests" / "results-format-1")
     text = (store.folder / "runs.csv").read_text().partition("\n")[0]
     for table, columns in ((store.runs(), RUNS), (store.summary(), SUMMARY)):
         assert list(table.columns) == [column.name for column in columns]
@@ -353,7 +353,7 @@ def test_old_tables_and_records_have_the_constant_weight() -> None:
     history = store.history()
     assert list(history.columns) == [column.name for column in HISTORY]
     assert history["kl_weight"].isna().all()
-    (record, *_) = Store(RESULTS.parent / "tests" / "results-format-1").records()
+    (record, *_) = store.records()
     assert "kl_schedule" not in record.settings
     row = dict(
         zip([column.name for column in RUNS], rows_of(record).run.strip().split(","), strict=True)
