@@ -27,6 +27,7 @@ from lossbench.loss import (
     schedule,
 )
 from lossbench.network import Network, dense
+from lossbench.optimizer import HAVE_EPSILON, OPTIMIZER_NAMES, OptimizerName
 from lossbench.words import joined
 
 Value = str | int | float | tuple[int, ...]
@@ -343,10 +344,8 @@ class RunSettings:
         Setting("training", at_least=1, option="Images a step.", column="images a training step"),
     ] = 128
     optimizer: Annotated[
-        Literal["adam", "adamw", "rmsprop", "sgd"],
-        Setting(
-            "training", option="adam, adamw, rmsprop or sgd.", column="adam, adamw, rmsprop or sgd"
-        ),
+        OptimizerName,
+        Setting("training", option=f"{OPTIMIZER_NAMES}.", column=OPTIMIZER_NAMES),
     ] = "adam"
     learning_rate: Annotated[
         float,
@@ -369,8 +368,8 @@ class RunSettings:
         Setting(
             "training",
             above=0,
-            option="Epsilon of adam, adamw and rmsprop.",
-            column="epsilon of adam, adamw and rmsprop",
+            option=f"Epsilon of {HAVE_EPSILON}.",
+            column=f"epsilon of {HAVE_EPSILON}",
         ),
     ] = 1e-7
     eval_every: Annotated[

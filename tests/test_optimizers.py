@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 
 from lossbench.comparison.algebra import ObjectivePair, Side, algebra
 from lossbench.network import dense
-from lossbench.nn import program as programs
 from lossbench.nn.model import initial_weights
-from lossbench.nn.program import Program, Shape
+from lossbench.nn.program import Program, Shape, optimizer
 from lossbench.nn.train import batches_and_noise
-from lossbench.settings import KEYS
+from lossbench.optimizer import OPTIMIZERS, Optimizer, OptimizerName
 
-OPTIMIZERS = get_args(KEYS["optimizer"].type)
 D, K, BATCH, N, RATE = 9, 2, 16, 80, 0.02
 NETWORK = dense(D, K, (6,), probabilities=True)
 SEEDS, A, B = [0, 1, 2, 3], [1.0, 1.0, 1 / D, 0.0], [1.0, 0.1, 0.5, 0.0]
@@ -104,8 +102,8 @@ def test_a_member_is_trained_as_keras_trains_it_alone(
     """After fifteen steps its weights are those of ``fit``, one that no objective moves too."""
     stack = trained(filled(Program(replace(SHAPE, optimizer=name))), images, n_epochs=3)
     for member in range(SHAPE.width):
-        optimizer = programs.optimizer(name, RATE, SHAPE.epsilon)
-        assert_alike(stack, member, fitted(optimizer, member, images, n_epochs=3))
+        keras_own = optimizer(name, RATE, SHAPE.epsilon)
+        assert_alike(stack, member, fitted(keras_own, member, images, n_epochs=3))
 
 
 @pytest.mark.slow
@@ -124,14 +122,14 @@ def test_a_refilled_program_starts_where_keras_starts(
     images: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also with an optimizer whose state does not start at 0, as that of Adagrad."""
-    monkeypatch.setitem(programs._OPTIMIZERS, "adagrad", keras.optimizers.Adagrad)
+    monkeypatch.setitem(OPTIMIZERS, "adagrad", Optimizer("Adagrad"))
     program = Program(replace(SHAPE, optimizer="adagrad"))
     first = trained(filled(program), images, n_epochs=1)
     again = trained(filled(program), images, n_epochs=1)
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
-    optimizer = programs.optimizer("adagrad", RATE, SHAPE.epsilon)
-    assert_alike(again, 0, fitted(optimizer, 0, images, n_epochs=1))
+    keras_own = optimizer("adagrad", RATE, SHAPE.epsilon)
+    assert_alike(again, 0, fitted(keras_own, 0, images, n_epochs=1))
 
 
 def test_adamw_is_said_to_feel_no_factor_on_the_objective() -> None:
@@ -145,3 +143,13 @@ def test_adamw_is_said_to_feel_no_factor_on_the_objective() -> None:
         "by 64. AdamW does not feel the factor (but for epsilon); SGD, a weight penalty and "
         "gradient clipping do."
     )
+
+
+def test_the_table_of_optimizers_is_the_setting_and_keras_own() -> None:
+    """Every name that a run may have is in it, under Keras' own title."""
+    assert set(get_args(OptimizerName)) == set(OPTIMIZERS)
+    for name, known in OPTIMIZERS.items():
+        made = optimizer(name, 0.1, 1e-3)
+        assert type(made).__name__ == known.title
+        assert hasattr(made, "epsilon") == known.has_epsilon
+        assert bool(made.weight_decay) == known.decays

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lossbench.comparison.pairing import Row, Value
-from lossbench.loss import FEELS_NO_FACTOR
+from lossbench.optimizer import FEELS_NO_FACTOR, OPTIMIZERS
 from lossbench.settings import SETTINGS
 from lossbench.words import joined, setting, significant, spread
 
@@ -131,7 +131,8 @@ def _scaled(cells: Sequence[ObjectivePair]) -> str:
     if optimizers <= set(FEELS_NO_FACTOR):
         names = joined(FEELS_NO_FACTOR[name] for name in sorted(optimizers))
         feels = f"{names} {'does' if len(optimizers) == 1 else 'do'} not feel the factor"
-        decay = "a weight penalty" if "adamw" in optimizers else "weight decay"
+        decays = any(OPTIMIZERS[name].decays for name in optimizers)
+        decay = "a weight penalty" if decays else "weight decay"
         feels += f" (but for epsilon); SGD, {decay} and gradient clipping do."
     else:
         feels = "SGD feels the factor as it would a factor on the learning rate; Adam would not."

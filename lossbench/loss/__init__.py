@@ -7,7 +7,6 @@ from lossbench.loss.catalogue import (
     entry,
 )
 from lossbench.loss.convention import (
-    FEELS_NO_FACTOR,
     Convention,
     Reduction,
     Sizes,
@@ -28,7 +27,6 @@ from lossbench.loss.schedule import CONSTANT, SPELLINGS, Schedule, schedule
 __all__ = [
     "CONSTANT",
     "ELBOS",
-    "FEELS_NO_FACTOR",
     "FORM",
     "LIKELIHOODS",
     "NAMES",

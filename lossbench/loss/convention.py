@@ -17,11 +17,6 @@ from lossbench.words import significant
 
 Reduction = Literal["sum", "mean"]
 
-FEELS_NO_FACTOR = {
-    "adam": "Adam",
-    "adamw": "AdamW",
-    "rmsprop": "RMSprop",
-}  # optimizers to which a makes no difference
 _LARGEST = Fraction(10) ** 30  # well inside float32, which the objective is trained in
 
 

@@ -18,14 +18,9 @@ from lossbench.loss import Objective
 from lossbench.network import Network
 from lossbench.nn.model import StackedVAE, initial_weights
 from lossbench.nn.terms import TERMS, kl, sample
+from lossbench.optimizer import OPTIMIZERS
 
 EVALUATION_SAMPLES = 8
-_OPTIMIZERS = {
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": keras.optimizers.SGD,
-}
 
 # Images, which of them count (the last chunk is padded), and their noise.
 Chunk = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
@@ -72,8 +67,10 @@ class Sums:
 
 def optimizer(name: str, learning_rate: float, epsilon: float) -> keras.optimizers.Optimizer:
     """Return a Keras optimizer by the name that a run gives it."""
-    options = {} if name == "sgd" else {"epsilon": epsilon}
-    return _OPTIMIZERS[name](learning_rate, **options)
+    known = OPTIMIZERS[name]
+    options = {"epsilon": epsilon} if known.has_epsilon else {}
+    made: keras.optimizers.Optimizer = getattr(keras.optimizers, known.title)
+    return made(learning_rate, **options)
 
 
 class Program:

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from lossbench.columns import HELD, MODEL_COLUMNS
-from lossbench.loss import FEELS_NO_FACTOR
+from lossbench.optimizer import FEELS_NO_FACTOR
 
 _SIZES = ("dataset", "d", "reconstruction_loss", "k")
 _FOUND = ("predicted", "measured", "ratio")
