@@ -19,7 +19,7 @@ HOUSE = Path(lossbench.__file__).parent
 FLOORS = (
     ("words", "arrays"),
     ("errors", "commits"),
-    ("loss", "network"),
+    ("loss", "network", "optimizer"),
     ("settings",),
     ("columns", "experiment"),
     ("run",),

@@ -11,7 +11,7 @@ from lossbench.auditing.child import Child, child
 from lossbench.auditing.examination import examine
 from lossbench.auditing.options import Options, Target
 from lossbench.auditing.probe import Probe
-from lossbench.auditing.records import Answer, Failure, Stopped
+from lossbench.auditing.records import Answer, Ask, Failure, Found, Stopped
 from lossbench.auditing.result import Audit, Finding
 from lossbench.auditing.signature import FILLING
 from lossbench.auditing.telling import Obstacle
@@ -51,16 +51,7 @@ def audit_here(loss: Callable[..., object], target: Target, options: Options) ->
         except Exception as error:
             raise Obstacle(target, options, failure_of(error, "load")).error() from error
         try:
-            found = examine(
-                asked,
-                asked.found,
-                options.sizes,
-                options.shape,
-                options.settings,
-                latent_shape=options.latent_shape,
-                total=options.total,
-                seconds=options.time_limit,
-            )
+            found = _examined(asked, asked.found, options)
         except Stopped as stop:
             raise Obstacle(target, options, stop.failure).error() from None
         return replace(found, process="this")
@@ -74,23 +65,32 @@ def attempt(
         asking = _Asking(target, options, running, said)
         try:
             asking.start()
-            audit = examine(
-                asking,
-                asking.found,
-                options.sizes,
-                options.shape,
-                options.settings,
-                latent_shape=options.latent_shape,
-                total=options.total,
-                seconds=options.time_limit,
-                said=said,
-            )
+            audit = _examined(asking, asking.found, options, said)
             return replace(audit, findings=(*asking.hangs(), *audit.findings))
         except Stopped as stop:
             failure = asking.ended(stop.failure)
             notes = _notes(asking.child, failure) if failure.stage in ("call", "type") else ()
             shapes = _works_with(asking.child, options, failure)
             return Obstacle(target, options, failure, *shapes, notes)
+
+
+def _examined(
+    ask: Ask,
+    found: Callable[[], Found],
+    options: Options,
+    said: Callable[[str], None] = lambda _: None,
+) -> Audit:
+    return examine(
+        ask,
+        found,
+        options.sizes,
+        options.shape,
+        options.settings,
+        latent_shape=options.latent_shape,
+        total=options.total,
+        seconds=options.time_limit,
+        said=said,
+    )
 
 
 class _Asking:
