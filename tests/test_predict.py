@@ -1,16 +1,20 @@
 """The prediction: from data and settings alone, and the same for equal beta_eff."""
 
+import io
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from lossbench import data, theory
 from lossbench.cli import main
+from lossbench.console.prediction import prediction_tables
 from lossbench.experiment import read
 from lossbench.loss import catalogue
 from lossbench.prediction import Prediction, agreement, predict
@@ -113,3 +117,40 @@ def test_the_command_prints_tables_and_json(
     assert "blog at beta 1 collapses for every k up to 19" in text
     facts = json.loads("{" + rest)
     assert [s["predicted_active_units"] for s in facts["settings"]] == [0, 2]
+
+
+def test_a_threshold_that_rests_on_few_or_skewed_images_is_told(tmp_path: Path) -> None:
+    """One image that lights its own pixel; a pixel that is lit in one image of thirty."""
+    generator = np.random.default_rng(0)
+    told = {}
+    for name, share in (("plain", 0.5), ("skewed", 1 / 30), ("alone", 1 / 1000)):
+        images = 0.5 + 0.05 * generator.random((2000, 6))
+        images[:, 3] = 0
+        images[: round(2000 * share), 3] = 1
+        np.savez(tmp_path / f"{name}.npz", x_train=images.astype("f4"), x_test=images.astype("f4"))
+        found = predicted(
+            dataset=str(tmp_path / f"{name}.npz"),
+            d="6",
+            k="1",
+            loss="docs",
+            reconstruction_loss="mse",
+            beta="0.01,1",
+        )
+        console = Console(width=200, file=io.StringIO(), record=True)
+        console.print(prediction_tables(found, console))
+        told[name] = console.export_text()
+        assert [each.kl_guess is not None for each in found.settings] == [True, True]
+    assert ("no verdict" in told["plain"], "skewed along" in told["plain"]) == (False, False)
+    assert ("no verdict" in told["skewed"], "skewed along" in told["skewed"]) == (False, True)
+    assert "t_1 lives on about 2 of 2,000 images: it is no verdict on the others" in told["alone"]
+
+
+def test_a_guess_of_the_kl_is_the_closed_form_of_the_linear_model() -> None:
+    """It is told apart from what is exact, and there is none where the noise is not 1."""
+    options = {"d": "64", "k": "4", "loss": "docs", "beta": "0.5", "reconstruction_loss": "mse"}
+    linear, dense = predicted(hidden="linear,64", **options).settings
+    assert (linear.kl_guess, dense.kl) == (None, None)
+    assert dense.kl_guess == linear.kl
+    assert linear.beta_eff_over_threshold == 0.5 / linear.threshold
+    (noisy,) = predicted(hidden="64", noise_std="0.5", **options).settings
+    assert (noisy.kl, noisy.kl_guess) == (None, None)
