@@ -66,13 +66,13 @@ def split(images: Raw) -> tuple[Raw, Raw]:
     return images[order[:n_train]], images[order[n_train:]]
 
 
-def checked(train: Raw, test: Raw | None, where: str) -> Images:
+def checked(train: Raw, test: Raw | None, where: str, *, flat: bool = False) -> Images:
     """Return raw arrays, (n, d), (n, H, W) or (n, H, W, C), as images in [0, 1].
 
     Without ``test``, ``train`` is split 80 / 20. Unsigned integers of 8 and 16 bits are divided by
     the largest value of their type (255, 65535); other integers by the largest value present in
     both arrays. Floats must lie in [0, 1] and are left as they are. Flat images whose d is a square
-    count as square grey images.
+    count as square grey images, unless they are ``flat``: the rows of a table.
 
     Raises DataError for a shape, a type or values that break these rules, for fewer than 2 training
     images or 1 test image, and when every training image is the same.
@@ -97,6 +97,7 @@ def checked(train: Raw, test: Raw | None, where: str) -> Images:
             remedy="give more images; a single array is split 80 / 20",
         )
     largest = _largest(train, test, where)
+    shape = train.shape[1:] if flat else shape
     return _frozen(Images(where, shape, _scaled(train, largest), _scaled(test, largest)))
 
 
