@@ -127,7 +127,7 @@ def test_a_column_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "age, height" in refusal_of(path + ":nothing")
     assert "named twice" in refusal_of(path + ":age+age")
     assert "does not exist" in refusal_of(str(tmp_path / "none.csv") + ":age")
-    assert "not a file" in refusal_of(_folder(tmp_path))
+    assert "no images" in refusal_of(_folder(tmp_path))
 
 
 def _folder(tmp_path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lossbench.data import files, mnist, sources, tables
+from lossbench.data import files, folders, mnist, sources, tables
 from lossbench.data.images import Images, checked
 from lossbench.errors import DataError, did_you_mean
 
@@ -39,8 +39,9 @@ def load(dataset: str, d: int | None, data_dir: Path | None = None) -> Dataset:
     """Return a dataset at ``d`` pixels; None leaves the images as they are.
 
     ``dataset`` is one of BUILT_IN or the path of an ``.npz``, ``.npy``, ``.csv``, ``.tsv`` or IDX
-    file; ``data_dir`` is where the files of ``mnist`` and ``fashion_mnist`` are looked for first.
-    A smaller d is the average over whole blocks of a square grey image; ``patches`` are cut at d.
+    file or of a folder of images; ``data_dir`` is where the files of ``mnist`` and
+    ``fashion_mnist`` are looked for first. A smaller d is the average over whole blocks of a square
+    grey image; ``patches`` are cut at d.
 
     Raises DataError when the data is unknown, missing, damaged, unfit, or cannot be given at ``d``.
     """
@@ -75,13 +76,16 @@ def _native(dataset: str, data_dir: Path | None) -> Images:
                 remedy="give the path of the file as the dataset",
             )
         return images
-    if tables.is_table(dataset):
+    if tables.is_table(dataset) and not folders.is_folder(dataset):
         return _in_table(dataset)
+    if folders.is_folder(dataset):
+        return _folder_parsed(dataset, folders.where(dataset), folders.stamp(dataset))
     if not _is_path(dataset):
         raise DataError(
             f"unknown dataset {dataset!r}",
             where="dataset",
-            expected=f"{', '.join(BUILT_IN)}, or the path of an .npz, .npy, .csv, .tsv or IDX file",
+            expected=f"{', '.join(BUILT_IN)}, or the path of an .npz, .npy, .csv, .tsv or IDX file "
+            "or of a folder of images",
             received=repr(dataset),
             remedy=did_you_mean(dataset, BUILT_IN) or "give one of these",
         )
@@ -104,6 +108,11 @@ def _in_table(dataset: str) -> Images:
 @lru_cache(maxsize=2)
 def _table_parsed(dataset: str, path: Path, _stamp: tuple[int, int]) -> Images:
     return checked(tables.read(dataset), None, where=str(path), flat=True)
+
+
+@lru_cache(maxsize=2)
+def _folder_parsed(dataset: str, where: str, _stamp: str) -> Images:
+    return checked(folders.read(dataset), None, where=where)
 
 
 def _in_files(*paths: Path) -> Images:
