@@ -22,12 +22,16 @@ class Dataset:
 
     ``train`` is (n_train, d), ``test`` is (n_test, d); both are C-contiguous and read-only.
     ``sha256`` is over the shapes and the bytes (little-endian float32) of both.
+    ``shape`` is that of one image, (d,) where it is none; the file's numbers were divided by
+    ``divided_by``.
     """
 
     name: str
     train: NDArray[np.float32]
     test: NDArray[np.float32]
     sha256: str
+    shape: tuple[int, ...] = ()
+    divided_by: float = 1.0
 
     @property
     def d(self) -> int:
@@ -50,7 +54,11 @@ def load(dataset: str, d: int | None, data_dir: Path | None = None) -> Dataset:
     else:
         images = _native(dataset, data_dir)
         images = images if d is None else images.at(d)
-    return Dataset(dataset, images.train, images.test, _sha256(images))
+    return Dataset(
+        *(dataset, images.train, images.test, _sha256(images)),
+        shape=images.shape,
+        divided_by=images.divided_by,
+    )
 
 
 def native_sizes(dataset: str, data_dir: Path | None = None) -> tuple[int, int]:

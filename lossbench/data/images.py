@@ -17,13 +17,14 @@ class Images:
     """Checked images: rows of d pixels in [0, 1], read-only.
 
     ``shape`` is that of one image, (H, W), (H, W, C) or (d,); ``where`` is the name that errors
-    give.
+    give; the numbers of the file were divided by ``divided_by``.
     """
 
     where: str
     shape: tuple[int, ...]
     train: Floats
     test: Floats
+    divided_by: float = 1.0
 
     @property
     def d(self) -> int:
@@ -56,7 +57,9 @@ class Images:
             )
         side = math.isqrt(d)
         train, test = _averaged(self.train, side), _averaged(self.test, side)
-        return _frozen(Images(f"{self.where} at d = {d}", (side, side), train, test))
+        return _frozen(
+            Images(f"{self.where} at d = {d}", (side, side), train, test, self.divided_by)
+        )
 
 
 def split(images: Raw) -> tuple[Raw, Raw]:
@@ -98,7 +101,7 @@ def checked(train: Raw, test: Raw | None, where: str, *, flat: bool = False) -> 
         )
     largest = _largest(train, test, where)
     shape = train.shape[1:] if flat else shape
-    return _frozen(Images(where, shape, _scaled(train, largest), _scaled(test, largest)))
+    return _frozen(Images(where, shape, _scaled(train, largest), _scaled(test, largest), largest))
 
 
 def _image_shape(images: Raw, where: str) -> tuple[int, ...]:
