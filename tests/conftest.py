@@ -79,6 +79,7 @@ def nothing_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """See no folder of the machine's, and let no download succeed."""
     monkeypatch.delenv("LOSSBENCH_DATA_DIR", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("LOSSBENCH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "executable", script(tmp_path / "offline", "echo offline >&2; exit 1"))
 
 

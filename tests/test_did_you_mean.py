@@ -138,10 +138,10 @@ def test_at_most_three_names_are_suggested() -> None:
     assert did_you_mean("train", known) == "did you mean 'trian', 'train_a' or 'train_b'?"
 
 
-def test_a_table_as_data_is_not_taken_for_patches() -> None:
+def test_a_workbook_as_data_is_not_taken_for_patches() -> None:
     """The kinds of data that there are stand in the message; none of them was meant."""
     with pytest.raises(DataError) as caught:
-        load("t.csv", None)
+        load("t.xls", None)
     assert caught.value.remedy == "give one of these"
     assert "patches" in caught.value.expected
 

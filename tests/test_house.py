@@ -24,7 +24,7 @@ FLOORS = (
     ("columns", "experiment"),
     ("run",),
     ("data", "store", "theory"),
-    ("nn", "comparison", "explanation", "prediction", "measurement", "auditing"),
+    ("nn", "comparison", "explanation", "prediction", "measurement", "auditing", "description"),
     ("worker",),
     ("engine",),
     ("sweeping",),
@@ -195,6 +195,7 @@ COMMANDS = (
     ["audit", "BROKEN:vae_loss", "--d", "4", "--k", "2"],
     ["report", "RESULTS"],
     ["measure", "ARRAYS", "--reconstruction-loss", "bce"],
+    ["data", "digits"],
 )
 TRAINS = {"export"}  # builds the model that it writes
 LOADING = """

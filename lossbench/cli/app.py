@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import lossbench
-from lossbench.cli import audit, explain, init, measure, predict, results, sweep
+from lossbench.cli import audit, data, explain, init, measure, predict, results, sweep
 from lossbench.cli.interrupts import undisguised
 from lossbench.errors import LossbenchError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
     epilog="Start with `lossbench sweep --dry-run`, then `lossbench sweep`.",
 )
 app.command("init")(init.init)
+app.command("data")(data.data)
 app.command("explain")(explain.explain)
 app.command("predict")(predict.predict)
 app.command("sweep")(sweep.sweep)

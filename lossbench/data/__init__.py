@@ -1,7 +1,8 @@
 """A dataset's name or path in; checked float32 arrays in [0, 1] out, at the asked-for d, hashed.
 
 ``dataset`` is the door; ``sources`` holds the images that scikit-learn carries, ``mnist`` finds or
-downloads files, ``files`` reads them, ``images`` checks, scales and averages what was read.
+downloads files, ``files``, ``tables`` and ``folders`` read them, ``images`` checks, scales and
+averages what was read.
 """
 
 from lossbench.data.dataset import BUILT_IN, Dataset, load, native_sizes

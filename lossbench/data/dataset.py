@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lossbench.data import files, mnist, sources
+from lossbench.data import files, folders, mnist, sources, tables
 from lossbench.data.images import Images, checked
 from lossbench.errors import DataError, did_you_mean
 
@@ -22,12 +22,16 @@ class Dataset:
 
     ``train`` is (n_train, d), ``test`` is (n_test, d); both are C-contiguous and read-only.
     ``sha256`` is over the shapes and the bytes (little-endian float32) of both.
+    ``shape`` is that of one image, (d,) where it is none; the file's numbers were divided by
+    ``divided_by``.
     """
 
     name: str
     train: NDArray[np.float32]
     test: NDArray[np.float32]
     sha256: str
+    shape: tuple[int, ...] = ()
+    divided_by: float = 1.0
 
     @property
     def d(self) -> int:
@@ -38,9 +42,10 @@ class Dataset:
 def load(dataset: str, d: int | None, data_dir: Path | None = None) -> Dataset:
     """Return a dataset at ``d`` pixels; None leaves the images as they are.
 
-    ``dataset`` is one of BUILT_IN or the path of an ``.npz``, ``.npy`` or IDX file; ``data_dir`` is
-    where the files of ``mnist`` and ``fashion_mnist`` are looked for first. A smaller d is the
-    average over whole blocks of a square grey image; ``patches`` are cut at d.
+    ``dataset`` is one of BUILT_IN or the path of an ``.npz``, ``.npy``, ``.csv``, ``.tsv`` or IDX
+    file or of a folder of images; ``data_dir`` is where the files of ``mnist`` and
+    ``fashion_mnist`` are looked for first. A smaller d is the average over whole blocks of a square
+    grey image; ``patches`` are cut at d.
 
     Raises DataError when the data is unknown, missing, damaged, unfit, or cannot be given at ``d``.
     """
@@ -49,7 +54,11 @@ def load(dataset: str, d: int | None, data_dir: Path | None = None) -> Dataset:
     else:
         images = _native(dataset, data_dir)
         images = images if d is None else images.at(d)
-    return Dataset(dataset, images.train, images.test, _sha256(images))
+    return Dataset(
+        *(dataset, images.train, images.test, _sha256(images)),
+        shape=images.shape,
+        divided_by=images.divided_by,
+    )
 
 
 def native_sizes(dataset: str, data_dir: Path | None = None) -> tuple[int, int]:
@@ -75,11 +84,16 @@ def _native(dataset: str, data_dir: Path | None) -> Images:
                 remedy="give the path of the file as the dataset",
             )
         return images
+    if tables.is_table(dataset) and not folders.is_folder(dataset):
+        return _in_table(dataset)
+    if folders.is_folder(dataset):
+        return _folder_parsed(dataset, folders.where(dataset), folders.stamp(dataset))
     if not _is_path(dataset):
         raise DataError(
             f"unknown dataset {dataset!r}",
             where="dataset",
-            expected=f"{', '.join(BUILT_IN)}, or the path of an .npz, .npy or IDX file",
+            expected=f"{', '.join(BUILT_IN)}, or the path of an .npz, .npy, .csv, .tsv or IDX file "
+            "or of a folder of images",
             received=repr(dataset),
             remedy=did_you_mean(dataset, BUILT_IN) or "give one of these",
         )
@@ -92,18 +106,39 @@ def _is_path(dataset: str) -> bool:
     )
 
 
+def _in_table(dataset: str) -> Images:
+    path = tables.path_of(dataset)
+    _refuse_missing(path)
+    stamp = path.stat()
+    return _table_parsed(dataset, path, (stamp.st_mtime_ns, stamp.st_size))
+
+
+@lru_cache(maxsize=2)
+def _table_parsed(dataset: str, path: Path, _stamp: tuple[int, int]) -> Images:
+    return checked(tables.read(dataset), None, where=str(path), flat=True)
+
+
+@lru_cache(maxsize=2)
+def _folder_parsed(dataset: str, where: str, _stamp: str) -> Images:
+    return checked(folders.read(dataset), None, where=where)
+
+
 def _in_files(*paths: Path) -> Images:
+    _refuse_missing(*paths)
+    stamps = [path.stat() for path in paths]
+    return _parsed(paths, tuple((stamp.st_mtime_ns, stamp.st_size) for stamp in stamps))
+
+
+def _refuse_missing(*paths: Path) -> None:
     for path in paths:
         if not path.is_file():
             raise DataError(
                 "the file does not exist" if not path.exists() else "this is not a file",
                 where=str(path),
-                expected="an .npz, .npy or IDX file",
+                expected="an .npz, .npy, .csv, .tsv or IDX file",
                 received="nothing" if not path.exists() else "a folder or a device",
                 remedy="correct the path; it is relative to the current folder",
             )
-    stamps = [path.stat() for path in paths]
-    return _parsed(paths, tuple((stamp.st_mtime_ns, stamp.st_size) for stamp in stamps))
 
 
 @lru_cache(maxsize=2)

@@ -17,13 +17,14 @@ class Images:
     """Checked images: rows of d pixels in [0, 1], read-only.
 
     ``shape`` is that of one image, (H, W), (H, W, C) or (d,); ``where`` is the name that errors
-    give.
+    give; the numbers of the file were divided by ``divided_by``.
     """
 
     where: str
     shape: tuple[int, ...]
     train: Floats
     test: Floats
+    divided_by: float = 1.0
 
     @property
     def d(self) -> int:
@@ -56,7 +57,9 @@ class Images:
             )
         side = math.isqrt(d)
         train, test = _averaged(self.train, side), _averaged(self.test, side)
-        return _frozen(Images(f"{self.where} at d = {d}", (side, side), train, test))
+        return _frozen(
+            Images(f"{self.where} at d = {d}", (side, side), train, test, self.divided_by)
+        )
 
 
 def split(images: Raw) -> tuple[Raw, Raw]:
@@ -66,13 +69,13 @@ def split(images: Raw) -> tuple[Raw, Raw]:
     return images[order[:n_train]], images[order[n_train:]]
 
 
-def checked(train: Raw, test: Raw | None, where: str) -> Images:
+def checked(train: Raw, test: Raw | None, where: str, *, flat: bool = False) -> Images:
     """Return raw arrays, (n, d), (n, H, W) or (n, H, W, C), as images in [0, 1].
 
     Without ``test``, ``train`` is split 80 / 20. Unsigned integers of 8 and 16 bits are divided by
     the largest value of their type (255, 65535); other integers by the largest value present in
     both arrays. Floats must lie in [0, 1] and are left as they are. Flat images whose d is a square
-    count as square grey images.
+    count as square grey images, unless they are ``flat``: the rows of a table.
 
     Raises DataError for a shape, a type or values that break these rules, for fewer than 2 training
     images or 1 test image, and when every training image is the same.
@@ -97,7 +100,8 @@ def checked(train: Raw, test: Raw | None, where: str) -> Images:
             remedy="give more images; a single array is split 80 / 20",
         )
     largest = _largest(train, test, where)
-    return _frozen(Images(where, shape, _scaled(train, largest), _scaled(test, largest)))
+    shape = train.shape[1:] if flat else shape
+    return _frozen(Images(where, shape, _scaled(train, largest), _scaled(test, largest), largest))
 
 
 def _image_shape(images: Raw, where: str) -> tuple[int, ...]:

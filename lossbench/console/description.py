@@ -1,0 +1,69 @@
+"""A data set on a terminal: what it is, which likelihoods fit, and what they make of it."""
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from lossbench.description import Description
+from lossbench.words import counted, joined, significant
+
+_MOST_LISTED = 8
+_MOST_THRESHOLDS = 4
+
+
+def description_tables(described: Description) -> Group:
+    """Return what a data set is, at most 80 columns wide but for its name."""
+    return Group(*_parts(described))
+
+
+def _parts(described: Description) -> Iterator[RenderableType]:
+    shape = " x ".join(map(str, described.shape))
+    yield Text(f"{described.dataset}, d {described.d}", style="bold")
+    flat = len(described.shape) < 2
+    yield Text(f"one example is {counted(described.d, 'number') if flat else f'an image, {shape}'}")
+    yield Text(
+        f"{counted(described.n_train, 'training example')}, "
+        f"{counted(described.n_test, 'test example')}"
+    )
+    scaled = described.divided_by != 1
+    yield Text(
+        f"values from {significant(described.least, 4)} to {significant(described.largest, 4)}, "
+        f"mean {significant(described.mean, 4)}"
+        + (f"; the file's were divided by {significant(described.divided_by)}" if scaled else "")
+    )
+    if constant := described.constant_inputs:
+        listed = ", ".join(map(str, constant[:_MOST_LISTED]))
+        more = f" and {len(constant) - _MOST_LISTED} more" if len(constant) > _MOST_LISTED else ""
+        yield Text(
+            f"{counted(len(constant), 'input')} never "
+            f"{'varies' if len(constant) == 1 else 'vary'} in training: {listed}{more}",
+            style="yellow",
+        )
+    yield Text()
+    yield _fits(described)
+    yield Text()
+    fitting = joined(fit.reconstruction_loss for fit in described.fits)
+    yield Text(
+        f"{fitting} fit these values. R_0 is the reconstruction in nats when every\n"
+        "example gets the training mean; beta_eff of t_1 and above collapses.",
+        style="dim",
+    )
+    if not any(fit.thresholds for fit in described.fits):
+        yield Text(f"No thresholds are told: {described.d:,} inputs are too many.", style="dim")
+
+
+def _fits(described: Description) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("reconstruction_loss", no_wrap=True)
+    for heading in ("R_0", "R_0, test", *(f"t_{j}" for j in range(1, _MOST_THRESHOLDS + 1))):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for fit in described.fits:
+        cells = [
+            f"{fit.reconstruction_of_nothing:.2f}",
+            f"{fit.reconstruction_of_nothing_test:.2f}",
+        ]
+        cells += [significant(t, 4) for t in fit.thresholds[:_MOST_THRESHOLDS]]
+        table.add_row(fit.reconstruction_loss, *cells)
+    return table

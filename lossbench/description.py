@@ -1,0 +1,93 @@
+"""What a data set is, and what follows from it for a VAE, before anything is trained."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossbench import data, theory
+from lossbench.loss import LIKELIHOODS, Likelihood
+
+_MOST_D = 3_072  # covariances of more inputs take minutes
+_SHOWN_THRESHOLDS = 8
+_AT_A_TIME = 4_096
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A likelihood that the data can have: its largest thresholds, and R_0 of both splits.
+
+    ``thresholds`` is empty where the inputs are too many. R_0 is the reconstruction, in nats, when
+    every example gets the mean of the training split.
+    """
+
+    reconstruction_loss: str
+    thresholds: tuple[float, ...]
+    reconstruction_of_nothing: float
+    reconstruction_of_nothing_test: float
+
+
+@dataclass(frozen=True)
+class Description:
+    """A data set: sizes, range as it is trained on, inputs that never vary in training (from 1)."""
+
+    dataset: str
+    shape: tuple[int, ...]
+    d: int
+    n_train: int
+    n_test: int
+    least: float
+    largest: float
+    mean: float
+    divided_by: float
+    constant_inputs: tuple[int, ...]
+    sha256: str
+    fits: tuple[Fit, ...]
+
+
+def describe(dataset: str, d: int | None = None, data_dir: Path | None = None) -> Description:
+    """Return what a data set is; ``DataError`` where it is missing or unfit."""
+    loaded = data.load(dataset, d, data_dir)
+    train, test = loaded.train, loaded.test
+    least = min(float(train.min()), float(test.min()))
+    largest = max(float(train.max()), float(test.max()))
+    mean = train.mean(axis=0, dtype=np.float64)
+    varies = (train != train[0]).any(axis=0)
+    moments = theory.moments(train) if loaded.d <= _MOST_D else None
+    fits = []
+    for name, likelihood in LIKELIHOODS.items():
+        if likelihood.domain[0] <= least and largest <= likelihood.domain[1]:
+            thresholds = () if moments is None else theory.thresholds(moments, name)
+            fits.append(
+                Fit(
+                    name,
+                    tuple(float(t) for t in thresholds[:_SHOWN_THRESHOLDS]),
+                    _of_nothing(likelihood, train, mean),
+                    _of_nothing(likelihood, test, mean),
+                )
+            )
+    return Description(
+        dataset=dataset,
+        shape=loaded.shape,
+        d=loaded.d,
+        n_train=len(train),
+        n_test=len(test),
+        least=least,
+        largest=largest,
+        mean=float(mean.mean()),
+        divided_by=loaded.divided_by,
+        constant_inputs=tuple(int(place) + 1 for place in np.flatnonzero(~varies)),
+        sha256=loaded.sha256,
+        fits=tuple(fits),
+    )
+
+
+def _of_nothing(
+    likelihood: Likelihood, rows: NDArray[np.float32], mean: NDArray[np.float64]
+) -> float:
+    total = 0.0
+    for start in range(0, len(rows), _AT_A_TIME):
+        x = rows[start : start + _AT_A_TIME].astype(np.float64)
+        total += float(likelihood.reconstruction(x, np.broadcast_to(mean, x.shape)).sum())
+    return total / len(rows)
