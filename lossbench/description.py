@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lossbench import data, theory
-from lossbench.loss import LIKELIHOODS, Likelihood
+from lossbench.loss import LIKELIHOODS
+from lossbench.words import Told
 
 _MOST_D = 3_072  # covariances of more inputs take minutes
 _SHOWN_THRESHOLDS = 8
-_AT_A_TIME = 4_096
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Description:
+class Description(Told):
     """A data set: sizes, range as it is trained on, inputs that never vary in training (from 1)."""
 
     dataset: str
@@ -63,8 +62,8 @@ def describe(dataset: str, d: int | None = None, data_dir: Path | None = None) -
                 Fit(
                     name,
                     tuple(float(t) for t in thresholds[:_SHOWN_THRESHOLDS]),
-                    _of_nothing(likelihood, train, mean),
-                    _of_nothing(likelihood, test, mean),
+                    theory.reconstruction_of_nothing(train, mean, name),
+                    theory.reconstruction_of_nothing(test, mean, name),
                 )
             )
     return Description(
@@ -81,13 +80,3 @@ def describe(dataset: str, d: int | None = None, data_dir: Path | None = None) -
         sha256=loaded.sha256,
         fits=tuple(fits),
     )
-
-
-def _of_nothing(
-    likelihood: Likelihood, rows: NDArray[np.float32], mean: NDArray[np.float64]
-) -> float:
-    total = 0.0
-    for start in range(0, len(rows), _AT_A_TIME):
-        x = rows[start : start + _AT_A_TIME].astype(np.float64)
-        total += float(likelihood.reconstruction(x, np.broadcast_to(mean, x.shape)).sum())
-    return total / len(rows)

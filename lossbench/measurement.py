@@ -242,7 +242,9 @@ every example the mean.
         bits_per_dim=bits_per_dim(elbo, d),
         active_units=sum(latent.active for latent in latents),
         latents=latents,
-        reconstruction_of_nothing=_mean(kind, images, [images.mean(axis=0)]),
+        reconstruction_of_nothing=theory.reconstruction_of_nothing(
+            images, images.mean(axis=0), kind.name
+        ),
         reconstruction_at_mean=_mean(kind, images, at_mean) if at_mean else None,
         thresholds=tuple(map(float, theory.thresholds(theory.moments(images), kind.name))),
         beta_eff=None if beta_eff is None else float(beta_eff),

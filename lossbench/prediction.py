@@ -201,7 +201,9 @@ def _thresholds(
             for loss, noise_std, batch_size in cases
         ),
         n_images=n_images,
-        reconstruction_of_nothing=theory.reconstruction_of_nothing(known[1], reconstruction_loss),
+        reconstruction_of_nothing=theory.reconstruction_of_nothing(
+            known[0], known[1].mean, reconstruction_loss
+        ),
         first=theory.first_direction(*known, reconstruction_loss),
     )
 

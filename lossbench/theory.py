@@ -72,12 +72,17 @@ def thresholds(moments: Moments, reconstruction_loss: str) -> NDArray[np.float64
     return np.array([float(f"{max(t, 0.0):.{_SIGNIFICANT_DIGITS}g}") for t in eigenvalues])
 
 
-def reconstruction_of_nothing(moments: Moments, reconstruction_loss: str) -> float:
-    """Return R_0: R of the training images where each is decoded to their mean, nats an image.
+def reconstruction_of_nothing(
+    images: NDArray[np.floating], mean: NDArray[np.float64], reconstruction_loss: str
+) -> float:
+    """Return R_0: R of ``images (n, d)`` where each is decoded to ``mean (d,)``, nats an image.
 
-    A loss that stays there has a decoder that draws the same image for everybody.
+    ``mean`` is that of the training images. A loss that stays there has a decoder that draws the
+    same image for everybody.
     """
-    return likelihood(reconstruction_loss).of_nothing(moments.mean, np.diagonal(moments.covariance))
+    own_mean = images.mean(axis=0, dtype=np.float64)
+    variance = images.var(axis=0, dtype=np.float64)
+    return likelihood(reconstruction_loss).of_nothing(mean, own_mean, variance)
 
 
 @dataclass(frozen=True)

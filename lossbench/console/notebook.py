@@ -11,10 +11,12 @@ from lossbench.auditing import Audit
 from lossbench.comparison import Comparison
 from lossbench.console.audit import audit_report
 from lossbench.console.comparison import comparison_table
+from lossbench.console.description import description_tables
 from lossbench.console.explanation import derivation_of, equivalent_of
 from lossbench.console.measurement import measurement_tables
 from lossbench.console.prediction import prediction_tables
 from lossbench.console.summary import summary_tables
+from lossbench.description import Description
 from lossbench.explanation import Derivation, Equivalent
 from lossbench.measurement import Measurement
 from lossbench.prediction import Prediction
@@ -54,6 +56,7 @@ _Page = Callable[[Any, Console], RenderableType]
 _PAGES: dict[type, _Page] = {
     Audit: lambda audit, _: audit_report(audit),
     Comparison: lambda comparison, _: comparison_table(comparison),
+    Description: lambda described, _: description_tables(described),
     Derivation: lambda derivation, _: derivation_of(derivation),
     Equivalent: lambda equivalent, _: equivalent_of(equivalent),
     Measurement: lambda measured, _: measurement_tables(measured),

@@ -63,8 +63,13 @@ class Likelihood(ABC):
         """Return the variance of every input ``(d,)`` where the decoder gives ``mean (d,)``."""
 
     @abstractmethod
-    def of_nothing(self, mean: "NDArray[np.float64]", variance: "NDArray[np.float64]") -> float:
-        """Return R_0, R where every image is decoded to their ``mean``; their own ``variance``."""
+    def of_nothing(
+        self,
+        decoded: "NDArray[np.float64]",
+        mean: "NDArray[np.float64]",
+        variance: "NDArray[np.float64]",
+    ) -> float:
+        """Return R of examples of this ``mean (d,)`` and ``variance (d,)``, all decoded alike."""
 
     def constant(self, d: int) -> float:  # noqa: ARG002 - others depend on d
         """Return what R lacks to be a negative log-likelihood, in nats."""
@@ -132,9 +137,14 @@ class Bernoulli(Likelihood):
         terms: NDArray[np.float64] = -(x * np.log(of_one) + (1 - x) * np.log(of_zero)).sum(axis=-1)
         return terms
 
-    def of_nothing(self, mean: "NDArray[np.float64]", variance: "NDArray[np.float64]") -> float:  # noqa: ARG002
-        """Return the entropy of the mean: cross-entropy is linear in x."""
-        return float(self.reconstruction(mean, mean))
+    def of_nothing(
+        self,
+        decoded: "NDArray[np.float64]",
+        mean: "NDArray[np.float64]",
+        variance: "NDArray[np.float64]",  # noqa: ARG002
+    ) -> float:
+        """Return the cross-entropy of the mean: it is linear in x."""
+        return float(self.reconstruction(mean, decoded))
 
     def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """Return ``m (1 - m)``."""
@@ -168,9 +178,14 @@ class FixedGaussian(Likelihood):
         terms: NDArray[np.float64] = ((x - x_hat) ** 2).sum(axis=-1)
         return terms
 
-    def of_nothing(self, mean: "NDArray[np.float64]", variance: "NDArray[np.float64]") -> float:  # noqa: ARG002
-        """Return the sum of the variances."""
-        return float(variance.sum())
+    def of_nothing(
+        self,
+        decoded: "NDArray[np.float64]",
+        mean: "NDArray[np.float64]",
+        variance: "NDArray[np.float64]",
+    ) -> float:
+        """Return the variances, and the squared distance of the mean."""
+        return float((variance + (mean - decoded) ** 2).sum())
 
     def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """Return 1/2 for every input."""
