@@ -5,12 +5,15 @@ loads when its function is called.
 """
 
 # ruff: noqa: PLC0415
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+from lossbench.errors import LossbenchError, UsageError
 from lossbench.loss import ReconstructionLoss, Sizes
 from lossbench.words import setting
 
@@ -24,9 +27,27 @@ if TYPE_CHECKING:
     from lossbench.sweeping import Event, Swept
 
 Scalar = str | float | bool
-Given = Scalar | Sequence[Scalar]
+Given = Scalar | Sequence[Scalar | tuple[int, ...]]
 
 
+@contextmanager
+def _arguments_named() -> Iterator[None]:
+    """Name an argument as Python has it where an error names the command's option."""
+    try:
+        yield
+    except LossbenchError as error:
+        if not error.where.startswith("--"):
+            raise
+        raise type(error)(
+            error.problem,
+            where=error.where[2:].replace("-", "_"),
+            expected=error.expected,
+            received=error.received,
+            remedy=error.remedy,
+        ) from None
+
+
+@_arguments_named()
 def audit(
     target: str | Callable[..., object],
     *,
@@ -60,12 +81,23 @@ def audit(
     """
     from lossbench import auditing
 
+    if not (isinstance(target, str) or callable(target)):
+        raise UsageError(
+            "this is no loss",
+            where="target",
+            expected='a function, or "FILE.py:NAME"',
+            received=repr(target),
+        )
+    _check_numbers(Integral, d=d, k=k, batch_size=batch_size, n_images=n_images)
+    _check_numbers(Real, time_limit=time_limit, threshold=threshold)
+    if not isinstance(target, str) and (d is None or k is None):
+        raise UsageError(
+            "what a loss trains depends on its sizes",
+            expected="d=, the inputs of an image, and k=, its latents",
+            received=f"d={d}, k={k}",
+        )
     name = target if isinstance(target, str) else getattr(target, "__name__", "loss")
-    where = (
-        auditing.read_target(target)
-        if isinstance(target, str)
-        else auditing.Target(Path(name), name)
-    )
+    where = auditing.read_target(target) if isinstance(target, str) else auditing.Target(Path(name))
     asked = auditing.read_options(
         *(where, d, k, batch_size, n_images, shape, latent_shape),
         *(args, settings, total, time_limit),
@@ -100,6 +132,7 @@ def explain(
     n_images: int = ...,
     beta: float | Fraction = ...,
 ) -> "Equivalent": ...
+@_arguments_named()
 def explain(
     loss: str,
     to: str | None = None,
@@ -122,19 +155,23 @@ def explain(
     """
     from lossbench import explanation
 
-    weight = explanation.read_weight(beta)
+    _check_numbers(Integral, d=d, k=k, batch_size=batch_size, n_images=n_images)
+    _check_numbers(Real, beta=beta)
+    weight = explanation.read_weight(beta if isinstance(beta, Fraction) else float(beta))
     sizes = explanation.checked(Sizes(d, k, batch_size, n_images))
     if to is not None:
         return explanation.equivalent(loss, weight, to, sizes)
     return explanation.derivation(loss, sizes, weight, reconstruction_loss)
 
 
+@_arguments_named()
 def predict(
     file: str | Path | None = None, *, data_dir: str | Path | None = None, **settings: Given
 ) -> "Prediction":
     """Return what theory says of every setting of an experiment, before any training.
 
-    ``file`` is a TOML file, by default the seed question on digits; ``settings`` are its keys.
+    ``file`` is a TOML file, by default the seed question on digits; ``settings`` are its keys, a
+    sequence for several values (a tuple for ``hidden`` is one network, a list of them several).
 
     >>> [each.collapses for each in predict(loss="docs", d=64, k=2, beta=[1, 100]).settings]
     [False, True, False, True]
@@ -144,6 +181,7 @@ def predict(
     return prediction.predict(_read(file, settings), _path(data_dir))
 
 
+@_arguments_named()
 def sweep(
     file: str | Path | None = None,
     *,
@@ -166,6 +204,14 @@ def sweep(
     from lossbench import sweeping
     from lossbench.run import Record
 
+    _check_numbers(Integral, workers=workers)
+    if workers is not None and workers < 1:
+        raise UsageError(
+            "somebody has to train",
+            where="workers",
+            expected="at least 1",
+            received=str(workers),
+        )
     asked = _read(file, settings)
     plan = sweeping.plan(
         asked,
@@ -222,12 +268,25 @@ def _path(path: str | Path | None) -> Path | None:
 def _read(file: str | Path | None, settings: dict[str, Given]) -> "Experiment":
     from lossbench import experiment
 
-    texts = {
-        name: ",".join(map(_text, given)) if isinstance(given, list) else _text(given)
-        for name, given in settings.items()
-    }
+    texts = {name: _text(name, given) for name, given in settings.items()}
     return experiment.read(_path(file), texts)
 
 
-def _text(given: object) -> str:
+def _text(name: str, given: object) -> str:
+    """Return the text of an option: of one value, or of several with commas."""
+    is_network = name == "hidden" and isinstance(given, tuple)
+    if isinstance(given, Iterable) and not isinstance(given, str) and not is_network:
+        return ",".join(_text(name, each) for each in given)
     return setting(given) if isinstance(given, bool | tuple) else str(given)
+
+
+def _check_numbers(kind: type, **values: object) -> None:
+    """Refuse what is neither None nor a number of this kind."""
+    for name, value in values.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+            raise UsageError(
+                f"`{name}` is no {'whole ' if kind is Integral else ''}number",
+                where=name,
+                expected="a whole number" if kind is Integral else "a number",
+                received=repr(value),
+            )

@@ -8,6 +8,7 @@ far it is from one that gives every example the mean.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -212,9 +213,10 @@ every example the mean.
     at_mean = None if x_hat_at_mean is None else _like("x_hat_at_mean", x_hat_at_mean, shape)
     for name, parts in (("x", [images]), ("x_hat", samples), ("x_hat_at_mean", at_mean or [])):
         _check_domain(name, parts, kind)
-    if beta_eff is not None and not (math.isfinite(beta_eff) and beta_eff >= 0):
+    is_weight = beta_eff is None or (isinstance(beta_eff, Real) and 0 <= beta_eff < math.inf)
+    if not is_weight:
         raise UsageError(
-            "`beta_eff` has a value that it cannot take",
+            "the weight has a value that it cannot take",
             where="beta_eff",
             expected="a number of at least 0",
             received=repr(beta_eff),

@@ -24,7 +24,7 @@ from lossbench.loss import likelihood
 from lossbench.run import Record
 from lossbench.settings import RunSettings
 from lossbench.store import RunRows, Store, Summary, rows_of, summary
-from lossbench.words import Told
+from lossbench.words import Told, counted
 
 if TYPE_CHECKING:  # neither need load where nothing is left to train
     import pandas as pd
@@ -138,12 +138,17 @@ class Begun:
 Event = Held | Begun | Record  # of a run that has just been written
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Swept(Told):
     """What a sweep left in its folder: the status of every run that has a record."""
 
     plan: Plan
     statuses: Mapping[str, Status]
+
+    def __repr__(self) -> str:
+        """Return how much there is, where, and how much of it failed."""
+        n_runs = counted(len(self.plan.runs), "run")
+        return f"<Swept {self.plan.store.folder}: {n_runs}, {len(self.failed)} failed>"
 
     @property
     def failed(self) -> dict[str, str]:

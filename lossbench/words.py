@@ -135,12 +135,16 @@ class HasFacts(Protocol):
 
 
 class Told:
-    """A record that is told whole: as plain values, and in a notebook as the command tells it."""
+    """A record that is told whole: as plain values, and as its command prints it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the command prints as JSON, as plain values of Python."""
         told: Any = plain(self)
         return dict(told)
+
+    def __str__(self) -> str:
+        """Return what the command prints, as wide as the terminal."""
+        return str(import_module("lossbench.console.notebook").text(self))
 
     def _repr_html_(self) -> str:
         """Return what the command prints, for a notebook of either colour."""

@@ -141,6 +141,44 @@ def test_errors_are_those_of_the_command() -> None:
         lossbench.audit(lambda x: x, d=4, k=2)
 
 
+REFUSED = {
+    "a name": (lambda: lossbench.predict(los="docs"), "los: unknown key"),
+    "nothing": (lambda: lossbench.predict(loss=None), "loss: no loss is called"),
+    "one of several": (lambda: lossbench.predict(beta=(1, "a")), "beta: "),
+    "a word": (lambda: lossbench.explain("blog", beta="x"), "beta: `beta` is no number"),
+    "text": (lambda: lossbench.explain("blog", d="784"), "d: `d` is no whole number"),
+    "a number": (lambda: lossbench.audit(3, d=4, k=2), "target: this is no loss"),
+    "no sizes": (lambda: lossbench.audit(docs_loss, d=4), "d=, the inputs of an image, and k="),
+    "nobody": (lambda: lossbench.sweep(workers=0, out="o"), "workers: somebody has to train"),
+    "a weight": (
+        lambda: lossbench.measure(
+            [[0, 1]], [[0, 1]], [[0]], [[0]], reconstruction_loss="mse", beta_eff="1"
+        ),
+        "beta_eff: the weight",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_is_named_as_python_has_it(name: str) -> None:
+    """An argument, not an option; the same kinds of error as the command's."""
+    call, told = REFUSED[name]
+    with pytest.raises(UsageError) as refused:
+        call()
+    assert told in str(refused.value)
+    assert "--" not in refused.value.where
+
+
+def test_several_values_come_in_any_sequence() -> None:
+    """Lists, tuples and arrays; a tuple of layers is one network."""
+    for given in ([0.5, 1], (0.5, 1), np.array([0.5, 1])):
+        found = lossbench.predict(loss="docs", d=16, k=2, beta=given, reconstruction_loss="mse")
+        assert [each.run.beta for each in found.settings] == [0.5, 1]
+    (one,) = {each.run.hidden for each in lossbench.predict(hidden=(8, 4)).settings}
+    several = {each.run.hidden for each in lossbench.predict(hidden=[(8, 4), ()]).settings}
+    assert (one, several) == ((8, 4), {(8, 4), ()})
+
+
 def test_an_audit_here_puts_generators_back() -> None:
     """The caller's own draws are those that it would have had."""
     np.random.seed(1)
@@ -237,6 +275,7 @@ def test_records_are_told_in_a_notebook_as_the_command_tells_them() -> None:
     ):
         html = record._repr_html_()
         assert told in html
+        assert told in str(record)
         assert not {"#000000", "#ffffff"} & set(re.findall("#[0-9a-f]{6}", html))
         assert json.loads(json.dumps(record.to_dict())) == record.to_dict()
         if hasattr(record, "to_frame"):

@@ -37,11 +37,12 @@ def predict(
     Examples: `lossbench predict --dataset digits --d 64`, `lossbench predict
     experiments/mnist.toml`
     """
-    from lossbench import api  # noqa: PLC0415
+    from lossbench import experiment as experiments  # noqa: PLC0415
+    from lossbench import prediction as predictions  # noqa: PLC0415
     from lossbench.console import screen  # noqa: PLC0415
     from lossbench.console.prediction import prediction_tables  # noqa: PLC0415
 
-    prediction = api.predict(experiment, data_dir=data_dir, **overrides)
+    prediction = predictions.predict(experiments.read(experiment, overrides), data_dir)
     if json:
         screen.show_json(prediction)
     else:

@@ -1,4 +1,4 @@
-"""What a notebook shows of a record: the words and tables of the command, as HTML."""
+"""A record as the command prints it: as text for ``print``, as HTML for a notebook."""
 
 import io
 from collections.abc import Callable
@@ -39,9 +39,20 @@ _COLOURS = TerminalTheme(_GREY, _GREY, [_GREY, _RED, _GREEN, _AMBER, _BLUE, _RED
 
 def html(record: object) -> str:
     """Return a record as a piece of HTML, on a page of 118 columns."""
+    return _printed(record, _WIDTH).export_html(
+        theme=_COLOURS, code_format=_FORMAT, inline_styles=True
+    )
+
+
+def text(record: object) -> str:
+    """Return a record as plain text, as wide as the terminal, 80 columns where there is none."""
+    return _printed(record, None).export_text().rstrip("\n")
+
+
+def _printed(record: object, width: int | None) -> Console:
     console = Console(
         record=True,
-        width=_WIDTH,
+        width=width,
         file=io.StringIO(),
         force_jupyter=False,  # or it would show the page itself, too
         highlight=False,
@@ -49,7 +60,7 @@ def html(record: object) -> str:
         markup=False,
     )
     console.print(_PAGES[type(record)](record, console))
-    return console.export_html(theme=_COLOURS, code_format=_FORMAT, inline_styles=True)
+    return console
 
 
 _Page = Callable[[Any, Console], RenderableType]

@@ -165,7 +165,7 @@ def read_weight(beta: float | Fraction) -> Fraction:
             expected="a number of at least 0, below 1e12",
             received=setting(float(beta)),
         )
-    return beta if isinstance(beta, Fraction) else Fraction(repr(beta))
+    return beta if isinstance(beta, Fraction) else Fraction(repr(float(beta)))
 
 
 def checked(sizes: Sizes) -> Sizes:
