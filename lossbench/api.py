@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from lossbench.errors import LossbenchError, UsageError
-from lossbench.loss import ReconstructionLoss, Sizes
+from lossbench.loss import ReconstructionLoss, Sizes, likelihood
 from lossbench.words import setting
 
 if TYPE_CHECKING:
@@ -88,8 +88,17 @@ def audit(
             expected='a function, or "FILE.py:NAME"',
             received=repr(target),
         )
-    _check_numbers(Integral, d=d, k=k, batch_size=batch_size, n_images=n_images)
+    sizes = {"d": d, "k": k, "batch_size": batch_size, "n_images": n_images}
+    _check_numbers(Integral, **sizes)
     _check_numbers(Real, time_limit=time_limit, threshold=threshold)
+    for size, value in sizes.items():
+        if value is not None and value < 1:
+            raise UsageError(
+                "a size has a value that it cannot take",
+                where=size,
+                expected="a whole number of at least 1",
+                received=repr(value),
+            )
     if not isinstance(target, str) and (d is None or k is None):
         raise UsageError(
             "what a loss trains depends on its sizes",
@@ -97,7 +106,11 @@ def audit(
             received=f"d={d}, k={k}",
         )
     name = target if isinstance(target, str) else getattr(target, "__name__", "loss")
-    where = auditing.read_target(target) if isinstance(target, str) else auditing.Target(Path(name))
+    where = (
+        auditing.read_target(target)
+        if isinstance(target, str)
+        else auditing.Target(Path(name), name)
+    )
     asked = auditing.read_options(
         *(where, d, k, batch_size, n_images, shape, latent_shape),
         *(args, settings, total, time_limit),
@@ -157,6 +170,9 @@ def explain(
 
     _check_numbers(Integral, d=d, k=k, batch_size=batch_size, n_images=n_images)
     _check_numbers(Real, beta=beta)
+    _check_text(loss=loss, to=to, reconstruction_loss=reconstruction_loss)
+    if reconstruction_loss is not None:
+        likelihood(reconstruction_loss)
     weight = explanation.read_weight(beta if isinstance(beta, Fraction) else float(beta))
     sizes = explanation.checked(Sizes(d, k, batch_size, n_images))
     if to is not None:
@@ -233,7 +249,7 @@ def sweep(
     return sweeping.sweep(plan, n_workers=workers, scheduler=scheduler, progress=told)
 
 
-def compare(a: str, b: str) -> "Comparison":
+def compare(a: str | Path, b: str | Path) -> "Comparison":
     """Return two runs, or two selections of runs, compared: every difference is B minus A.
 
     A selection is written as for the command, by default in the folders under ``results``.
@@ -245,7 +261,7 @@ def compare(a: str, b: str) -> "Comparison":
     """
     from lossbench import comparison
 
-    sides = comparison.select(a), comparison.select(b)
+    sides = comparison.select(str(a)), comparison.select(str(b))
     found = comparison.compare(*sides)
     return replace(found, curves=comparison.elbo_curves(found, *sides))
 
@@ -258,6 +274,13 @@ def show(results: str | Path) -> "Summary":
     """
     from lossbench import store
 
+    if not isinstance(results, str | Path):
+        raise UsageError(
+            "this is no results folder",
+            where="results",
+            expected="a path",
+            received=repr(results),
+        )
     return store.summary(Path(results))
 
 
@@ -278,6 +301,16 @@ def _text(name: str, given: object) -> str:
     if isinstance(given, Iterable) and not isinstance(given, str) and not is_network:
         return ",".join(_text(name, each) for each in given)
     return setting(given) if isinstance(given, bool | tuple) else str(given)
+
+
+def _check_text(**values: object) -> None:
+    """Refuse what is no text, and no None where that stands for nothing."""
+    for name, value in values.items():
+        optional = value is None and name != "loss"
+        if not (optional or isinstance(value, str)):
+            raise UsageError(
+                f"`{name}` is no text", where=name, expected="a name", received=repr(value)
+            )
 
 
 def _check_numbers(kind: type, **values: object) -> None:

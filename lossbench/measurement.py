@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _ONE_PERCENT = 0.01
 _SMALLEST = 1e-7
+_LARGEST_LOG_VAR = 300.0  # its exponential is a number in double precision
+_NO_LOG_VARIANCE = 0.1  # a collapsed encoder's may lie a little above 0
 _Rows = NDArray[np.float64]
 
 
@@ -134,6 +136,11 @@ class Measurement(Told):
             f"beta_eff {significant(self.beta_eff, 4)} is {significant(ratio, 3)} times "
             f"t_1 = {significant(self.threshold, 4)}"
         )
+        if ratio >= 1 and not self.collapsed:
+            return (
+                f"{weight}: the collapsed solution is stable from t_1 on, yet this model is active "
+                "(it has another optimum, is still on its way, or was trained at another weight)."
+            )
         if ratio >= 1:
             return f"{weight}: from t_1 on, the collapsed solution is stable."
         if self.collapsed:
@@ -159,10 +166,6 @@ class Measurement(Told):
         import pandas as pd  # noqa: PLC0415 - the numbers need none
 
         return pd.DataFrame([vars(latent) for latent in self.latents])
-
-    def __str__(self) -> str:
-        """Return the sentences, one a line."""
-        return "\n".join(self.sentences())
 
 
 def measure(
@@ -192,11 +195,18 @@ def measure(
     >>> found = measure(
     ...     x, 0.8 * x + 0.1, [[1], [-1], [1]], [[-3], [-3], [-3]], reconstruction_loss="bce"
     ... )
-    >>> print(found)
-    1 of 1 latent carries 1.525 nats.
-    The reconstruction, 0.2107 nats, is 83% below R_0 = 1.273 nats, that of a model that gives \
-every example the mean.
+    >>> found.sentences()[0]
+    '1 of 1 latent carries 1.525 nats.'
+    >>> round(found.below_nothing, 2)
+    0.83
     """
+    if not isinstance(reconstruction_loss, str):
+        raise UsageError(
+            "this is no kind of reconstruction",
+            where="reconstruction_loss",
+            expected="its name, such as 'bce'",
+            received=repr(reconstruction_loss),
+        )
     kind = likelihood(reconstruction_loss)
     shape = to_array(x).shape
     images, samples = _rows("x", x), _like("x_hat", x_hat, shape)
@@ -222,6 +232,20 @@ every example the mean.
             received=repr(beta_eff),
         )
 
+    if len(images) < 2:
+        raise UsageError(
+            "one example tells nothing of a mean",
+            where="x",
+            expected="at least two examples",
+            received=f"shape {shape}",
+        )
+    if max(abs(log_vars.min()), abs(log_vars.max())) > _LARGEST_LOG_VAR:
+        raise UsageError(
+            "`z_log_var` has values that no log variance has",
+            where="z_log_var",
+            expected=f"values from -{_LARGEST_LOG_VAR:g} to {_LARGEST_LOG_VAR:g}",
+            received=f"{significant(log_vars.min(), 4)} to {significant(log_vars.max(), 4)}",
+        )
     variances = np.exp(log_vars)
     divergences = 0.5 * (means**2 + variances - 1 - log_vars).mean(axis=0)
     signal, noise = means.var(axis=0), variances.mean(axis=0)
@@ -323,7 +347,7 @@ def _check_domain(name: str, arrays: list[_Rows], kind: Likelihood) -> None:
 def _notes(images: _Rows, samples: list[_Rows], log_vars: _Rows, kind: Likelihood) -> Iterator[str]:
     """Yield what a reader of the numbers should know."""
     n, d = images.shape
-    if log_vars.min() > 0:
+    if log_vars.min() > 0 and log_vars.max() > _NO_LOG_VARIANCE:
         yield (
             f"Every z_log_var is above 0 ({significant(log_vars.min(), 3)} to "
             f"{significant(log_vars.max(), 3)}): more noise than the prior has, as hardly any "

@@ -123,6 +123,7 @@ def test_the_functions_answer_twice(
     sides = [f"{drilled_results}:loss={loss}" for loss in ("docs", "blog")]
     for _ in range(2):
         found = lossbench.audit(docs_loss, d=784, k=2)
+        assert str(found).startswith("docs_loss: a*R + b*K")
         assert (found.process, found.beta_eff) == ("this", pytest.approx(1))
         assert lossbench.explain("blog", d=784, k=2).listed.beta_eff == 392
         assert not lossbench.predict(loss="docs", d=64, beta=1).settings[0].collapses
@@ -149,6 +150,10 @@ REFUSED = {
     "text": (lambda: lossbench.explain("blog", d="784"), "d: `d` is no whole number"),
     "a number": (lambda: lossbench.audit(3, d=4, k=2), "target: this is no loss"),
     "no sizes": (lambda: lossbench.audit(docs_loss, d=4), "d=, the inputs of an image, and k="),
+    "no latents": (lambda: lossbench.audit(docs_loss, d=4, k=0), "k: a size has a value"),
+    "no kind": (lambda: lossbench.explain("blog", reconstruction_loss="l2"), "'l2'"),
+    "no loss": (lambda: lossbench.explain(None), "loss: "),
+    "no folder": (lambda: lossbench.show(3), "results: "),
     "nobody": (lambda: lossbench.sweep(workers=0, out="o"), "workers: somebody has to train"),
     "a weight": (
         lambda: lossbench.measure(

@@ -30,7 +30,8 @@ class Target:
 
     def __str__(self) -> str:
         """Return it as one writes it."""
-        return f"{self.path}:{self.name}" if self.name else str(self.path)
+        in_a_file = self.name and str(self.path) != self.name
+        return f"{self.path}:{self.name}" if in_a_file else str(self.path)
 
 
 @dataclass(frozen=True)
