@@ -208,8 +208,9 @@ def measure(
             received=repr(reconstruction_loss),
         )
     kind = likelihood(reconstruction_loss)
+    images = _rows("x", x)
     shape = to_array(x).shape
-    images, samples = _rows("x", x), _like("x_hat", x_hat, shape)
+    samples = _like("x_hat", x_hat, shape)
     means, log_vars = _rows("z_mean", z_mean), _rows("z_log_var", z_log_var)
     expected = (len(images), means.shape[1])
     for name, rows in (("z_mean", means), ("z_log_var", log_vars)):
@@ -314,6 +315,7 @@ def _rows(name: str, value: Any) -> _Rows:
 
 def _like(name: str, value: Any, shape: tuple[int, ...]) -> list[_Rows]:
     """Return one or several decoded arrays, each as rows; ``UsageError`` unless they are like x."""
+    _rows(name, value)  # or it says why there is no array
     array = to_array(value)
     if array.shape == shape:
         return [_rows(name, array)]

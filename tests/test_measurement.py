@@ -142,6 +142,8 @@ REFUSED = {
     "one example": ({n: a[:1] for n, a in drawn().items()}, "one example"),
     "an absurd log variance": ({"z_log_var": np.full((N, K), 2000.0)}, "no log variance"),
     "empty": ({"x": np.zeros((0, D))}, "`x` has no rows"),
+    "ragged rows": ({"x": [[0.1] * D, [0.2]]}, "no array of numbers"),
+    "ragged images": ({"x_hat": [[0.1] * D, [0.2]]}, "no array of numbers"),
     "words": ({"x": [["a"] * D] * N}, "no array of numbers"),
 }
 
