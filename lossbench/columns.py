@@ -117,8 +117,11 @@ _HEADER = (
 _FIRST = tuple(_HEADER.split(","))
 
 
+_SECOND = ("kl_schedule", HELD)  # behind them, in the order in which they came
+
+
 def _in_order(columns: Iterable[Column]) -> tuple[Column, ...]:
-    place = {name: number for number, name in enumerate(_FIRST)}
+    place = {name: number for number, name in enumerate((*_FIRST, *_SECOND))}
     return tuple(sorted(columns, key=lambda column: place.get(column.name, len(place))))
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from lossbench import data, theory
-from lossbench.loss import LIKELIHOODS
 from lossbench.words import Told
 
 _MOST_D = 3_072  # covariances of more inputs take minutes
@@ -18,7 +17,7 @@ class Fit:
     """A likelihood that the data can have: its largest thresholds, and R_0 of both splits.
 
     ``thresholds`` is empty where the inputs are too many. R_0 is the reconstruction, in nats, when
-    every example gets the mean of the training split.
+    every example gets the mean of the training split; its parameters have their defaults.
     """
 
     reconstruction_loss: str
@@ -51,21 +50,20 @@ def describe(dataset: str, d: int | None = None, data_dir: Path | None = None) -
     train, test = loaded.train, loaded.test
     least = min(float(train.min()), float(test.min()))
     largest = max(float(train.max()), float(test.max()))
-    mean = train.mean(axis=0, dtype=np.float64)
+    mean = train.mean(dtype=np.float64)
     varies = (train != train[0]).any(axis=0)
     moments = theory.moments(train) if loaded.d <= _MOST_D else None
     fits = []
-    for name, likelihood in LIKELIHOODS.items():
-        if likelihood.domain[0] <= least and largest <= likelihood.domain[1]:
-            thresholds = () if moments is None else theory.thresholds(moments, name)
-            fits.append(
-                Fit(
-                    name,
-                    tuple(float(t) for t in thresholds[:_SHOWN_THRESHOLDS]),
-                    theory.reconstruction_of_nothing(train, mean, name),
-                    theory.reconstruction_of_nothing(test, mean, name),
-                )
+    for kind in data.fitting(loaded):
+        thresholds = () if moments is None else theory.thresholds(moments, kind)
+        fits.append(
+            Fit(
+                kind.name,
+                tuple(float(t) for t in thresholds[:_SHOWN_THRESHOLDS]),
+                theory.reconstruction_of_nothing(train, train, kind),
+                theory.reconstruction_of_nothing(test, train, kind),
             )
+        )
     return Description(
         dataset=dataset,
         shape=loaded.shape,
@@ -74,7 +72,7 @@ def describe(dataset: str, d: int | None = None, data_dir: Path | None = None) -
         n_test=len(test),
         least=least,
         largest=largest,
-        mean=float(mean.mean()),
+        mean=float(mean),
         divided_by=loaded.divided_by,
         constant_inputs=tuple(int(place) + 1 for place in np.flatnonzero(~varies)),
         sha256=loaded.sha256,

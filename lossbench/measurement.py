@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from lossbench import theory
 from lossbench.arrays import to_array
 from lossbench.errors import UsageError
-from lossbench.loss import Likelihood, bits_per_dim, likelihood
-from lossbench.words import Told, counted, significant
+from lossbench.loss import LIKELIHOODS, Likelihood, bits_per_dim, likelihood
+from lossbench.words import Told, counted, joined, significant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +27,7 @@ _ONE_PERCENT = 0.01
 _SMALLEST = 1e-7
 _LARGEST_LOG_VAR = 300.0  # its exponential is a number in double precision
 _NO_LOG_VARIANCE = 0.1  # a collapsed encoder's may lie a little above 0
+_DECODED = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "exponential": (0.0, math.inf)}
 _Rows = NDArray[np.float64]
 
 
@@ -208,6 +209,14 @@ def measure(
             received=repr(reconstruction_loss),
         )
     kind = likelihood(reconstruction_loss)
+    if kind.parameters or kind.no_threshold:
+        measurable = [x.name for x in LIKELIHOODS.values() if not (x.parameters or x.no_threshold)]
+        raise UsageError(
+            f"a model of {kind.name} is not measured yet",
+            where="reconstruction_loss",
+            expected=joined(measurable, "or"),
+            received=repr(kind.name),
+        )
     images = _rows("x", x)
     shape = to_array(x).shape
     samples = _like("x_hat", x_hat, shape)
@@ -269,11 +278,9 @@ def measure(
         bits_per_dim=bits_per_dim(elbo, d),
         active_units=sum(latent.active for latent in latents),
         latents=latents,
-        reconstruction_of_nothing=theory.reconstruction_of_nothing(
-            images, images.mean(axis=0), kind.name
-        ),
+        reconstruction_of_nothing=theory.reconstruction_of_nothing(images, images, kind),
         reconstruction_at_mean=_mean(kind, images, at_mean) if at_mean else None,
-        thresholds=tuple(map(float, theory.thresholds(theory.moments(images), kind.name))),
+        thresholds=tuple(map(float, theory.thresholds(theory.moments(images), kind))),
         beta_eff=None if beta_eff is None else float(beta_eff),
         notes=tuple(_notes(images, samples, log_vars, kind)),
     )
@@ -331,10 +338,18 @@ def _like(name: str, value: Any, shape: tuple[int, ...]) -> list[_Rows]:
 
 def _check_domain(name: str, arrays: list[_Rows], kind: Likelihood) -> None:
     """Raise ``UsageError`` for values that a likelihood cannot have."""
-    low, high = kind.domain
+    if name == "x" and (misfit := kind.misfit(arrays[0])) is not None and kind.counts:
+        raise UsageError(
+            f"`x` has values that {kind.name} cannot have",
+            where="x",
+            expected=kind.takes,
+            received=f"{misfit.received} at [{misfit.row}, {misfit.column}]",
+            remedy="name another reconstruction_loss",
+        )
+    low, high = kind.domain if name == "x" else _DECODED.get(kind.output, (-math.inf, math.inf))
     for array in arrays:
         if array.min() < low or array.max() > high:
-            logits = "sigmoid(x_hat), if these are logits"
+            logits = f"{kind.output}({name}), if these are logits"
             raise UsageError(
                 f"`{name}` has values that {kind.name} cannot have",
                 where=name,
@@ -342,7 +357,7 @@ def _check_domain(name: str, arrays: list[_Rows], kind: Likelihood) -> None:
                 received=f"{significant(array.min(), 4)} to {significant(array.max(), 4)}",
                 remedy="scale the data, or name another reconstruction_loss"
                 if name == "x"
-                else logits.replace("x_hat", name),
+                else logits,
             )
 
 
@@ -361,7 +376,7 @@ def _notes(images: _Rows, samples: list[_Rows], log_vars: _Rows, kind: Likelihoo
             f"{counted(n, 'example')} span at most {n - 1} of {d} directions: t_1 is theirs, and "
             "hardly that of the data. Give more than d examples."
         )
-    if kind.decodes_probabilities:
+    if kind.output == "sigmoid":
         if kind.short_caution and ((images > 0) & (images < 1)).any():
             yield kind.short_caution
         n_certain = sum(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Activation = Literal["linear", "relu", "sigmoid"]
+Activation = Literal["linear", "relu", "sigmoid", "exponential", "softmax"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Network:
     """A VAE: ``encoder`` and two heads, and ``decoder``, whose last layer gives the logits.
 
     Both heads see what the encoder gives; without layers it gives x. An image is ``output`` of
-    its logits.
+    its logits: a softmax over each group of so many columns as ``groups`` says.
     """
 
     encoder: tuple[Dense, ...]
@@ -42,6 +42,7 @@ class Network:
     z_log_var: Dense
     decoder: tuple[Dense, ...]
     output: Activation
+    groups: tuple[int, ...] = ()
 
     @property
     def d(self) -> int:
@@ -71,25 +72,33 @@ class Network:
 
 
 @functools.lru_cache(maxsize=256)
-def dense(d: int, k: int, hidden: tuple[int, ...], *, probabilities: bool) -> Network:
+def dense(
+    d: int,
+    k: int,
+    hidden: tuple[int, ...],
+    output: Activation | Literal["values"],
+    groups: tuple[int, ...] = (),
+) -> Network:
     """Return a network of ReLU layers of the sizes ``hidden``, mirrored in the decoder.
 
-    Its image goes through a sigmoid where there is a hidden layer, and where the loss takes it
-    for ``probabilities``.
+    Where its image is "values" it goes through a sigmoid if there is a hidden layer.
 
-    >>> dense(64, 2, (64,), probabilities=True).n_parameters
+    >>> dense(64, 2, (64,), "sigmoid").n_parameters
     8772
-    >>> dense(64, 2, (), probabilities=False).is_linear
+    >>> dense(64, 2, (), "values").is_linear
     True
     """
     encoder, decoder = (d, *hidden), (k, *reversed(hidden))
     head = Dense(encoder[-1], k)
+    if output == "values":
+        output = "sigmoid" if hidden else "linear"
     return Network(
         encoder=_relu_layers(encoder),
         z_mean=head,
         z_log_var=head,
         decoder=(*_relu_layers(decoder), Dense(decoder[-1], d)),
-        output="sigmoid" if hidden or probabilities else "linear",
+        output=output,
+        groups=groups,
     )
 
 

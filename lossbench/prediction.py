@@ -1,6 +1,7 @@
 """What theory says of every setting of a grid, from its data alone, before any training."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from lossbench import data, theory
 from lossbench.experiment import Experiment
-from lossbench.loss import Convention, Sizes, likelihood
+from lossbench.loss import Convention, Likelihood, Sizes
 from lossbench.settings import SETTINGS, RunSettings
 from lossbench.words import Told
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 _SHOWN_THRESHOLDS = 8
 _HALF = 0.5  # of a unit: the mean over seeds rounds to the prediction
-_Key = tuple[str, int, str]
+_Key = tuple[str, int, Likelihood]
 # A setting's columns: those that stand left of its prediction, and the others.
 _FIRST = ("dataset", "reconstruction_loss", "loss", "d", "k", "beta", "beta_eff")
 _REST = tuple(s.field for s in SETTINGS if s.column and s.field not in (*_FIRST, "seed"))
@@ -42,7 +43,8 @@ class CriticalLatents:
 class Thresholds:
     """The thresholds of one dataset at one d: the largest few, and what follows from t_1.
 
-    ``largest`` are those at noise_std 1. ``reconstruction_of_nothing`` is R_0, in nats an image of
+    ``parameters`` are those of the likelihood. ``largest`` are those at noise_std 1; where there is
+    none to tell, ``untold`` says why. ``reconstruction_of_nothing`` is R_0, in nats an image of
     the training split, that of a model that gives every image the mean; ``first`` tells how many of
     the ``n_images`` carry t_1.
     """
@@ -54,7 +56,9 @@ class Thresholds:
     critical: tuple[CriticalLatents, ...]
     n_images: int
     reconstruction_of_nothing: float
-    first: theory.Direction
+    first: theory.Direction | None
+    parameters: Mapping[str, float | str] = field(default_factory=dict)
+    untold: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,29 +67,30 @@ class Predicted:
 
     ``final_beta_eff`` is what is held against the threshold: beta_eff * w at the last step, where a
     schedule runs.
+    ``threshold`` and ``predicted_active_units`` are None where the likelihood has no threshold.
     ``kl``, ``reconstruction`` and ``elbo`` (nats per image of the training split) are known for a
-    linear model with ``mse`` and unit noise, and None otherwise; ``kl_guess`` is what theory says
-    of the KL of other models with unit noise, usually too little.
+    linear model with ``mse`` or ``gaussian`` and unit noise, and None otherwise; ``kl_guess`` is
+    what theory says of the KL of other models with unit noise, usually too little.
     """
 
     run: RunSettings
     final_beta_eff: float
-    threshold: float
-    predicted_active_units: int
+    threshold: float | None
+    predicted_active_units: int | None
     kl: float | None = None
     reconstruction: float | None = None
     elbo: float | None = None
     kl_guess: float | None = None
 
     @property
-    def beta_eff_over_threshold(self) -> float:
+    def beta_eff_over_threshold(self) -> float | None:
         """``final_beta_eff / t_1``, which compares settings across data: at 1 collapse begins."""
-        return self.final_beta_eff / self.threshold
+        return None if self.threshold is None else self.final_beta_eff / self.threshold
 
     @property
-    def collapses(self) -> bool:
-        """Whether no latent is predicted to be active."""
-        return self.predicted_active_units == 0
+    def collapses(self) -> bool | None:
+        """Whether no latent is predicted to be active; None where that is not told."""
+        return None if self.threshold is None else self.predicted_active_units == 0
 
     def facts(self) -> dict[str, object]:
         """Return the setting, but for its seed, and its prediction as JSON has them."""
@@ -143,26 +148,31 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
     resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
     runs = resolved.runs()
     images = {
-        (name, d): data.load(name, d, data_dir).train
+        (name, d): data.load(name, d, data_dir)
         for name, d in dict.fromkeys((run.dataset, run.d) for run in runs)
     }
-    moments = {key: theory.moments(rows) for key, rows in images.items()}
     users: dict[_Key, list[RunSettings]] = {}
     for run in runs:
-        users.setdefault((run.dataset, run.d, run.reconstruction_loss), []).append(run)
+        users.setdefault((run.dataset, run.d, run.likelihood), []).append(run)
+    for (name, d, kind), of_kind in users.items():
+        has_hidden = any(run.hidden for run in of_kind)
+        data.refuse_misfit(images[name, d], kind, has_hidden=has_hidden)
+    moments = {key: theory.moments(found.train) for key, found in images.items()}
     known = {(name, d, kind): theory.thresholds(moments[name, d], kind) for name, d, kind in users}
     firsts: dict[tuple[object, ...], RunSettings] = {}
     for run in runs:
         firsts.setdefault(run.setting, run)
     return Prediction(
         thresholds=tuple(
-            _thresholds(key, values, resolved, users[key], (images[key[:2]], moments[key[:2]]))
+            _thresholds(
+                key, values, resolved, users[key], (images[key[:2]].train, moments[key[:2]])
+            )
             for key, values in known.items()
         ),
         settings=tuple(
             _predicted(
                 run,
-                known[run.dataset, run.d, run.reconstruction_loss],
+                known[run.dataset, run.d, run.likelihood],
                 run.final_beta_eff(resolved.n_images[run.dataset]),
             )
             for run in firsts.values()
@@ -179,15 +189,17 @@ def _thresholds(
     known: tuple[NDArray[np.float32], theory.Moments],
 ) -> Thresholds:
     """Return what follows from the thresholds of the data that ``runs`` train on."""
-    dataset, d, reconstruction_loss = key
+    dataset, d, kind = key
     cases = dict.fromkeys((run.loss, run.noise_std, run.batch_size) for run in runs)
     n_images = experiment.n_images[dataset]
     return Thresholds(
         dataset=dataset,
         d=d,
-        reconstruction_loss=reconstruction_loss,
+        reconstruction_loss=kind.name,
         largest=tuple(float(t) for t in thresholds[:_SHOWN_THRESHOLDS]),
-        critical=tuple(
+        critical=()
+        if kind.no_threshold
+        else tuple(
             CriticalLatents(
                 loss,
                 _critical_k(
@@ -201,18 +213,18 @@ def _thresholds(
             for loss, noise_std, batch_size in cases
         ),
         n_images=n_images,
-        reconstruction_of_nothing=theory.reconstruction_of_nothing(
-            known[0], known[1].mean, reconstruction_loss
-        ),
-        first=theory.first_direction(*known, reconstruction_loss),
+        reconstruction_of_nothing=theory.reconstruction_of_nothing(known[0], known[0], kind),
+        first=theory.first_direction(*known, kind),
+        parameters={name: getattr(kind, name) for name in kind.parameters},
+        untold=kind.no_threshold,
     )
 
 
-def _critical_k(loss: Convention, sizes: Sizes, threshold: float) -> int | None:
+def _critical_k(loss: Convention, sizes: Sizes, threshold: float | None) -> int | None:
     """Return the largest k up to which the convention at weight 1 collapses at every k."""
     for k in range(1, (sizes.d or 0) + 1):
         beta_eff = loss.coefficients(replace(sizes, k=k), 1).beta_eff
-        if float(beta_eff) < threshold:
+        if threshold is not None and float(beta_eff) < threshold:
             return k - 1
     return None
 
@@ -228,12 +240,12 @@ def _predicted(
             thresholds, final_beta_eff, run.k, run.noise_std
         ),
     )
-    if run.noise_std != 1 or final_beta_eff == 0:
+    trained = run.likelihood
+    if run.noise_std != 1 or final_beta_eff == 0 or trained.no_threshold:
         return known
-    trained = likelihood(run.reconstruction_loss)
     if not (trained.has_linear_optimum and run.network.is_linear):
         return replace(known, kl_guess=theory.predicted_kl(thresholds, final_beta_eff, run.k))
-    optimum = theory.linear_optimum(thresholds, final_beta_eff, run.k)
+    optimum = theory.linear_optimum(thresholds, final_beta_eff, run.k, trained.without_error(run.d))
     return replace(
         known,
         kl=optimum.kl,

@@ -18,8 +18,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from lossbench.errors import ExperimentError, UsageError, did_you_mean
 from lossbench.loss import (
     CONSTANT,
-    NAMES,
     SPELLINGS,
+    Likelihood,
     ReconstructionLoss,
     Schedule,
     canonical,
@@ -199,6 +199,13 @@ def _schedule(text: str) -> str:
     return str(schedule(text or CONSTANT))
 
 
+def _groups(text: str) -> str:
+    groups = "".join(text.split())
+    if not re.fullmatch(r"|[1-9]\d*|\d+-\d+([+]\d+-\d+)*", groups) or len(groups) > 1000:
+        raise ValueError
+    return groups
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """The complete settings of one run, defaults spelt out.
@@ -244,9 +251,9 @@ class RunSettings:
         Setting(
             "sweep",
             axis=("bce",),
-            option="bce, mse or bce,mse.",
+            option="Likelihoods, such as bce,mse.",
             prediction=True,
-            column=f"kind of reconstruction term, {NAMES}",
+            column="kind of reconstruction term, such as bce or mse",
             objective=True,
             yardstick=True,
         ),
@@ -337,6 +344,41 @@ class RunSettings:
             objective=True,
         ),
     ] = 1.0
+    sigma: Annotated[
+        float,
+        Setting(
+            "model",
+            above=0,
+            option="Standard deviation of gaussian, scale of laplace.",
+            prediction=True,
+            column="standard deviation of gaussian, scale of laplace",
+            objective=True,
+        ),
+    ] = 1.0
+    dispersion: Annotated[
+        float,
+        Setting(
+            "model",
+            above=0,
+            option="r of negative_binomial.",
+            prediction=True,
+            column="r of negative_binomial, of variance m + m^2/r",
+            objective=True,
+        ),
+    ] = 1.0
+    groups: Annotated[
+        str,
+        Setting(
+            "model",
+            check=_groups,
+            rule="the columns of each choice of categorical: a size such as 4, or ranges such as "
+            "1-3+4-8",
+            option="Columns of each choice of categorical.",
+            prediction=True,
+            column="columns of each choice of categorical",
+            objective=True,
+        ),
+    ] = ""
     epochs: Annotated[
         int, Setting("training", at_least=1, option="Training epochs.", column="training epochs")
     ] = 200
@@ -423,8 +465,13 @@ class RunSettings:
     @property
     def network(self) -> Network:
         """The network that is trained; its description follows from the settings."""
-        probabilities = likelihood(self.reconstruction_loss).decodes_probabilities
-        return dense(self.d, self.k, self.hidden, probabilities=probabilities)
+        kind = self.likelihood
+        return dense(self.d, self.k, self.hidden, kind.output, kind.choices(self.d))
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """The likelihood that is trained, with the run's parameters."""
+        return likelihood(self.reconstruction_loss).of(self)
 
     def identity(self) -> dict[str, object]:
         """Return what makes the run this run, in canonical form."""

@@ -20,7 +20,7 @@ from lossbench.columns import HELD, Status
 from lossbench.data import Dataset
 from lossbench.errors import ExperimentError, ResultsError, RunsFailedError
 from lossbench.experiment import Experiment, extended, stacks
-from lossbench.loss import likelihood
+from lossbench.loss import Likelihood
 from lossbench.run import Record
 from lossbench.settings import RunSettings
 from lossbench.store import RunRows, Store, Summary, rows_of, summary
@@ -88,6 +88,9 @@ def plan(
                 expected=f"at most {n_train}",
                 received=str(run.batch_size),
             )
+        data.refuse_misfit(
+            datasets[run.dataset, run.d], run.likelihood, has_hidden=bool(run.hidden)
+        )
     hashes = {f"{name} at d={d}": dataset.sha256 for (name, d), dataset in datasets.items()}
     asked = replace(resolved, data_sha256=hashes)
     store = Store(out)
@@ -253,8 +256,8 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
 
 
 @functools.lru_cache(maxsize=64)
-def _thresholds(images: Dataset, reconstruction_loss: str) -> NDArray[np.float64]:
-    return theory.thresholds(theory.moments(images.train), reconstruction_loss)
+def _thresholds(images: Dataset, kind: Likelihood) -> NDArray[np.float64]:
+    return theory.thresholds(theory.moments(images.train), kind)
 
 
 def completed(record: Record, run: RunSettings, images: Dataset, commit: str | None) -> Record:
@@ -262,7 +265,7 @@ def completed(record: Record, run: RunSettings, images: Dataset, commit: str | N
 
     ``commit`` is that of the folder that the sweep was started in.
     """
-    thresholds = _thresholds(images, run.reconstruction_loss)
+    thresholds = _thresholds(images, run.likelihood)
     final_beta_eff = run.final_beta_eff(len(images.train))
     derived = {
         "a": run.a,
@@ -272,7 +275,7 @@ def completed(record: Record, run: RunSettings, images: Dataset, commit: str | N
         "predicted_active_units": theory.predicted_active_units(
             thresholds, final_beta_eff, run.k, run.noise_std
         ),
-        "implied_sigma": likelihood(run.reconstruction_loss).implied_sigma(final_beta_eff),
+        "implied_sigma": run.likelihood.implied_sigma(final_beta_eff),
         HELD: final_beta_eff,
     }
     data = {"data_sha256": images.sha256, "folder_commit": commit}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from lossbench.errors import DataError
-from lossbench.loss import likelihood
+from lossbench.loss import Likelihood
 
 _SIGNIFICANT_DIGITS = 6  # the last digits depend on the processor
 _IMAGES_A_PRODUCT = 4096
@@ -23,7 +23,7 @@ _ACTIVE_SIGNAL = 0.02
 
 @dataclass(frozen=True)
 class LinearOptimum:
-    """The optimum of a linear VAE with ``mse`` on its training split, nats per image."""
+    """The optimum of a linear Gaussian VAE on its training split, nats per image."""
 
     active_units: int
     kl: float
@@ -58,31 +58,29 @@ def moments(images: NDArray[np.floating]) -> Moments:
     return Moments(mean, covariance / len(images), varies)
 
 
-def thresholds(moments: Moments, reconstruction_loss: str) -> NDArray[np.float64]:
+def thresholds(moments: Moments, kind: Likelihood) -> NDArray[np.float64]:
     """Return the thresholds t_1 >= t_2 >= ..., one a direction in which the images vary.
 
     A latent that codes direction j carries information exactly if t_j > beta_eff. Constant
-    pixels are left out.
+    pixels are left out. There are none where the likelihood has none to tell.
     """
-    whitened = likelihood(reconstruction_loss).whitened(
-        moments.mean, moments.covariance, moments.varies
-    )
+    if kind.no_threshold:
+        return np.array([])
+    whitened = kind.whitened(moments.mean, moments.covariance, moments.varies)
     with threadpool_limits(limits=1, user_api="blas"):
         eigenvalues = np.linalg.eigvalsh(whitened)[::-1]
     return np.array([float(f"{max(t, 0.0):.{_SIGNIFICANT_DIGITS}g}") for t in eigenvalues])
 
 
 def reconstruction_of_nothing(
-    images: NDArray[np.floating], mean: NDArray[np.float64], reconstruction_loss: str
+    images: NDArray[np.floating], train: NDArray[np.floating], kind: Likelihood
 ) -> float:
-    """Return R_0: R of ``images (n, d)`` where each is decoded to ``mean (d,)``, nats an image.
+    """Return R_0: R of ``images (n, d)``, each decoded as suits ``train (n_train, d)`` best.
 
-    ``mean`` is that of the training images. A loss that stays there has a decoder that draws the
-    same image for everybody.
+    In nats an image. That is the mean of the training images, or for some likelihoods what stands
+    for it. A loss that stays there has a decoder that draws the same image for everybody.
     """
-    own_mean = images.mean(axis=0, dtype=np.float64)
-    variance = images.var(axis=0, dtype=np.float64)
-    return likelihood(reconstruction_loss).of_nothing(mean, own_mean, variance)
+    return kind.of_nothing(images, kind.nothing(train))
 
 
 @dataclass(frozen=True)
@@ -98,15 +96,17 @@ class Direction:
 
 
 def first_direction(
-    images: NDArray[np.floating], moments: Moments, reconstruction_loss: str
-) -> Direction:
-    """Return what the training images are like along the direction of t_1."""
-    kept = moments.varies
-    kind = likelihood(reconstruction_loss)
+    images: NDArray[np.floating], moments: Moments, kind: Likelihood
+) -> Direction | None:
+    """Return what the training images are like along the direction of t_1, if one is told."""
+    if kind.no_threshold:
+        return None
+    kept = kind.counted(moments.mean, moments.varies)
     with threadpool_limits(limits=1, user_api="blas"):
-        _, vectors = np.linalg.eigh(kind.whitened(moments.mean, moments.covariance, kept))
+        whitened = kind.whitened(moments.mean, moments.covariance, moments.varies)
+        _, vectors = np.linalg.eigh(whitened)
         axis = vectors[:, -1] / kind.variance(moments.mean[kept]) ** 0.5
-        places = images[:, kept] @ axis - moments.mean[kept] @ axis
+        places = kind.along(axis, images[:, kept], moments.mean[kept])
     squares = places**2
     return Direction(
         skewness=abs(float((places**3).mean() / squares.mean() ** 1.5)),
@@ -114,19 +114,25 @@ def first_direction(
     )
 
 
-def collapse_threshold(thresholds: NDArray[np.float64], noise_std: float = 1.0) -> float:
-    """Return the ``beta_eff`` at and above which the collapsed solution is stable."""
-    return float(thresholds[0]) / noise_std**2
+def collapse_threshold(thresholds: NDArray[np.float64], noise_std: float = 1.0) -> float | None:
+    """Return the ``beta_eff`` from which the collapsed solution is stable; None if untold."""
+    return float(thresholds[0]) / noise_std**2 if len(thresholds) else None
 
 
 def predicted_active_units(
     thresholds: NDArray[np.float64], beta_eff: float, k: int, noise_std: float = 1.0
-) -> int:
-    """Return ``min(k, #{t_j / noise_std^2 > beta_eff})``.
+) -> int | None:
+    """Return ``min(k, #{t_j / noise_std^2 > beta_eff})``; None where there are no thresholds.
 
     Exact for a linear model with ``mse``, close near t_1, an upper bound far below it.
     """
+    if not len(thresholds):
+        return None
     return min(k, int(np.sum(thresholds / noise_std**2 > beta_eff)))
+
+
+def _n_active(thresholds: NDArray[np.float64], beta_eff: float, k: int) -> int:
+    return predicted_active_units(thresholds, beta_eff, k) or 0
 
 
 def is_active(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -144,22 +150,25 @@ def predicted_kl(thresholds: NDArray[np.float64], beta_eff: float, k: int) -> fl
     Exact for a linear model with ``mse``. For others a guess that is usually too low: a dense net
     on MNIST at 14 x 14 with ``bce`` has 1.2 to 1.5 times as much, clustered data several times.
     """
-    n_active = predicted_active_units(thresholds, beta_eff, k)
+    n_active = _n_active(thresholds, beta_eff, k)
     return 0.5 * float(np.sum(np.log(thresholds[:n_active] / beta_eff)))
 
 
-def linear_optimum(thresholds: NDArray[np.float64], beta_eff: float, k: int) -> LinearOptimum:
+def linear_optimum(
+    thresholds: NDArray[np.float64], beta_eff: float, k: int, without_error: float = 0.0
+) -> LinearOptimum:
     """Return the optimum of a linear VAE with ``mse`` and unit noise (Gaussian water-filling).
 
     ``thresholds`` are those of ``mse``, t_j = 2 lambda_j. K = 1/2 sum_active ln(t_j/beta_eff),
-    R = sum_inactive lambda_j + n_active * beta_eff/2. ``ValueError`` unless beta_eff is above 0.
+    R = 1/2 sum_inactive t_j + n_active * beta_eff/2. Of a ``gaussian``, t_j = lambda_j/sigma^2,
+    and R has the constant that it has ``without_error``. ``ValueError`` unless beta_eff is above 0.
     """
     if not beta_eff > 0:
         raise ValueError(f"`beta_eff` must be above 0, received {beta_eff}")
-    n_active = predicted_active_units(thresholds, beta_eff, k)
+    n_active = _n_active(thresholds, beta_eff, k)
     inactive = thresholds[n_active:]
     return LinearOptimum(
         active_units=n_active,
         kl=predicted_kl(thresholds, beta_eff, k),
-        reconstruction=0.5 * float(inactive.sum()) + n_active * beta_eff / 2,
+        reconstruction=0.5 * float(inactive.sum()) + n_active * beta_eff / 2 + without_error,
     )

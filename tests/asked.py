@@ -55,6 +55,15 @@ OTHER_SETTINGS = {
     "eval_every": 5,
     "seed": 1,
     "kl_schedule": "linear:0.5",
+    "sigma": 0.5,
+    "dispersion": 2.0,
+    "groups": "4",
     "iwae_samples": 100,
 }
-LATER = {"iwae_samples", "kl_schedule"}  # came later: at their default no id shows them
+LATER = {
+    "iwae_samples",
+    "kl_schedule",
+    "sigma",
+    "dispersion",
+    "groups",
+}  # came later: at their default no id shows them

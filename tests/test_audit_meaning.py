@@ -17,7 +17,7 @@ from lossbench.auditing import Audit, Coefficient, predicted
 from lossbench.auditing.meaning import collapse, is_noisy, kind_of
 from lossbench.data import load
 from lossbench.errors import AuditError
-from lossbench.loss import Sizes
+from lossbench.loss import LIKELIHOODS, Sizes
 
 # t_1 of MNIST's training images, as measured when the models were trained.
 MNIST: list[tuple[int, str, float]] = [
@@ -50,7 +50,9 @@ def test_the_thresholds_are_those_of_the_images(place: Path | None) -> None:
         assert audited(numpy_loss("docs"), Sizes(100, 2, 8, 100)).collapse is None
         return
     for d, kind, t_1 in MNIST:
-        computed = theory.thresholds(theory.moments(load("mnist", d, place).train), kind)
+        computed = theory.thresholds(
+            theory.moments(load("mnist", d, place).train), LIKELIHOODS[kind]
+        )
         assert theory.collapse_threshold(computed) == pytest.approx(t_1, abs=0.006)
 
 
@@ -79,7 +81,7 @@ def test_without_a_beta_eff_of_sense_there_is_no_verdict(value: float) -> None:
 def test_a_data_set_predicts_the_latents_in_use() -> None:
     """The digits at 8 x 8: as the theory says of its thresholds, from most latents to none."""
     images = load("digits", 64).train
-    thresholds = theory.thresholds(theory.moments(images), "mse")
+    thresholds = theory.thresholds(theory.moments(images), LIKELIHOODS["mse"])
     t_1 = float(np.max(thresholds))
     for value in (t_1 * 1.01, thresholds[2] * 0.999, 1e-9):
         audit = replace(with_eff(value), d=64, k=5)

@@ -28,7 +28,8 @@ def test_thresholds_are_those_of_predict() -> None:
     found = prediction.predict(read(None, {"d": "16"}))
     known = {each.reconstruction_loss: each.largest for each in found.thresholds}
     described = description.describe("digits", 16)
-    assert {fit.reconstruction_loss: fit.thresholds for fit in described.fits} == known
+    told = {fit.reconstruction_loss: fit.thresholds for fit in described.fits}
+    assert {kind: told[kind] for kind in known} == known
 
 
 def test_the_reconstruction_of_nothing_is_that_of_the_mean(tmp_path: Path) -> None:
@@ -61,7 +62,13 @@ def test_the_command_tells_it_and_what_to_type_next(
     assert following == f"next: lossbench predict --dataset '{name}'\n"
     facts = json.loads(_told(capsys, name, "--json")[0])
     assert facts["d"] == 2
-    assert [fit["reconstruction_loss"] for fit in facts["fits"]] == ["bce", "mse"]
+    assert [fit["reconstruction_loss"] for fit in facts["fits"]] == [
+        "bce",
+        "mse",
+        "gaussian",
+        "laplace",
+        "continuous_bernoulli",
+    ]
 
 
 def test_too_many_inputs_have_no_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:

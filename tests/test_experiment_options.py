@@ -82,7 +82,7 @@ def test_an_option_says_what_the_key_would_say(write: Write) -> None:
         ("hidden", "64 64", "layer sizes"),
         ("hidden", "x".join(["1"] * 9), "at most 8"),
         ("loss", "bloog", "did you mean 'blog'?"),
-        ("reconstruction_loss", "bse", "bce or mse"),
+        ("reconstruction_loss", "bse", "bce, mse, gaussian"),
         ("optimizer", "adams", "did you mean 'adam' or 'adamw'?"),
         ("learning_rate", "0", "a number above 0"),
         ("learning_rate_decay", "1.5", "above 0 and at most 1"),

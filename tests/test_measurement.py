@@ -14,6 +14,7 @@ from test_cli import run as cli
 
 from lossbench import theory
 from lossbench.errors import UsageError
+from lossbench.loss import LIKELIHOODS
 from lossbench.measurement import measure
 
 N, D, K = 60, 5, 4
@@ -82,7 +83,9 @@ def test_nothing_is_the_best_constant() -> None:
         ]
         assert costs[0] == pytest.approx(measured.reconstruction_of_nothing)
         assert min(costs) == costs[0]
-        assert measured.thresholds == tuple(theory.thresholds(theory.moments(arrays["x"]), kind))
+        assert measured.thresholds == tuple(
+            theory.thresholds(theory.moments(arrays["x"]), LIKELIHOODS[kind])
+        )
 
 
 def test_certain_zeros_cost_nothing_where_they_are_right() -> None:

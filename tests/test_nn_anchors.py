@@ -9,7 +9,7 @@ from small_runs import small_run
 from lossbench import theory
 from lossbench.data import load
 from lossbench.experiment import stacks
-from lossbench.loss import Objective
+from lossbench.loss import LIKELIHOODS, Objective
 from lossbench.nn.train import train_stack
 from lossbench.run import Record
 from lossbench.settings import RunSettings
@@ -56,7 +56,7 @@ def test_a_linear_vae_reaches_the_closed_form() -> None:
     runs = [
         small_run("docs", beta, **changes) for beta in (0.05, 0.1, 0.25, 0.4, 0.65, 0.95, 1, 1.2)
     ]
-    thresholds = theory.thresholds(theory.moments(data.train), "mse")
+    thresholds = theory.thresholds(theory.moments(data.train), LIKELIHOODS["mse"])
     n_clear = 0
     for run, result in zip(runs, train_stack(runs, 8, data.train, data.test), strict=True):
         optimum = theory.linear_optimum(thresholds, run.beta_eff, run.k)

@@ -12,6 +12,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from lossbench.comparison.algebra import ObjectivePair, Side, algebra
+from lossbench.loss import likelihood
 from lossbench.network import dense
 from lossbench.nn.model import initial_weights
 from lossbench.nn.program import Program, Shape, optimizer
@@ -19,11 +20,11 @@ from lossbench.nn.train import batches_and_noise
 from lossbench.optimizer import OPTIMIZERS, Optimizer, OptimizerName
 
 D, K, BATCH, N, RATE = 9, 2, 16, 80, 0.02
-NETWORK = dense(D, K, (6,), probabilities=True)
+NETWORK = dense(D, K, (6,), "sigmoid")
 SEEDS, A, B = [0, 1, 2, 3], [1.0, 1.0, 1 / D, 0.0], [1.0, 0.1, 0.5, 0.0]
 SHAPE = Shape(
     network=NETWORK,
-    reconstruction_loss="bce",
+    likelihood=likelihood("bce"),
     noise_std=1.0,
     batch_size=BATCH,
     optimizer="adam",

@@ -16,7 +16,7 @@ from lossbench import data, theory
 from lossbench.cli import main
 from lossbench.console.prediction import prediction_tables
 from lossbench.experiment import read
-from lossbench.loss import catalogue
+from lossbench.loss import LIKELIHOODS, catalogue
 from lossbench.prediction import Prediction, agreement, predict
 
 TRAINABLE = sorted(
@@ -54,7 +54,9 @@ def test_only_the_linear_model_has_a_closed_form() -> None:
     )
     known = [setting for setting in prediction.settings if setting.elbo is not None]
     assert [setting.run.reconstruction_loss for setting in known] == ["mse"]
-    thresholds = theory.thresholds(theory.moments(data.load("digits", 64).train), "mse")
+    thresholds = theory.thresholds(
+        theory.moments(data.load("digits", 64).train), LIKELIHOODS["mse"]
+    )
     optimum = theory.linear_optimum(thresholds, 0.2, 16)
     assert (known[0].kl, known[0].reconstruction) == (optimum.kl, optimum.reconstruction)
     assert known[0].predicted_active_units == optimum.active_units

@@ -27,6 +27,9 @@ OTHER = {
     "epsilon": 0.01,
     "eval_every": 7,
     "kl_schedule": "linear:0.5",
+    "sigma": 0.5,
+    "dispersion": 2.0,
+    "groups": "4",
     "iwae_samples": 100,
 }
 MODEL = [n for n in SETTING_COLUMNS if n not in ("dataset", "reconstruction_loss", "loss", "beta")]

@@ -30,7 +30,7 @@ from lossbench.theory import (
 
 def thresholds_of(images: NDArray[np.float32], reconstruction_loss: str) -> NDArray[np.float64]:
     """Return the thresholds of images."""
-    return thresholds(moments(images), reconstruction_loss)
+    return thresholds(moments(images), likelihood(reconstruction_loss))
 
 
 _MNIST_PLACES = (
@@ -266,24 +266,24 @@ def test_no_constant_image_costs_less_than_the_mean(kind: str) -> None:
         return float(trained.reconstruction(images.astype(np.float64), given).mean())
 
     best = minimize(cost, np.full(6, 0.5), bounds=[(0.01, 0.99)] * 6)
-    found = reconstruction_of_nothing(images, moments(images).mean, kind)
+    found = reconstruction_of_nothing(images, images, trained)
     assert found == pytest.approx(best.fun, rel=1e-6)
     assert found == pytest.approx(cost(images.mean(axis=0)), rel=1e-6)
     other = np.linspace(0.2, 0.8, 6)
-    assert reconstruction_of_nothing(images, other, kind) == pytest.approx(cost(other), rel=1e-6)
+    assert trained.of_nothing(images, other) == pytest.approx(cost(other), rel=1e-6)
 
 
 def test_the_reconstruction_of_nothing_is_what_collapsed_runs_have() -> None:
     """Of digits it is what the committed runs end at; of MNIST's test split 0.2625 a pixel."""
     digits = load("digits", 64)
-    of_train = reconstruction_of_nothing(digits.train, moments(digits.train).mean, "bce")
+    of_train = reconstruction_of_nothing(digits.train, digits.train, likelihood("bce"))
     runs = Store(Path(__file__).parent.parent / "results" / "digits").runs()
     collapsed = runs[(runs["d"] == 64) & (runs["reconstruction_loss"] == "bce") & runs["collapsed"]]
     assert collapsed["train_reconstruction"].to_numpy() == pytest.approx(of_train, rel=0.002)
     for place in _REAL_MNIST:
         mnist = load("mnist", 784, place)
-        mean = mnist.train.mean(axis=0, dtype=np.float64)
-        assert reconstruction_of_nothing(mnist.test, mean, "bce") == pytest.approx(205.8, abs=0.1)
+        of_test = reconstruction_of_nothing(mnist.test, mnist.train, likelihood("bce"))
+        assert of_test == pytest.approx(205.8, abs=0.1)
 
 
 @pytest.mark.parametrize("kind", ["bce", "mse"])
@@ -295,7 +295,8 @@ def test_the_first_direction_has_the_variance_t_1(kind: str) -> None:
     _, vectors = np.linalg.eigh(covariance * scale[:, None] * scale)
     scores = ((images - mean) * scale) @ vectors[:, -1]
     assert scores.var() == pytest.approx(thresholds_of(images, kind)[0], rel=1e-5)
-    found = first_direction(images, moments(images), kind)
+    found = first_direction(images, moments(images), likelihood(kind))
+    assert found is not None
     assert found.skewness == pytest.approx(abs(skew(scores)), rel=1e-4)
     weights = scores**2 / (scores**2).sum()
     assert found.n_carrying == pytest.approx(1 / (weights**2).sum(), rel=1e-4)
@@ -306,7 +307,8 @@ def test_a_direction_of_one_image_is_carried_by_one() -> None:
     images = np.full((400, 3), 0.5, dtype=np.float32)
     images[:, 0] += 0.001 * np.random.default_rng(0).standard_normal(400)
     images[7, 2] = 1
-    found = first_direction(images, moments(images), "mse")
+    found = first_direction(images, moments(images), likelihood("mse"))
+    assert found is not None
     assert found.n_carrying == pytest.approx(1, abs=0.02)
     assert found.skewness > 15
 

@@ -9,6 +9,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from lossbench import data, theory
+from lossbench.loss import likelihood
 
 _ENLARGED_DIGITS = """
 images = data.load("digits", 64).train.reshape(-1, 8, 8)
@@ -19,9 +20,10 @@ _MNIST = 'images = data.load("mnist", 784).train'
 _PRINTED = """
 import numpy as np
 from lossbench import data, theory
+from lossbench.loss import likelihood
 {images}
 for kind in ("bce", "mse"):
-    print(*map(float, theory.thresholds(theory.moments(images), kind)))
+    print(*map(float, theory.thresholds(theory.moments(images), likelihood(kind))))
 """
 _IMAGES = [
     pytest.param(_ENLARGED_DIGITS, id="digits-576"),
@@ -62,6 +64,6 @@ def test_the_number_of_threads_is_what_it_was_before() -> None:
     images = data.load("digits", 64).train
     with threadpool_limits(limits=2, user_api="blas"):
         before = counts()
-        thresholds = theory.thresholds(theory.moments(images), "bce")
+        thresholds = theory.thresholds(theory.moments(images), likelihood("bce"))
         assert counts() == before
     assert np.isfinite(thresholds).all()

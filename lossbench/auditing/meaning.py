@@ -8,11 +8,11 @@ from pathlib import Path
 from lossbench import data, theory
 from lossbench.auditing.kl_term import KlForm
 from lossbench.auditing.laws import Law, formula, inverse, worth
-from lossbench.auditing.reconstruction import kind_named
+from lossbench.auditing.reconstruction import KINDS, kind_named
 from lossbench.auditing.result import Audit, Coefficient, Collapse
 from lossbench.errors import AuditError
-from lossbench.loss import LIKELIHOODS
-from lossbench.words import counted
+from lossbench.loss import likelihood
+from lossbench.words import counted, joined
 
 # t_1 of MNIST's training images, as `lossbench predict --dataset mnist` computes it.
 _MNIST: Mapping[tuple[int, str], float] = {
@@ -22,6 +22,7 @@ _MNIST: Mapping[tuple[int, str], float] = {
     (196, "mse"): 2.40,
     (49, "bce"): 1.68,
 }
+_TRAINED = tuple(dict.fromkeys(each.trained.name for each in KINDS if each.trained))
 _ONE = 1e-3
 _WHOLE = (KlForm.CLOSED, KlForm.FLOOR, KlForm.CAP)
 MOVING = ("trained", "state", "schedule")  # findings of what is another loss later
@@ -80,14 +81,15 @@ def predicted(
     kind = kind_of(audit)
     if not kind or dataset is None:
         raise AuditError(
-            f"thresholds are known for {' and '.join(LIKELIHOODS)} alone",
+            f"thresholds are known for {joined(_TRAINED)} alone",
             where="--dataset",
             received=audit.reconstruction or "a reconstruction of no known kind",
             remedy="leave --dataset out, or give the threshold that you measured as --threshold",
         )
-    images = data.load(dataset, audit.d, data_dir).train
-    thresholds = theory.thresholds(theory.moments(images), kind)
-    t_1 = theory.collapse_threshold(thresholds)
+    loaded, trained = data.load(dataset, audit.d, data_dir), likelihood(kind)
+    data.refuse_misfit(loaded, trained, has_hidden=False)
+    thresholds = theory.thresholds(theory.moments(loaded.train), trained)
+    t_1 = float(thresholds[0])
     found = collapse(audit, dataset, t_1, critical(t_1))
     if found is not None:
         units = theory.predicted_active_units(thresholds, audit.beta_eff.value, audit.k)

@@ -1,5 +1,6 @@
 """A data set on a terminal: what it is, which likelihoods fit, and what they make of it."""
 
+import textwrap
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
@@ -9,6 +10,7 @@ from rich.text import Text
 from lossbench.description import Description
 from lossbench.words import counted, joined, significant
 
+_WIDTH = 80
 _MOST_LISTED = 8
 _MOST_THRESHOLDS = 4
 
@@ -44,12 +46,12 @@ def _parts(described: Description) -> Iterator[RenderableType]:
     yield Text()
     yield _fits(described)
     yield Text()
-    fitting = joined(fit.reconstruction_loss for fit in described.fits)
-    yield Text(
-        f"{fitting} fit these values. R_0 is the reconstruction in nats when every\n"
-        "example gets the training mean; beta_eff of t_1 and above collapses.",
-        style="dim",
+    names = joined(fit.reconstruction_loss for fit in described.fits)
+    told = (
+        f"{names} fit these values. R_0 is the reconstruction in nats when every example gets the "
+        "training mean; beta_eff of t_1 and above collapses."
     )
+    yield Text(textwrap.fill(told, _WIDTH), style="dim")
     if not any(fit.thresholds for fit in described.fits):
         yield Text(f"No thresholds are told: {described.d:,} inputs are too many.", style="dim")
 

@@ -43,13 +43,13 @@ def prediction_tables(prediction: Prediction, console: Console) -> RenderableTyp
 
 
 def _facts(thresholds: Thresholds, *, scheduled: bool) -> Iterator[Text]:
-    yield Text(
-        f"{thresholds.dataset}, d {thresholds.d}, {thresholds.reconstruction_loss}", style="bold"
-    )
-    largest = " ".join(significant(t, 4) for t in thresholds.largest)
-    plain = all(critical.noise_std == 1 for critical in thresholds.critical)
-    yield Text(f"thresholds t_1, t_2, ... {'' if plain else 'at noise_std 1: '}{largest}")
-    yield from map(Text, _first(thresholds))
+    told = [f"{name} {setting(value)}" for name, value in thresholds.parameters.items()]
+    kind = ", ".join((thresholds.reconstruction_loss, *told))
+    yield Text(f"{thresholds.dataset}, d {thresholds.d}, {kind}", style="bold")
+    if thresholds.untold:
+        yield Text(f"no threshold is told: {thresholds.untold}")
+    else:
+        yield from _largest(thresholds)
     nothing = thresholds.reconstruction_of_nothing
     yield Text(
         f"R_0 = {significant(nothing, 4)} nats, {significant(nothing / thresholds.d, 4)} a pixel: "
@@ -61,9 +61,18 @@ def _facts(thresholds: Thresholds, *, scheduled: bool) -> Iterator[Text]:
         yield from _critical(cases, f"{loss} at {weight}")
 
 
+def _largest(thresholds: Thresholds) -> Iterator[Text]:
+    largest = " ".join(significant(t, 4) for t in thresholds.largest)
+    plain = all(critical.noise_std == 1 for critical in thresholds.critical)
+    yield Text(f"thresholds t_1, t_2, ... {'' if plain else 'at noise_std 1: '}{largest}")
+    yield from map(Text, _first(thresholds))
+
+
 def _first(thresholds: Thresholds) -> Iterator[str]:
     """Yield what limits the verdict of t_1: few examples, or skewed ones."""
     first, n_images = thresholds.first, thresholds.n_images
+    if first is None:
+        return
     if first.n_carrying < _FEW:
         yield (
             f"t_1 lives on about {first.n_carrying:.0f} of {n_images:,} images: it is no verdict "
@@ -115,8 +124,7 @@ def _settings(
     prediction: Prediction, thresholds: Thresholds, console: Console
 ) -> Iterator[RenderableType]:
     """Yield one table of what differs; where it is too wide, one below each model's name."""
-    key = (thresholds.dataset, thresholds.d, thresholds.reconstruction_loss)
-    chosen = [found for found in prediction.settings if _data(found.run) == key]
+    chosen = [found for found in prediction.settings if _is_of(found.run, thresholds)]
     runs = [found.run for found in prediction.settings]
     differing = [name for name in MODEL_COLUMNS if len({getattr(run, name) for run in runs}) > 1]
     order = (*differing, "k", "beta", "loss")
@@ -133,8 +141,11 @@ def _settings(
         yield _table((), list(rows), narrow=True)
 
 
-def _data(run: RunSettings) -> tuple[str, int, str]:
-    return run.dataset, run.d, run.reconstruction_loss
+def _is_of(run: RunSettings, thresholds: Thresholds) -> bool:
+    names = ("dataset", "d", "reconstruction_loss")
+    return all(getattr(run, name) == getattr(thresholds, name) for name in names) and all(
+        getattr(run, name) == value for name, value in thresholds.parameters.items()
+    )
 
 
 def _texts(differing: Sequence[str], found: Predicted) -> list[str]:
@@ -161,14 +172,22 @@ def _cells(found: Predicted, exact: bool, narrow: bool) -> Iterator[Text | str]:
     yield str(found.run.k)
     yield significant(found.run.beta, 4)
     yield significant(found.final_beta_eff, 4)
-    yield significant(found.threshold, 4)
+    yield _digits(found.threshold, 4)
     if not narrow:
-        yield significant(found.beta_eff_over_threshold, 3)
-    yield f"{found.predicted_active_units} of {found.run.k}"
+        yield _digits(found.beta_eff_over_threshold, 3)
+    units = found.predicted_active_units
+    yield "" if units is None else f"{units} of {found.run.k}"
     yield f"~{found.kl_guess:.3f}" if found.kl_guess is not None else _number(found.kl)
     if exact:
         yield from map(_number, (found.reconstruction, found.elbo))
-    yield Text("yes", style="yellow") if found.collapses else Text("no")
+    if found.collapses is None:
+        yield ""
+    else:
+        yield Text("yes", style="yellow") if found.collapses else Text("no")
+
+
+def _digits(number: float | None, digits: int) -> str:
+    return "" if number is None else significant(number, digits)
 
 
 def _number(number: float | None) -> str:

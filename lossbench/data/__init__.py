@@ -2,10 +2,11 @@
 
 ``dataset`` is the door; ``sources`` holds the images that scikit-learn carries, ``mnist`` finds or
 downloads files, ``files``, ``tables`` and ``folders`` read them, ``images`` checks, scales and
-averages what was read.
+averages what was read. ``fitting`` tells which likelihoods data can have.
 """
 
 from lossbench.data.dataset import BUILT_IN, Dataset, load, native_sizes
 from lossbench.data.files import read_named
+from lossbench.data.fitting import fitting, refuse_misfit
 
-__all__ = ["BUILT_IN", "Dataset", "load", "native_sizes", "read_named"]
+__all__ = ["BUILT_IN", "Dataset", "fitting", "load", "native_sizes", "read_named", "refuse_misfit"]

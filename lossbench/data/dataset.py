@@ -12,13 +12,20 @@ from lossbench.data import files, folders, mnist, sources, tables
 from lossbench.data.images import Images, checked
 from lossbench.errors import DataError, did_you_mean
 
-BUILT_IN: tuple[str, ...] = ("digits", "patches", "mnist", "fashion_mnist")
+_IN_SCIKIT_LEARN = {
+    "digits": sources.digits,
+    "digits_counts": sources.digits_counts,
+    "digits_levels": sources.digits_levels,
+}
+BUILT_IN: tuple[str, ...] = (*_IN_SCIKIT_LEARN, "patches", "mnist", "fashion_mnist")
 _PATCHES_D = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images as rows of d pixels in [0, 1], split into training and test images.
+    """Images as rows of d pixels, split into training and test images.
+
+    Pixels lie in [0, 1]; counts and categories are as they were.
 
     ``train`` is (n_train, d), ``test`` is (n_test, d); both are C-contiguous and read-only.
     ``sha256`` is over the shapes and the bytes (little-endian float32) of both.
@@ -71,8 +78,8 @@ def native_sizes(dataset: str, data_dir: Path | None = None) -> tuple[int, int]:
 
 
 def _native(dataset: str, data_dir: Path | None) -> Images:
-    if dataset == "digits":
-        return sources.digits()
+    if dataset in _IN_SCIKIT_LEARN:
+        return _IN_SCIKIT_LEARN[dataset]()
     if dataset in BUILT_IN:
         images = _in_files(*mnist.find(dataset, data_dir))
         if images.shape != mnist.SHAPE:

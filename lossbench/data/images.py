@@ -14,7 +14,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Checked images: rows of d pixels in [0, 1], read-only.
+    """Checked images: rows of d pixels in [0, 1], or counts or categories; read-only.
 
     ``shape`` is that of one image, (H, W), (H, W, C) or (d,); ``where`` is the name that errors
     give; the numbers of the file were divided by ``divided_by``.
@@ -102,6 +102,12 @@ def checked(train: Raw, test: Raw | None, where: str, *, flat: bool = False) -> 
     largest = _largest(train, test, where)
     shape = train.shape[1:] if flat else shape
     return _frozen(Images(where, shape, _scaled(train, largest), _scaled(test, largest), largest))
+
+
+def unscaled(rows: Raw, shape: tuple[int, ...], where: str) -> Images:
+    """Return rows of counts or categories ``(n, d)`` as they are, split 80 / 20."""
+    train, test = (np.ascontiguousarray(part, dtype=np.float32) for part in split(rows))
+    return _frozen(Images(where, shape, train, test))
 
 
 def _image_shape(images: Raw, where: str) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lossbench.data.images import Images, checked
+from lossbench.data.images import Images, checked, unscaled
 from lossbench.errors import DataError
 
 _PHOTOGRAPHS = ("china.jpg", "flower.jpg")  # each 427 rows by 640 columns
@@ -23,14 +23,37 @@ _SIDES = range(2, 65)
 @lru_cache(maxsize=1)
 def digits() -> Images:
     """Return scikit-learn's 1,797 digits of 8 x 8, divided by 16, split 1,437 / 360."""
+    return checked(_sixteenths() / 16, None, "digits")
+
+
+@lru_cache(maxsize=1)
+def digits_counts() -> Images:
+    """Return the digits as the counts of dark points that they are: 0 to 16 in 64 pixels."""
+    return unscaled(_sixteenths(), (8, 8), "digits_counts")
+
+
+@lru_cache(maxsize=1)
+def digits_levels() -> Images:
+    """Return the digits at 4 x 4 in four levels of grey, one-hot: 16 groups of 4 columns.
+
+    A level has a quarter of the range, and the uppermost the full black, too.
+    """
+    means = _sixteenths().reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(-1, 16)
+    levels = np.minimum(means // 4, 3).astype(int)
+    return unscaled(np.eye(4)[levels].reshape(-1, 64), (64,), "digits_levels")
+
+
+@lru_cache(maxsize=1)
+def _sixteenths() -> NDArray[np.float32]:
+    """Return the pixels of the digits, (1797, 64), from 0 to 16."""
     path = _scikit_learn() / "data" / "digits.csv.gz"
     if path.is_file():
-        pixels = np.loadtxt(path, delimiter=",", dtype=np.float32, usecols=range(64))
-    else:  # laid out in another way: ask scikit-learn itself
-        from sklearn.datasets import load_digits  # noqa: PLC0415
+        return np.loadtxt(path, delimiter=",", dtype=np.float32, usecols=range(64))
+    # laid out in another way: ask scikit-learn itself
+    from sklearn.datasets import load_digits  # noqa: PLC0415
 
-        pixels = load_digits().data
-    return checked(pixels / 16, None, "digits")
+    pixels: NDArray[np.float32] = load_digits().data.astype(np.float32)
+    return pixels
 
 
 def patches(d: int) -> Images:

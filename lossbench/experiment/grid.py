@@ -9,9 +9,9 @@ from typing import Any
 
 from lossbench.errors import ExperimentError
 from lossbench.experiment.definitions import identity_of, known
-from lossbench.loss import Convention, Sizes, canonical
+from lossbench.loss import LIKELIHOODS, PARAMETERS, Convention, Sizes, canonical, likelihood
 from lossbench.settings import AXES, FIXED, KEYS, RunSettings, Value, place
-from lossbench.words import counted
+from lossbench.words import counted, joined
 
 Grid = dict[str, tuple[Value, ...]]
 
@@ -84,11 +84,29 @@ class Experiment:
             for grid in self.grids
             for setting in _settings(grid)
         )
+        self._check_parameters()
         distinct = tuple({run.run_id: run for run in sorted(runs, key=place)}.values())
         for run in distinct:
             if run.is_scheduled and run.dataset in self.n_images:
                 self._check_schedule(run, *run.steps(self.n_images[run.dataset]))
         return distinct
+
+    def _check_parameters(self) -> None:
+        """Refuse a parameter that no likelihood of the experiment has."""
+        kinds = {kind for grid in self.grids for kind in grid["reconstruction_loss"]}
+        used = {name for kind in kinds for name in likelihood(str(kind)).parameters}
+        for name in PARAMETERS:
+            given = [self.fixed[name], *(x for grid in self.grids for x in grid.get(name, ()))]
+            asked = [value for value in given if value != FIXED[name]]
+            if asked and name not in used:
+                raise ExperimentError(
+                    f"`{name}` is given, and no likelihood of the experiment has it",
+                    where=self.places.get((name, asked[0]), ""),
+                    expected=" or ".join(
+                        x.name for x in LIKELIHOODS.values() if name in x.parameters
+                    ),
+                    received=f"reconstruction_loss {joined(sorted(map(str, kinds)))}",
+                )
 
     def _check_schedule(self, run: RunSettings, n_steps: int, steps_an_epoch: int) -> None:
         """Refuse a schedule that does not fit into the training."""
@@ -214,6 +232,8 @@ def _runs(
         loss, sizes, values.pop("beta", 1.0), values.pop("beta_eff", None)
     )
     values["eval_every"] = _eval_every(values)
+    has = likelihood(values["reconstruction_loss"]).parameters
+    values |= {name: FIXED[name] for name in PARAMETERS if name not in has}
     values |= {name: canonical(x) for name, x in values.items() if isinstance(x, float)}
     values |= {"beta": beta, "a": a, "b": b, "beta_eff": beta_eff}
     values["definition"] = identity_of(loss) if loss.name in own else ""

@@ -2,14 +2,16 @@
 
 R is the reconstruction term summed over the d inputs, K the KL summed over the latents, both
 in nats per image. Whatever objective was trained, a likelihood says what R and K are worth: its
-ELBO. A new likelihood is a class in this file and a term in ``nn/terms.py``.
+ELBO. A new likelihood is a class in this file and a term in ``nn/terms.py``. Its parameters are the
+fields of the class, named as the settings are.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Literal, final
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self, final
 
 from lossbench.errors import UsageError, did_you_mean
 from lossbench.words import joined
@@ -19,20 +21,55 @@ if TYPE_CHECKING:  # the algebra is printed without NumPy, which takes as long t
     from numpy.typing import NDArray
 
 _SMALLEST = 1e-7  # that a probability of 0 counts for, as in Keras
+_LEAST_RATE = 1e-300  # that a rate of 0 counts for
+_ROWS_A_SUM = 4096
+_LOG_2_PI = math.log(2 * math.pi)
+Output = Literal["values", "sigmoid", "exponential", "softmax"]
 
 
+class Parameters(Protocol):
+    """The parameters of every likelihood, as a run has them."""
+
+    @property
+    def sigma(self) -> float:
+        """The standard deviation of ``gaussian``, the scale of ``laplace``."""
+
+    @property
+    def dispersion(self) -> float:
+        """R of ``negative_binomial``, whose variance is ``m + m^2/r``."""
+
+    @property
+    def groups(self) -> str:
+        """The columns that are one choice of ``categorical``."""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """The first value that a likelihood cannot have; ``row`` and ``column`` count from 0.
+
+    Both are None where the likelihood's own parameter is to blame.
+    """
+
+    row: int | None
+    column: int | None
+    received: str
+
+
+@dataclass(frozen=True)
 class Likelihood(ABC):
     """One kind of reconstruction: p(x|z), of which R is the negative logarithm.
 
     * ``name`` is what a run calls it, ``words`` what people do; ``also`` are further names that
       the catalogue has for the same term, and ``term`` is what one input adds to R.
-    * ``domain`` holds the least and the largest value that data may have.
-    * ``decodes_probabilities`` is whether the decoder ends in a sigmoid, even that of a linear
-      model.
+    * ``domain`` holds the least and the largest value that data may have; ``counts`` are whole
+      numbers, too. ``takes`` says so in words.
+    * ``output`` is what turns the decoder's last numbers into x_hat: "values" are a sigmoid where
+      there is a hidden layer, and the numbers themselves where there is none.
     * ``assumes`` is the decoder's parameter that is not trained, if there is one.
     * ``elbos`` are the columns that hold an ELBO of its own, and what each rests on.
     * ``caution`` says, at length and in short, what its ELBO cannot be compared with.
     * ``has_linear_optimum`` is whether ``theory.linear_optimum`` is that of a linear model.
+    * ``no_threshold`` says why no threshold is told; it is empty where there are some.
     """
 
     name: ClassVar[str]
@@ -40,12 +77,24 @@ class Likelihood(ABC):
     term: ClassVar[str]
     also: ClassVar[tuple[str, ...]] = ()
     domain: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
-    decodes_probabilities: ClassVar[bool] = False
+    counts: ClassVar[bool] = False
+    takes: ClassVar[str] = "any numbers"
+    output: ClassVar[Output] = "values"
     caution: ClassVar[str] = ""
     short_caution: ClassVar[str] = ""
     assumes: ClassVar[str] = ""
     elbos: ClassVar[Mapping[str, str]] = MappingProxyType({"elbo": ""})
     has_linear_optimum: ClassVar[bool] = False
+    no_threshold: ClassVar[str] = ""
+
+    def of(self, run: Parameters) -> Self:
+        """Return the likelihood with the parameters that a run gives it."""
+        return replace(self, **{name: getattr(run, name) for name in self.parameters})
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of its parameters: those of the settings that it takes."""
+        return tuple(each.name for each in fields(self))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,18 +107,54 @@ class Likelihood(ABC):
     ) -> "NDArray[np.float64]":
         """Return R of every example ``(n,)``: of ``x (n, d)``, decoded as ``x_hat (n, d)``."""
 
-    @abstractmethod
-    def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
-        """Return the variance of every input ``(d,)`` where the decoder gives ``mean (d,)``."""
-
-    @abstractmethod
-    def of_nothing(
+    def variance(
         self,
-        decoded: "NDArray[np.float64]",
-        mean: "NDArray[np.float64]",
-        variance: "NDArray[np.float64]",
-    ) -> float:
-        """Return R of examples of this ``mean (d,)`` and ``variance (d,)``, all decoded alike."""
+        mean: "NDArray[np.float64]",  # noqa: ARG002 - others have one
+    ) -> "NDArray[np.float64]":
+        """Return the variance of every input ``(d,)`` where the decoder gives ``mean (d,)``.
+
+        Divided by it, the covariance of the data has the thresholds for eigenvalues. ``ValueError``
+        where no threshold is told.
+        """
+        raise ValueError(self.no_threshold)
+
+    def choices(self, d: int) -> tuple[int, ...]:  # noqa: ARG002 - others have some
+        """Return how many of d inputs are alternatives of each other, group by group."""
+        return ()
+
+    def misfit(self, x: "NDArray[np.floating]") -> Misfit | None:
+        """Return why the data ``x (n, d)`` cannot have this likelihood; None if they can."""
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+
+        low, high = self.domain
+        if low <= x.min() and x.max() <= high and not (self.counts and (x != np.floor(x)).any()):
+            return None
+        wrong = (x < low) | (x > high)
+        if self.counts:
+            wrong |= x != np.floor(x)
+        row, column = map(int, np.unravel_index(int(wrong.argmax()), x.shape))
+        return Misfit(row, column, f"{x[row, column]:g}")
+
+    def nothing(self, x: "NDArray[np.floating]") -> "NDArray[np.float64]":
+        """Return what every example of ``x (n, d)`` is best decoded to if they must share it."""
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+
+        mean: NDArray[np.float64] = x.mean(axis=0, dtype=np.float64)
+        return mean
+
+    def of_nothing(self, x: "NDArray[np.floating]", decoded: "NDArray[np.float64]") -> float:
+        """Return the mean R of ``x (n, d)``, all decoded as ``decoded (d,)``."""
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+
+        parts = (
+            self.reconstruction(x[start : start + _ROWS_A_SUM].astype(np.float64), decoded).sum()
+            for start in range(0, len(x), _ROWS_A_SUM)
+        )
+        return math.fsum(map(float, parts)) / len(x)
+
+    def without_error(self, d: int) -> float:  # noqa: ARG002 - densities depend on d
+        """Return R of an example that is decoded without error, where there is such a thing."""
+        return 0.0
 
     def constant(self, d: int) -> float:  # noqa: ARG002 - others depend on d
         """Return what R lacks to be a negative log-likelihood, in nats."""
@@ -93,22 +178,42 @@ class Likelihood(ABC):
         """
         return self.elbo(reconstruction, kl, d)
 
+    def counted(
+        self,
+        mean: "NDArray[np.float64]",  # noqa: ARG002 - others ask it
+        varies: "NDArray[np.bool_]",
+    ) -> "NDArray[np.bool_]":
+        """Return the inputs ``(d,)`` that have a say in the thresholds: those that vary."""
+        return varies
+
     def whitened(
         self,
         mean: "NDArray[np.float64]",
         covariance: "NDArray[np.float64]",
         varies: "NDArray[np.bool_]",
     ) -> "NDArray[np.float64]":
-        """Return ``V^(-1/2) C V^(-1/2)`` over the n inputs that vary: ``(n, n)``.
+        """Return ``V^(-1/2) C V^(-1/2)`` over the n inputs that are counted: ``(n, n)``.
 
         C is the ``covariance (d, d)`` of the training images, V the one that this likelihood has
         where every image is decoded to their ``mean (d,)``. Its eigenvalues are the thresholds.
         """
-        scale = 1 / self.variance(mean[varies]) ** 0.5
-        return covariance[varies][:, varies] * (scale[:, None] * scale)
+        kept = self.counted(mean, varies)
+        scale = 1 / self.variance(mean[kept]) ** 0.5
+        return covariance[kept][:, kept] * (scale[:, None] * scale)
+
+    def along(
+        self,
+        axis: "NDArray[np.float64]",
+        x: "NDArray[np.floating]",
+        mean: "NDArray[np.float64]",
+    ) -> "NDArray[np.float64]":
+        """Return the places ``(n,)`` of ``x (n, d)`` along an axis ``(d,)``, from their mean."""
+        places: NDArray[np.float64] = x @ axis - mean @ axis
+        return places
 
 
 @final
+@dataclass(frozen=True)
 class Bernoulli(Likelihood):
     """Every input is a coin, and the decoder gives the probability of 1."""
 
@@ -116,7 +221,8 @@ class Bernoulli(Likelihood):
     words = "binary cross-entropy"
     term = "bce"
     domain = (0.0, 1.0)
-    decodes_probabilities = True
+    takes = "values from 0 to 1"
+    output = "sigmoid"
     caution = (
         "Cross-entropy on grey pixels is not a likelihood: a bce ELBO ranks runs with each other "
         "and nothing else."
@@ -137,14 +243,9 @@ class Bernoulli(Likelihood):
         terms: NDArray[np.float64] = -(x * np.log(of_one) + (1 - x) * np.log(of_zero)).sum(axis=-1)
         return terms
 
-    def of_nothing(
-        self,
-        decoded: "NDArray[np.float64]",
-        mean: "NDArray[np.float64]",
-        variance: "NDArray[np.float64]",  # noqa: ARG002
-    ) -> float:
+    def of_nothing(self, x: "NDArray[np.floating]", decoded: "NDArray[np.float64]") -> float:
         """Return the cross-entropy of the mean: it is linear in x."""
-        return float(self.reconstruction(mean, decoded))
+        return float(self.reconstruction(self.nothing(x), decoded))
 
     def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """Return ``m (1 - m)``."""
@@ -152,6 +253,7 @@ class Bernoulli(Likelihood):
 
 
 @final
+@dataclass(frozen=True)
 class FixedGaussian(Likelihood):
     """Every input is normal around the decoded one, with variance 1/2.
 
@@ -178,14 +280,9 @@ class FixedGaussian(Likelihood):
         terms: NDArray[np.float64] = ((x - x_hat) ** 2).sum(axis=-1)
         return terms
 
-    def of_nothing(
-        self,
-        decoded: "NDArray[np.float64]",
-        mean: "NDArray[np.float64]",
-        variance: "NDArray[np.float64]",
-    ) -> float:
+    def of_nothing(self, x: "NDArray[np.floating]", decoded: "NDArray[np.float64]") -> float:
         """Return the variances, and the squared distance of the mean."""
-        return float((variance + (mean - decoded) ** 2).sum())
+        return _squared_distance(x, self.nothing(x), decoded)
 
     def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """Return 1/2 for every input."""
@@ -215,8 +312,414 @@ class FixedGaussian(Likelihood):
         return -(0.5 * d * (1 + math.log(2 * math.pi * reconstruction / d)) + kl)
 
 
+_DENSITY = (
+    "{} is a density: R may be negative, and its ELBO ranks runs on the same data in the same unit "
+    "with each other."
+)
+_SHORT_DENSITY = "{} is a density: R may be negative; compare its numbers on the same data only."
+
+
+@final
+@dataclass(frozen=True)
+class Gaussian(Likelihood):
+    """Every input is normal around the decoded one, with a standard deviation that is given.
+
+    It is ``mse`` with beta_eff times 2 sigma^2.
+    """
+
+    sigma: float = 1.0
+
+    name = "gaussian"
+    words = "Gaussian density"
+    term = "(x - x_hat)^2/(2*sigma^2) + ln(2*pi*sigma^2)/2"
+    caution = _DENSITY.format("gaussian")
+    short_caution = _SHORT_DENSITY.format("gaussian")
+    has_linear_optimum = True
+
+    def reconstruction(
+        self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
+    ) -> "NDArray[np.float64]":
+        """Return ``sum (x - x_hat)^2/(2 sigma^2) + (d/2) ln(2 pi sigma^2)``."""
+        terms: NDArray[np.float64] = ((x - x_hat) ** 2).sum(axis=-1) / (2 * self.sigma**2)
+        return terms + self.without_error(x.shape[-1])
+
+    def of_nothing(self, x: "NDArray[np.floating]", decoded: "NDArray[np.float64]") -> float:
+        """Return it from the variances, and the squared distance of the mean."""
+        distance = _squared_distance(x, self.nothing(x), decoded)
+        return distance / (2 * self.sigma**2) + self.without_error(x.shape[-1])
+
+    def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
+        """Return ``sigma^2`` for every input."""
+        return 0 * mean + self.sigma**2
+
+    def without_error(self, d: int) -> float:
+        """Return ``(d/2) ln(2 pi sigma^2)``."""
+        return d * (0.5 * _LOG_2_PI + math.log(self.sigma))
+
+
+@final
+@dataclass(frozen=True)
+class Laplace(Likelihood):
+    """Every input lies around the decoded one, exponentially less likely with the distance."""
+
+    sigma: float = 1.0
+
+    name = "laplace"
+    words = "Laplace density"
+    term = "|x - x_hat|/sigma + ln(2*sigma)"
+    caution = _DENSITY.format("laplace")
+    short_caution = _SHORT_DENSITY.format("laplace")
+    no_threshold = (
+        "laplace has no curvature at the median, so that no second order tells where it collapses"
+    )
+
+    def reconstruction(
+        self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
+    ) -> "NDArray[np.float64]":
+        """Return ``sum |x - x_hat|/sigma + d ln(2 sigma)``."""
+        terms: NDArray[np.float64] = abs(x - x_hat).sum(axis=-1) / self.sigma
+        return terms + self.without_error(x.shape[-1])
+
+    def nothing(self, x: "NDArray[np.floating]") -> "NDArray[np.float64]":
+        """Return the median of every input."""
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+
+        median: NDArray[np.float64] = np.median(x, axis=0).astype(np.float64)
+        return median
+
+    def without_error(self, d: int) -> float:
+        """Return ``d ln(2 sigma)``."""
+        return d * math.log(2 * self.sigma)
+
+
+@final
+@dataclass(frozen=True)
+class ContinuousBernoulli(Likelihood):
+    """A density on [0, 1], exponential in x; the decoder gives lambda, that of a coin.
+
+    Loaiza-Ganem and Cunningham, "The continuous Bernoulli" (2019). Its mean is not lambda.
+    """
+
+    name = "continuous_bernoulli"
+    words = "continuous Bernoulli density"
+    term = "bce - ln C(x_hat)"
+    domain = (0.0, 1.0)
+    takes = "values from 0 to 1"
+    output = "sigmoid"
+    caution = (
+        _DENSITY.format("continuous_bernoulli")
+        + " Of an input that is always 0 or always 1 the density grows without end."
+    )
+    short_caution = _SHORT_DENSITY.format("continuous_bernoulli")
+    no_threshold = (
+        "the threshold of continuous_bernoulli hangs on the few examples with a value where nearly "
+        "all others have 0 or 1 (one image of 1,437 on digits)"
+    )
+
+    def reconstruction(
+        self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
+    ) -> "NDArray[np.float64]":
+        """Return ``sum ln((e^l - 1)/l) - l x`` with l the logit of lambda.
+
+        A lambda of 0 or 1 counts as 1e-7 or 1 - 1e-7.
+        """
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+
+        coin = np.clip(x_hat, _SMALLEST, 1 - _SMALLEST)
+        logit = np.log(coin) - np.log1p(-coin)
+        half = abs(logit) / 2
+        large = np.maximum(half, 1e-2)  # ln(sinh(h)/h) is written in two ways
+        of_large = large + np.log1p(-np.exp(-2 * large)) - np.log(2 * large)
+        of_small = half**2 / 6 - half**4 / 180
+        terms: NDArray[np.float64] = (
+            logit * (0.5 - x) + np.where(half < 1e-2, of_small, of_large)
+        ).sum(axis=-1)
+        return terms
+
+    def nothing(self, x: "NDArray[np.floating]") -> "NDArray[np.float64]":
+        """Return the lambda that has the mean of every input, at most 1e-7 from 0 and 1."""
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+
+        mean = x.mean(axis=0, dtype=np.float64)
+        high = np.full_like(mean, -math.log(_SMALLEST))
+        low = -high
+        for _ in range(60):  # halves the interval to the last digit
+            logit = (low + high) / 2
+            near = abs(logit) < 1e-4
+            safe = np.where(near, 1.0, logit)
+            found = np.where(near, 0.5 + logit / 12, -1 / np.expm1(-safe) - 1 / safe)
+            low, high = np.where(found < mean, logit, low), np.where(found < mean, high, logit)
+        coin: NDArray[np.float64] = 1 / (1 + np.exp(-logit))
+        return coin
+
+    def of_nothing(self, x: "NDArray[np.floating]", decoded: "NDArray[np.float64]") -> float:
+        """Return R of the mean: it is linear in x."""
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+
+        return float(self.reconstruction(x.mean(axis=0, dtype=np.float64), decoded))
+
+
+@final
+@dataclass(frozen=True)
+class Poisson(Likelihood):
+    """Every input is a count, and the decoder gives the logarithm of its mean."""
+
+    name = "poisson"
+    words = "Poisson probability"
+    term = "x_hat - x*ln(x_hat) + ln(x!)"
+    domain = (0.0, math.inf)
+    counts = True
+    takes = "whole numbers of at least 0"
+    output = "exponential"
+
+    def reconstruction(
+        self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
+    ) -> "NDArray[np.float64]":
+        """Return ``sum x_hat - x ln x_hat + ln x!``; a mean of exactly 0 counts as 1e-300."""
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+        from scipy.special import gammaln  # noqa: PLC0415
+
+        logs = np.log(np.maximum(x_hat, _LEAST_RATE))
+        terms: NDArray[np.float64] = (x_hat - x * logs + gammaln(x + 1)).sum(axis=-1)
+        return terms
+
+    def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
+        """Return m."""
+        return mean
+
+
+@final
+@dataclass(frozen=True)
+class NegativeBinomial(Likelihood):
+    """Every input is a count that is spread wider than Poisson's: its variance is m + m^2/r."""
+
+    dispersion: float = 1.0
+
+    name = "negative_binomial"
+    words = "negative binomial probability"
+    term = "(x + r)*ln(1 + x_hat/r) - x*ln(x_hat/r) - ln(Gamma(x + r)/(Gamma(r)*x!))"
+    domain = (0.0, math.inf)
+    counts = True
+    takes = "whole numbers of at least 0"
+    output = "exponential"
+
+    def reconstruction(
+        self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
+    ) -> "NDArray[np.float64]":
+        """Return the negative log-probability; a mean of exactly 0 counts as 1e-300."""
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+        from scipy.special import gammaln  # noqa: PLC0415
+
+        r = self.dispersion
+        share = np.maximum(x_hat, _LEAST_RATE) / r
+        ways = gammaln(x + r) - gammaln(r) - gammaln(x + 1)
+        terms: NDArray[np.float64] = ((x + r) * np.log1p(share) - x * np.log(share) - ways).sum(
+            axis=-1
+        )
+        return terms
+
+    def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
+        """Return ``m + m^2/r``."""
+        return mean + mean**2 / self.dispersion
+
+
+@final
+@dataclass(frozen=True)
+class Categorical(Likelihood):
+    """Every group of inputs is one choice, one-hot; the decoder gives its probabilities.
+
+    ``groups`` is the size of every group, or their sizes in order: see ``group_sizes``.
+    """
+
+    groups: str = ""
+
+    name = "categorical"
+    words = "cross-entropy of each group"
+    term = "-x*ln(x_hat)"
+    domain = (0.0, 1.0)
+    counts = True
+    takes = "a single 1 in each group, and 0 elsewhere"
+    output = "softmax"
+
+    def choices(self, d: int) -> tuple[int, ...]:
+        """Return the size of every group."""
+        return group_sizes(self.groups, d)
+
+    def reconstruction(
+        self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
+    ) -> "NDArray[np.float64]":
+        """Return ``-sum x ln x_hat``; a probability of 0 for what happened counts as 1e-7."""
+        return _chosen(x, x_hat)
+
+    def misfit(self, x: "NDArray[np.floating]") -> Misfit | None:
+        """Return the first value that is neither 0 nor 1, or the first row without one choice."""
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+
+        try:
+            sizes = group_sizes(self.groups, x.shape[1])
+        except ValueError as problem:
+            return Misfit(None, None, f"groups = {self.groups!r}: {problem}")
+        if (found := super().misfit(x)) is not None:
+            return found
+        starts = np.cumsum([0, *sizes[:-1]])
+        wrong = np.add.reduceat(x, starts, axis=1) != 1
+        if not wrong.any():
+            return None
+        row, group = map(int, np.unravel_index(int(wrong.argmax()), wrong.shape))
+        n_chosen = int(x[row, starts[group] : starts[group] + sizes[group]].sum())
+        return Misfit(row, int(starts[group]), f"a group with {n_chosen or 'none'}")
+
+    def of_nothing(self, x: "NDArray[np.floating]", decoded: "NDArray[np.float64]") -> float:
+        """Return R of the mean: it is linear in x."""
+        return float(_chosen(self.nothing(x), decoded))
+
+    def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
+        """Return p.
+
+        V is ``diag(p) - p p^T`` of each group; since the rows of C add up to 0 within a group,
+        ``diag(p)`` leaves the same eigenvalues, and a 0 for each group.
+        """
+        return mean
+
+
+@final
+@dataclass(frozen=True)
+class Multinomial(Likelihood):
+    """An example is the counts of its n_x draws; the decoder gives the probabilities.
+
+    How many draws there are is not modelled.
+    """
+
+    name = "multinomial"
+    words = "multinomial probability"
+    term = "-x*ln(x_hat) + ln(x!)"
+    domain = (0.0, math.inf)
+    counts = True
+    takes = "whole numbers of at least 0"
+    output = "softmax"
+
+    def choices(self, d: int) -> tuple[int, ...]:
+        """Return d: every draw is one of all inputs."""
+        return (d,)
+
+    def reconstruction(
+        self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
+    ) -> "NDArray[np.float64]":
+        """Return ``-sum x ln x_hat - ln(n_x! / prod x!)``.
+
+        A probability of exactly 0 for what happened counts as 1e-7.
+        """
+        from scipy.special import gammaln  # noqa: PLC0415 - the algebra is told without
+
+        ways: NDArray[np.float64] = gammaln(x.sum(axis=-1) + 1) - gammaln(x + 1).sum(axis=-1)
+        return _chosen(x, x_hat) - ways
+
+    def nothing(self, x: "NDArray[np.floating]") -> "NDArray[np.float64]":
+        """Return the share of every input in all draws."""
+        mean = super().nothing(x)
+        shares: NDArray[np.float64] = mean / max(float(mean.sum()), _LEAST_RATE)
+        return shares
+
+    def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
+        """Return m, the mean draws times p: the rest of ``n (diag(p) - p p^T)`` has no say."""
+        return mean
+
+    def counted(
+        self,
+        mean: "NDArray[np.float64]",
+        varies: "NDArray[np.bool_]",  # noqa: ARG002
+    ) -> "NDArray[np.bool_]":
+        """Return the inputs that were ever drawn: a constant one has shares that vary."""
+        return mean > 0
+
+    def whitened(
+        self,
+        mean: "NDArray[np.float64]",
+        covariance: "NDArray[np.float64]",
+        varies: "NDArray[np.bool_]",
+    ) -> "NDArray[np.float64]":
+        """Return it of the covariance of ``x - n_x p``, that of the shares."""
+        shares = mean / mean.sum()
+        of_total = covariance.sum(axis=1)
+        crossed = shares[:, None] * of_total
+        residual = (
+            covariance - crossed - crossed.T + (shares[:, None] * shares) * float(of_total.sum())
+        )
+        return super().whitened(mean, residual, varies)
+
+    def along(
+        self,
+        axis: "NDArray[np.float64]",
+        x: "NDArray[np.floating]",
+        mean: "NDArray[np.float64]",
+    ) -> "NDArray[np.float64]":
+        """Return the places of ``x - n_x p`` along an axis."""
+        places: NDArray[np.float64] = x @ axis - x.sum(axis=1) * (mean @ axis / mean.sum())
+        return places
+
+
+def group_sizes(groups: str, d: int) -> tuple[int, ...]:
+    """Return how many of d columns each group has.
+
+    ``groups`` is one size for all of them, or the columns of each, from 1 and in order.
+    ``ValueError`` says what is wrong.
+
+    >>> group_sizes("4", 12)
+    (4, 4, 4)
+    >>> group_sizes("1-3+4-5+6-12", 12)
+    (3, 2, 7)
+    """
+    size = groups.strip()
+    if size.isdecimal():
+        if not 0 < int(size) <= d or d % int(size):
+            raise ValueError(f"groups of {size} columns do not divide d = {d}")
+        return (int(size),) * (d // int(size))
+    sizes, last = [], 0
+    for part in size.split("+"):
+        first, dash, end = part.strip().partition("-")
+        if not (dash and first.strip().isdecimal() and end.strip().isdecimal()):
+            raise ValueError("`groups` is a size, such as 4, or ranges of columns, such as 1-3+4-8")
+        if int(first) != last + 1 or int(end) < int(first):
+            raise ValueError(f"the group {part.strip()} does not begin at column {last + 1}")
+        sizes.append(int(end) - last)
+        last = int(end)
+    if last != d:
+        raise ValueError(f"the groups end at column {last}, and there are {d}")
+    return tuple(sizes)
+
+
+def _squared_distance(
+    x: "NDArray[np.floating]", mean: "NDArray[np.float64]", decoded: "NDArray[np.float64]"
+) -> float:
+    """Return the mean over examples of the squared distance of ``x (n, d)`` to ``decoded (d,)``."""
+    variance = x.var(axis=0, dtype=float)
+    return float((variance + (mean - decoded) ** 2).sum())
+
+
+def _chosen(x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    """Return ``-sum x ln x_hat``; a probability of 0 for what happened counts as 1e-7."""
+    import numpy as np  # noqa: PLC0415 - the algebra is told without
+
+    logs = np.log(np.where(x > 0, np.maximum(x_hat, _SMALLEST), 1.0))
+    terms: NDArray[np.float64] = -(x * logs).sum(axis=-1)
+    return terms
+
+
 LIKELIHOODS: Mapping[str, Likelihood] = MappingProxyType(
-    {each.name: each for each in (Bernoulli(), FixedGaussian())}
+    {
+        each.name: each
+        for each in (
+            Bernoulli(),
+            FixedGaussian(),
+            Gaussian(),
+            Laplace(),
+            ContinuousBernoulli(),
+            Poisson(),
+            NegativeBinomial(),
+            Categorical(),
+            Multinomial(),
+        )
+    }
 )
 if TYPE_CHECKING:
     ReconstructionLoss = str
@@ -224,6 +727,7 @@ else:  # the names, for whoever reads them from a file or an option
     ReconstructionLoss = Literal[tuple(LIKELIHOODS)]
 ELBOS = tuple(dict.fromkeys(name for each in LIKELIHOODS.values() for name in each.elbos))
 NAMES = joined(LIKELIHOODS, "or")
+PARAMETERS = tuple(dict.fromkeys(x for each in LIKELIHOODS.values() for x in each.parameters))
 
 
 def likelihood(name: str) -> Likelihood:

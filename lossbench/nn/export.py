@@ -16,9 +16,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from lossbench.errors import UsageError
 from lossbench.nn.model import plain
 from lossbench.nn.program import optimizer
-from lossbench.nn.terms import TERMS, kl, sample
+from lossbench.nn.terms import kl, sample, term
 from lossbench.settings import RunSettings
 
 
@@ -33,6 +34,15 @@ def vae(run: RunSettings, weights: Sequence[NDArray[np.floating]]) -> keras.Mode
     It is trained and evaluated on ``{"x": x, "noise": noise}`` with the targets
     ``{"logits": x, "kl": zeros (n, 1)}`` (``image`` in place of ``logits`` for ``mse``).
     """
+    trained = term(run.likelihood)
+    if trained.as_keras is None:
+        raise UsageError(
+            f"the loss of {run.reconstruction_loss} is none of Keras' own, so its model is not "
+            "exported",
+            where=run.run_id,
+            expected="a run with a loss of Keras: bce or mse",
+            received=run.reconstruction_loss,
+        )
     encoder, decoder = plain(run.network, weights)
     x = keras.Input((run.d,), name="x")
     z_mean, z_log_var = encoder(x)
@@ -42,11 +52,10 @@ def vae(run: RunSettings, weights: Sequence[NDArray[np.floating]]) -> keras.Mode
     model = keras.Model(
         {"x": x, "noise": noise}, {"logits": logits, "image": image, "kl": divergence}, name="vae"
     )
-    term = TERMS[run.reconstruction_loss]
-    output = "logits" if term.from_logits else "image"
+    output = "logits" if trained.from_logits else "image"
     model.compile(
         optimizer=optimizer(run.optimizer, run.learning_rate, run.epsilon),
-        loss={output: term.as_keras(), "kl": keras.losses.MeanAbsoluteError()},
+        loss={output: trained.as_keras(), "kl": keras.losses.MeanAbsoluteError()},
         loss_weights={output: run.a * run.d, "kl": run.b},
     )
     model.optimizer.build(model.trainable_variables)

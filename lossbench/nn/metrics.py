@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossbench import theory
-from lossbench.loss import Objective, bits_per_dim, likelihood
+from lossbench.loss import Objective, bits_per_dim
 from lossbench.nn.importance import ImportanceWeighting
 from lossbench.nn.program import EVALUATION_SAMPLES, Chunk, Program, Sums
 from lossbench.settings import RunSettings
@@ -51,7 +51,7 @@ def iwae(runs: Sequence[RunSettings], program: Program, images: NDArray[Any]) ->
     """Return the importance-weighted bound of every run, under the likelihood of its ELBO."""
     log_means = _weighting(program).log_mean_weights(images, runs[0].iwae_samples)
     return [
-        likelihood(run.reconstruction_loss).elbo(-float(log_mean), 0.0, run.d)
+        run.likelihood.elbo(-float(log_mean), 0.0, run.d)
         for run, log_mean in zip(runs, log_means[: len(runs)], strict=True)
     ]
 
@@ -69,7 +69,7 @@ def _metrics(run: RunSettings, sums: Sums, member: int, n_images: int, kl_weight
     signal = sums.z_mean_squared[member] / n_images - z_mean**2
     noise = sums.variance[member] / n_images
     active_units = int(np.sum(theory.is_active(signal, noise)))
-    trained = likelihood(run.reconstruction_loss)
+    trained = run.likelihood
     bound = trained.elbo(reconstruction, kl, run.d)
     written_kl = float(sums.kl[member]) / n_images
     return {

@@ -5,7 +5,7 @@ Both are built layer by layer from the description, and take their weights in it
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -16,9 +16,21 @@ from numpy.typing import NDArray
 
 from lossbench.network import Dense, Network
 from lossbench.nn.gradients import products, relu
-from lossbench.nn.terms import Term
+from lossbench.nn.terms import Term, exponential, log_softmax
 
-_ACTIVATIONS = {"linear": lambda x: x, "relu": relu, "sigmoid": ops.sigmoid}
+_ACTIVATIONS = {
+    "linear": lambda x: x,
+    "relu": relu,
+    "sigmoid": ops.sigmoid,
+    "exponential": exponential,
+}
+
+
+def _output(network: Network) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return what turns a network's logits into its image."""
+    if network.groups:
+        return lambda logits: tf.exp(log_softmax(logits, network.groups))
+    return _ACTIVATIONS[network.output]
 
 
 @functools.lru_cache(maxsize=64)
@@ -73,7 +85,7 @@ class StackedVAE:
         self._encoder = [stacked(layer) for layer in network.encoder]
         self._z_mean, self._z_log_var = stacked(network.z_mean), stacked(network.z_log_var)
         self._decoder = [stacked(layer) for layer in network.decoder]
-        self._output = _ACTIVATIONS[network.output]
+        self._output = _output(network)
         self._term = term
 
     @property

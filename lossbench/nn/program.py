@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lossbench.loss import Objective
+from lossbench.loss import Likelihood, Objective
 from lossbench.network import Network
 from lossbench.nn.model import StackedVAE, initial_weights
-from lossbench.nn.terms import TERMS, kl, sample
+from lossbench.nn.terms import kl, sample, term
 from lossbench.optimizer import OPTIMIZERS
 
 EVALUATION_SAMPLES = 8
@@ -36,7 +36,7 @@ class Shape:
     """
 
     network: Network
-    reconstruction_loss: str
+    likelihood: Likelihood
     noise_std: float
     batch_size: int
     optimizer: str
@@ -78,8 +78,7 @@ class Program:
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        term = TERMS[shape.reconstruction_loss]
-        self.model = StackedVAE(shape.network, term, shape.width, shape.dtype)
+        self.model = StackedVAE(shape.network, term(shape.likelihood), shape.width, shape.dtype)
         self._variables = self.model.variables
         self._optimizer = optimizer(shape.optimizer, 1.0, shape.epsilon)
         self._optimizer.build(self._variables)

@@ -4,14 +4,23 @@ z ~ N(z_mean, (noise_std * exp(z_log_var / 2))^2); R is summed over the d inputs
 latents.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from lossbench.loss import LIKELIHOODS
+from lossbench.loss import (
+    LIKELIHOODS,
+    Categorical,
+    Gaussian,
+    Laplace,
+    Likelihood,
+    NegativeBinomial,
+)
 from lossbench.nn.gradients import cross_entropy
 
 
@@ -35,26 +44,116 @@ def squared_error(image: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     return ops.sum(ops.square(x - image), axis=-1)
 
 
+_LARGEST_LOG = 80.0  # its exponential is a number in single precision
+_SMALL = 0.02  # below it ln(sinh(x)/x) is its series
+
+
+def exponential(logits: tf.Tensor) -> tf.Tensor:
+    """Return ``e^logits``, which goes on as a straight line from e^80: it never overflows."""
+    return tf.exp(tf.minimum(logits, _LARGEST_LOG)) * (1 + tf.nn.relu(logits - _LARGEST_LOG))
+
+
+def log_softmax(logits: tf.Tensor, sizes: Sequence[int]) -> tf.Tensor:
+    """Return the logarithm of the softmax over each group of so many columns."""
+    if len(set(sizes)) == 1:
+        grouped = tf.reshape(logits, (*logits.shape[:-1], len(sizes), sizes[0]))
+        return tf.reshape(tf.nn.log_softmax(grouped), logits.shape)
+    parts = tf.split(logits, list(sizes), axis=-1)
+    return tf.concat([tf.nn.log_softmax(part) for part in parts], axis=-1)
+
+
+def continuous_bernoulli(logits: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """Return ``sum ln((e^l - 1)/l) - l x`` = ``l (1/2 - x) + ln(sinh(l/2)/(l/2))``."""
+    half = tf.abs(logits) / 2
+    large = tf.maximum(half, _SMALL)
+    of_large = large + tf.math.log1p(-tf.exp(-2 * large)) - tf.math.log(2 * large)
+    of_small = tf.square(logits) / 24 - tf.square(tf.square(logits)) / 2880
+    log_constant = tf.where(half < _SMALL, of_small, of_large)
+    return tf.reduce_sum(logits * (0.5 - x) + log_constant, -1)
+
+
+def poisson(logits: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """Return ``sum e^l - x l + ln x!`` of log means l."""
+    return tf.reduce_sum(exponential(logits) - x * logits + tf.math.lgamma(x + 1), -1)
+
+
+def _absolute(kind: Laplace) -> "Term":
+    def summed(image: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        distance = tf.reduce_sum(tf.abs(x - image), -1)
+        return distance / kind.sigma + kind.without_error(x.shape[-1])
+
+    return Term(from_logits=False, summed=summed)
+
+
+def _gaussian(kind: Gaussian) -> "Term":
+    def summed(image: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        return squared_error(image, x) / (2 * kind.sigma**2) + kind.without_error(x.shape[-1])
+
+    return Term(from_logits=False, summed=summed)
+
+
+def _negative_binomial(kind: NegativeBinomial) -> "Term":
+    r = kind.dispersion
+
+    def summed(logits: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        exact = tf.cast(x, tf.float64)  # what is left of two large logarithms
+        ways = tf.math.lgamma(exact + r) - math.lgamma(r) - tf.math.lgamma(exact + 1)
+        over_r = logits - math.log(r)
+        terms = (x + r) * tf.math.softplus(over_r) - x * over_r
+        return tf.reduce_sum(terms, -1) - tf.cast(tf.reduce_sum(ways, -1), x.dtype)
+
+    return Term(from_logits=True, summed=summed)
+
+
+def _categorical(kind: Categorical) -> "Term":
+    def summed(logits: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        return -tf.reduce_sum(x * log_softmax(logits, kind.choices(x.shape[-1])), -1)
+
+    return Term(from_logits=True, summed=summed)
+
+
+def multinomial(logits: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """Return ``-sum x ln p - ln(n_x! / prod x!)`` with p the softmax of the logits."""
+    exact = tf.cast(x, tf.float64)
+    ways = tf.math.lgamma(tf.reduce_sum(exact, -1) + 1)
+    ways -= tf.reduce_sum(tf.math.lgamma(exact + 1), -1)
+    return -tf.reduce_sum(x * tf.nn.log_softmax(logits), -1) - tf.cast(ways, x.dtype)
+
+
 @dataclass(frozen=True)
 class Term:
     """The reconstruction term of one likelihood.
 
     ``summed`` takes the decoded logits (``from_logits``) or image, and x: R per example.
-    ``as_keras`` makes the loss of Keras that is R / d, averaged over examples.
+    ``as_keras`` makes the loss of Keras that is R / d, averaged over examples, where it has one.
     """
 
     from_logits: bool
     summed: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    as_keras: Callable[[], keras.losses.Loss]
+    as_keras: Callable[[], keras.losses.Loss] | None = None
 
 
-TERMS: Mapping[str, Term] = {
-    "bce": Term(
-        from_logits=True,
-        summed=cross_entropy,
-        as_keras=lambda: keras.losses.BinaryCrossentropy(from_logits=True),
-    ),
-    "mse": Term(from_logits=False, summed=squared_error, as_keras=keras.losses.MeanSquaredError),
+_BCE = Term(
+    from_logits=True,
+    summed=cross_entropy,
+    as_keras=lambda: keras.losses.BinaryCrossentropy(from_logits=True),
+)
+_MSE = Term(from_logits=False, summed=squared_error, as_keras=keras.losses.MeanSquaredError)
+TERMS: Mapping[str, Callable[[Any], Term]] = {
+    "bce": lambda _: _BCE,
+    "mse": lambda _: _MSE,
+    "gaussian": _gaussian,
+    "laplace": _absolute,
+    "continuous_bernoulli": lambda _: Term(from_logits=True, summed=continuous_bernoulli),
+    "poisson": lambda _: Term(from_logits=True, summed=poisson),
+    "negative_binomial": _negative_binomial,
+    "categorical": _categorical,
+    "multinomial": lambda _: Term(from_logits=True, summed=multinomial),
 }
 if TERMS.keys() != LIKELIHOODS.keys():
     raise NotImplementedError(f"no term: {', '.join(LIKELIHOODS.keys() ^ TERMS.keys())}")
+
+
+def term(kind: Likelihood) -> Term:
+    """Return the reconstruction term of a likelihood, at its parameters."""
+    return TERMS[kind.name](kind)

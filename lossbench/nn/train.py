@@ -98,7 +98,7 @@ def train_stack(
 def _shape(run: RunSettings, width: int, n_train: int, n_test: int) -> Shape:
     return Shape(
         network=run.network,
-        reconstruction_loss=run.reconstruction_loss,
+        likelihood=run.likelihood,
         noise_std=run.noise_std,
         batch_size=run.batch_size,
         optimizer=run.optimizer,
