@@ -34,7 +34,8 @@ class Network:
     """A VAE: ``encoder`` and two heads, and ``decoder``, whose last layer gives the logits.
 
     Both heads see what the encoder gives; without layers it gives x. An image is ``output`` of
-    its logits: a softmax over each group of so many columns as ``groups`` says.
+    its logits: a softmax over each group of so many columns as ``groups`` says. Where it
+    ``encodes_logarithm`` the encoder sees ln(1 + x).
     """
 
     encoder: tuple[Dense, ...]
@@ -43,6 +44,7 @@ class Network:
     decoder: tuple[Dense, ...]
     output: Activation
     groups: tuple[int, ...] = ()
+    encodes_logarithm: bool = False
 
     @property
     def d(self) -> int:
@@ -68,7 +70,8 @@ class Network:
     def is_linear(self) -> bool:
         """Whether nothing bends on the way from x to ``z_mean``, and from z to the image."""
         activations = (*(layer.activation for layer in self.layers), self.output)
-        return all(activation == "linear" for activation in activations)
+        straight = all(activation == "linear" for activation in activations)
+        return straight and not self.encodes_logarithm
 
 
 @functools.lru_cache(maxsize=256)
@@ -78,6 +81,8 @@ def dense(
     hidden: tuple[int, ...],
     output: Activation | Literal["values"],
     groups: tuple[int, ...] = (),
+    *,
+    encodes_logarithm: bool = False,
 ) -> Network:
     """Return a network of ReLU layers of the sizes ``hidden``, mirrored in the decoder.
 
@@ -99,6 +104,7 @@ def dense(
         decoder=(*_relu_layers(decoder), Dense(decoder[-1], d)),
         output=output,
         groups=groups,
+        encodes_logarithm=encodes_logarithm,
     )
 
 

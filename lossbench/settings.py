@@ -466,7 +466,10 @@ class RunSettings:
     def network(self) -> Network:
         """The network that is trained; its description follows from the settings."""
         kind = self.likelihood
-        return dense(self.d, self.k, self.hidden, kind.output, kind.choices(self.d))
+        return dense(
+            *(self.d, self.k, self.hidden, kind.output, kind.choices(self.d)),
+            encodes_logarithm=kind.encodes_logarithm,
+        )
 
     @property
     def likelihood(self) -> Likelihood:

@@ -70,3 +70,28 @@ def test_a_linear_vae_reaches_the_closed_form() -> None:
             n_clear += 1
             assert result.metrics["active_units"] == optimum.active_units
     assert n_clear >= 3
+
+
+@pytest.mark.slow
+def test_a_linear_gaussian_vae_reaches_the_closed_form() -> None:
+    """With sigma 0.2: it is mse at 12.5 times the weight, and R and the ELBO are whole densities.
+
+    R to 2%, K to 2% or 0.02 nats.
+    """
+    data, sigma = load("digits", 64), 0.2
+    changes = {"d": 64, "k": 16, "hidden": (), "reconstruction_loss": "gaussian", "sigma": sigma}
+    changes |= {"optimizer": "adam", "learning_rate": 5e-3, "learning_rate_decay": 0.005}
+    changes |= {"batch_size": 64, "eval_every": 1500, "epochs": 1500}
+    weights = (0.05, 0.1, 0.25, 0.4, 0.65, 1.5, 3, 4)
+    runs = [small_run("docs", beta / (2 * sigma**2), **changes) for beta in weights]
+    kind = runs[0].likelihood
+    thresholds = theory.thresholds(theory.moments(data.train), kind)
+    found = train_stack(runs, 8, data.train, data.test)
+    for run, result in zip(runs, found, strict=True):
+        best = theory.linear_optimum(thresholds, run.beta_eff, 16, kind.without_error(64))
+        reconstruction, kl, elbo = (
+            result.metrics[f"train_{name}"] for name in ("reconstruction", "kl", "elbo")
+        )
+        assert elbo == -(reconstruction + kl)
+        assert reconstruction == pytest.approx(best.reconstruction, rel=0.02)
+        assert kl == pytest.approx(best.kl, rel=0.02, abs=0.02)

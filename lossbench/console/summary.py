@@ -1,5 +1,6 @@
 """The summary: loss x beta x d, mean over seeds with its interval, threshold beside beta_eff."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -120,7 +121,7 @@ def _cells(row: Mapping[Any, Any], numbers: Sequence[str], wide: bool) -> Iterat
     yield str(row["d"])
     yield significant(row["beta"], 4)
     yield significant(row["beta_eff"], 4)
-    yield f"{row['threshold']:.3f}"
+    yield "" if math.isnan(row["threshold"]) else f"{row['threshold']:.3f}"
     for name in numbers:
         interval = row[f"{name}_ci95"] if wide or name == "elbo" else float("nan")
         mark = "*" if name == "elbo" and row["still_improving"] is True else ""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # the algebra is printed without NumPy, which takes as long t
     from numpy.typing import NDArray
 
 _SMALLEST = 1e-7  # that a probability of 0 counts for, as in Keras
-_LEAST_RATE = 1e-300  # that a rate of 0 counts for
+_LEAST = 1e-300  # that a rate of 0 counts for, or a share
 _ROWS_A_SUM = 4096
 _LOG_2_PI = math.log(2 * math.pi)
 Output = Literal["values", "sigmoid", "exponential", "softmax"]
@@ -65,6 +65,8 @@ class Likelihood(ABC):
       numbers, too. ``takes`` says so in words.
     * ``output`` is what turns the decoder's last numbers into x_hat: "values" are a sigmoid where
       there is a hidden layer, and the numbers themselves where there is none.
+    * ``encodes_logarithm`` is whether the encoder sees ln(1 + x): from counts as they are, the
+      first steps would be thousands of nats wide.
     * ``assumes`` is the decoder's parameter that is not trained, if there is one.
     * ``elbos`` are the columns that hold an ELBO of its own, and what each rests on.
     * ``caution`` says, at length and in short, what its ELBO cannot be compared with.
@@ -80,6 +82,7 @@ class Likelihood(ABC):
     counts: ClassVar[bool] = False
     takes: ClassVar[str] = "any numbers"
     output: ClassVar[Output] = "values"
+    encodes_logarithm: ClassVar[bool] = False
     caution: ClassVar[str] = ""
     short_caution: ClassVar[str] = ""
     assumes: ClassVar[str] = ""
@@ -470,6 +473,7 @@ class Poisson(Likelihood):
     domain = (0.0, math.inf)
     counts = True
     takes = "whole numbers of at least 0"
+    encodes_logarithm = True
     output = "exponential"
 
     def reconstruction(
@@ -479,7 +483,7 @@ class Poisson(Likelihood):
         import numpy as np  # noqa: PLC0415 - the algebra is told without
         from scipy.special import gammaln  # noqa: PLC0415
 
-        logs = np.log(np.maximum(x_hat, _LEAST_RATE))
+        logs = np.log(np.maximum(x_hat, _LEAST))
         terms: NDArray[np.float64] = (x_hat - x * logs + gammaln(x + 1)).sum(axis=-1)
         return terms
 
@@ -501,6 +505,7 @@ class NegativeBinomial(Likelihood):
     domain = (0.0, math.inf)
     counts = True
     takes = "whole numbers of at least 0"
+    encodes_logarithm = True
     output = "exponential"
 
     def reconstruction(
@@ -511,7 +516,7 @@ class NegativeBinomial(Likelihood):
         from scipy.special import gammaln  # noqa: PLC0415
 
         r = self.dispersion
-        share = np.maximum(x_hat, _LEAST_RATE) / r
+        share = np.maximum(x_hat, _LEAST) / r
         ways = gammaln(x + r) - gammaln(r) - gammaln(x + 1)
         terms: NDArray[np.float64] = ((x + r) * np.log1p(share) - x * np.log(share) - ways).sum(
             axis=-1
@@ -548,7 +553,7 @@ class Categorical(Likelihood):
     def reconstruction(
         self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
     ) -> "NDArray[np.float64]":
-        """Return ``-sum x ln x_hat``; a probability of 0 for what happened counts as 1e-7."""
+        """Return ``-sum x ln x_hat``; a probability of 0 for what happened counts as 1e-300."""
         return _chosen(x, x_hat)
 
     def misfit(self, x: "NDArray[np.floating]") -> Misfit | None:
@@ -596,6 +601,7 @@ class Multinomial(Likelihood):
     domain = (0.0, math.inf)
     counts = True
     takes = "whole numbers of at least 0"
+    encodes_logarithm = True
     output = "softmax"
 
     def choices(self, d: int) -> tuple[int, ...]:
@@ -607,7 +613,7 @@ class Multinomial(Likelihood):
     ) -> "NDArray[np.float64]":
         """Return ``-sum x ln x_hat - ln(n_x! / prod x!)``.
 
-        A probability of exactly 0 for what happened counts as 1e-7.
+        A probability of exactly 0 for what happened counts as 1e-300.
         """
         from scipy.special import gammaln  # noqa: PLC0415 - the algebra is told without
 
@@ -617,7 +623,7 @@ class Multinomial(Likelihood):
     def nothing(self, x: "NDArray[np.floating]") -> "NDArray[np.float64]":
         """Return the share of every input in all draws."""
         mean = super().nothing(x)
-        shares: NDArray[np.float64] = mean / max(float(mean.sum()), _LEAST_RATE)
+        shares: NDArray[np.float64] = mean / max(float(mean.sum()), _LEAST)
         return shares
 
     def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
@@ -697,10 +703,10 @@ def _squared_distance(
 
 
 def _chosen(x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]") -> "NDArray[np.float64]":
-    """Return ``-sum x ln x_hat``; a probability of 0 for what happened counts as 1e-7."""
+    """Return ``-sum x ln x_hat``; a probability of 0 for what happened counts as 1e-300."""
     import numpy as np  # noqa: PLC0415 - the algebra is told without
 
-    logs = np.log(np.where(x > 0, np.maximum(x_hat, _SMALLEST), 1.0))
+    logs = np.log(np.where(x > 0, np.maximum(x_hat, _LEAST), 1.0))
     terms: NDArray[np.float64] = -(x * logs).sum(axis=-1)
     return terms
 

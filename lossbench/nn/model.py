@@ -86,6 +86,7 @@ class StackedVAE:
         self._z_mean, self._z_log_var = stacked(network.z_mean), stacked(network.z_log_var)
         self._decoder = [stacked(layer) for layer in network.decoder]
         self._output = _output(network)
+        self._encodes_logarithm = network.encodes_logarithm
         self._term = term
 
     @property
@@ -96,6 +97,7 @@ class StackedVAE:
 
     def encode(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return ``z_mean`` and ``z_log_var``, each ``(members, batch, k)``."""
+        x = tf.math.log1p(x) if self._encodes_logarithm else x
         for layer in self._encoder:
             x = layer(x)
         z_mean, z_log_var = products(x, self._z_mean.kernel.value, self._z_log_var.kernel.value)

@@ -21,11 +21,12 @@ def measured_thresholds(summary: pd.DataFrame) -> pd.DataFrame:
     Near t_1 the KL is 1/2 ln(t_1/beta_eff), so that it is 0.02 nats at t_1 e^-0.04: the
     measured threshold is the beta_eff at which the KL crosses 0.02 nats, interpolated linearly
     in ln(beta_eff), divided by e^-0.04. Where a schedule runs, it is the beta_eff of the last step.
-    A model is one in every setting but the weight on the KL. Seeds of one beta_eff are averaged,
-    and so are losses where the optimizer does not feel the factor between them; ``loss`` names
-    those that were.
+    Where none is predicted none is told. A model is one in every setting but the weight on the KL.
+    Seeds of one beta_eff are averaged, and so are losses where the optimizer does not feel the
+    factor between them; ``loss`` names those that were.
     """
-    known = summary[summary["n_seeds"] > 0].reset_index(drop=True)
+    known = summary[(summary["n_seeds"] > 0) & summary["threshold"].notna()]
+    known = known.reset_index(drop=True)
     apart = known["loss"].mask(known["optimizer"].isin(FEELS_NO_FACTOR), "")
     models = known.groupby([*_SIZES, *MODEL_COLUMNS, apart], sort=False, dropna=False)
     found = {}
