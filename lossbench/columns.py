@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from lossbench.loss import ELBOS, likelihood
+from lossbench.loss import ELBOS, PARAMETERS, likelihood
 from lossbench.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -154,6 +154,11 @@ def known_of(names: Iterable[str], kinds: Iterable[str]) -> list[str]:
     """Return the metrics of ``names`` that models of one of these likelihoods have."""
     elbos = {name for kind in kinds for name in likelihood(kind).elbos}
     return [name for name in names if name not in ELBOS or name in elbos]
+
+
+def belongs(name: str, kind: str) -> bool:
+    """Return whether a setting means something for a likelihood: another's parameter does not."""
+    return name not in PARAMETERS or name in likelihood(kind).parameters
 
 
 DERIVED_COLUMNS = tuple(column.name for column in _DERIVED)

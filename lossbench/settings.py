@@ -224,8 +224,8 @@ class RunSettings:
         Setting(
             "data",
             check=_name_or_path,
-            rule="digits, patches, mnist, fashion_mnist or the path of an .npz, .npy, .csv, .tsv "
-            "or IDX file",
+            rule="digits, digits_counts, digits_levels, patches, mnist, fashion_mnist or the path "
+            "of an .npz, .npy, .csv, .tsv or IDX file",
             option="digits, patches, mnist, fashion_mnist or a path.",
             prediction=True,
             column="name or path of the data",

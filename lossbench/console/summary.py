@@ -10,7 +10,15 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.columns import HELD, METRICS, MODEL_COLUMNS, SUMMARISED, at_the_end, end_note
+from lossbench.columns import (
+    HELD,
+    METRICS,
+    MODEL_COLUMNS,
+    SUMMARISED,
+    at_the_end,
+    belongs,
+    end_note,
+)
 from lossbench.console.screen import out, settled_range, show, show_json, sparkline
 from lossbench.loss import likelihood
 from lossbench.prediction import agreement
@@ -59,6 +67,7 @@ def summary_tables(found: Summary, console: Console) -> RenderableType:
         title = ", ".join(
             f"{name} {value}" if name != "dataset" else str(value)
             for name, value in zip((*_TABLE_COLUMNS, *extra), keys, strict=True)
+            if belongs(name, str(keys[1]))
         )
         rows = group.sort_values(list(_ROW_COLUMNS))
         drawn = _drawn(rows, curve_of, console.options.ascii_only)

@@ -12,6 +12,7 @@ from lossbench.columns import (
     RUNS,
     SETTING_COLUMNS,
     at_the_end,
+    belongs,
     end_note,
     goes_without_saying,
     known_of,
@@ -67,7 +68,12 @@ def summary_view(summary: pd.DataFrame) -> View:
         n_collapsed = round(float(row["collapsed"]) * n_seeds) if n_seeds else 0
         rows.append(
             [
-                *(_cell(row[name], name) for name in (*settings, *_ALWAYS)),
+                *(
+                    _cell(row[name], name)
+                    if belongs(name, str(row["reconstruction_loss"]))
+                    else Shown("", "")
+                    for name in (*settings, *_ALWAYS)
+                ),
                 *(_metric(row, name) for name in metrics),
                 _cell(row["active_units"], "active_units"),
                 Shown(f"{n_collapsed} of {n_seeds}", repr(n_collapsed / max(n_seeds, 1))),
