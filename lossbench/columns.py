@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from lossbench.loss import ELBOS, PARAMETERS, likelihood
+from lossbench.loss import ELBOS, OWN_SETTINGS, likelihood
 from lossbench.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def known_of(names: Iterable[str], kinds: Iterable[str]) -> list[str]:
 
 def belongs(name: str, kind: str) -> bool:
     """Return whether a setting means something for a likelihood: another's parameter does not."""
-    return name not in PARAMETERS or name in likelihood(kind).parameters
+    return name not in OWN_SETTINGS or name in likelihood(kind).own_settings
 
 
 DERIVED_COLUMNS = tuple(column.name for column in _DERIVED)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lossbench import data, theory
 from lossbench.experiment import Experiment
-from lossbench.loss import Convention, Likelihood, Sizes
+from lossbench.loss import Convention, Likelihood, Scale, Sizes
 from lossbench.settings import SETTINGS, RunSettings
 from lossbench.words import Told
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SHOWN_THRESHOLDS = 8
 _HALF = 0.5  # of a unit: the mean over seeds rounds to the prediction
-_Key = tuple[str, int, Likelihood]
+_Key = tuple[tuple[str, int, Scale], Likelihood]
 # A setting's columns: those that stand left of its prediction, and the others.
 _FIRST = ("dataset", "reconstruction_loss", "loss", "d", "k", "beta", "beta_eff")
 _REST = tuple(s.field for s in SETTINGS if s.column and s.field not in (*_FIRST, "seed"))
@@ -58,6 +58,7 @@ class Thresholds:
     reconstruction_of_nothing: float
     first: theory.Direction | None
     parameters: Mapping[str, float | str] = field(default_factory=dict)
+    scale: Scale = "auto"
     untold: str = ""
 
 
@@ -148,31 +149,27 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
     resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
     runs = resolved.runs()
     images = {
-        (name, d): data.load(name, d, data_dir)
-        for name, d in dict.fromkeys((run.dataset, run.d) for run in runs)
+        (name, d, scale): data.load(name, d, data_dir, scale)
+        for name, d, scale in dict.fromkeys(run.data for run in runs)
     }
     users: dict[_Key, list[RunSettings]] = {}
     for run in runs:
-        users.setdefault((run.dataset, run.d, run.likelihood), []).append(run)
-    for (name, d, kind), of_kind in users.items():
-        has_hidden = any(run.hidden for run in of_kind)
-        data.refuse_misfit(images[name, d], kind, has_hidden=has_hidden)
+        data.refuse_misfit(images[run.data], run.likelihood, run.scale, run.values_output)
+        users.setdefault((run.data, run.likelihood), []).append(run)
     moments = {key: theory.moments(found.train) for key, found in images.items()}
-    known = {(name, d, kind): theory.thresholds(moments[name, d], kind) for name, d, kind in users}
+    known = {(key, kind): theory.thresholds(moments[key], kind) for key, kind in users}
     firsts: dict[tuple[object, ...], RunSettings] = {}
     for run in runs:
         firsts.setdefault(run.setting, run)
     return Prediction(
         thresholds=tuple(
-            _thresholds(
-                key, values, resolved, users[key], (images[key[:2]].train, moments[key[:2]])
-            )
+            _thresholds(key, values, resolved, users[key], (images[key[0]].train, moments[key[0]]))
             for key, values in known.items()
         ),
         settings=tuple(
             _predicted(
                 run,
-                known[run.dataset, run.d, run.likelihood],
+                known[run.data, run.likelihood],
                 run.final_beta_eff(resolved.n_images[run.dataset]),
             )
             for run in firsts.values()
@@ -189,7 +186,7 @@ def _thresholds(
     known: tuple[NDArray[np.float32], theory.Moments],
 ) -> Thresholds:
     """Return what follows from the thresholds of the data that ``runs`` train on."""
-    dataset, d, kind = key
+    (dataset, d, _), kind = key
     cases = dict.fromkeys((run.loss, run.noise_std, run.batch_size) for run in runs)
     n_images = experiment.n_images[dataset]
     return Thresholds(
@@ -216,6 +213,7 @@ def _thresholds(
         reconstruction_of_nothing=theory.reconstruction_of_nothing(known[0], known[0], kind),
         first=theory.first_direction(*known, kind),
         parameters={name: getattr(kind, name) for name in kind.parameters},
+        scale=runs[0].scale,
         untold=kind.no_threshold,
     )
 

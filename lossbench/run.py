@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from lossbench.columns import Status
 from lossbench.settings import FORMAT_VERSION, RunSettings
 
+IMAGES = ("originals", "reconstructions", "prior_images")
+
 
 @dataclass(frozen=True)
 class Record:
@@ -21,7 +23,8 @@ class Record:
     what may differ between two executions; ``message`` holds the last log lines of a failed run.
 
     ``arrays`` are small ones for figures, of the first test images: ``originals`` and
-    ``reconstructions (8, d)`` and ``latent_means (n, k)``; and ``prior_images (8, d)``. ``weights``
+    ``reconstructions (8, d)`` and ``latent_means (n, k)``; and ``prior_images (8, d)``. A fitted
+    scale is undone in those of ``IMAGES``. ``weights``
     are kernel and bias of every layer. Both lie beside the record's file: a record that was read
     has none.
     """

@@ -21,6 +21,7 @@ from lossbench.loss import (
     SPELLINGS,
     Likelihood,
     ReconstructionLoss,
+    Scale,
     Schedule,
     canonical,
     likelihood,
@@ -37,6 +38,7 @@ SECTIONS = ("data", "model", "training", "sweep")
 
 _CANONICAL_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9.+-]")
+_TO_UNIT = ("auto", "unit", "max")
 _LARGEST_SIZE = 1_000_000
 _TOO_LARGE = 1e12
 _LONGEST_SHOWN = 80
@@ -233,6 +235,17 @@ class RunSettings:
             yardstick=True,
         ),
     ] = "digits"
+    scale: Annotated[
+        Scale,
+        Setting(
+            "data",
+            option="What is done to the numbers: auto, none, unit, standard or max.",
+            prediction=True,
+            column="what was done to the numbers of the data",
+            objective=True,
+            yardstick=True,
+        ),
+    ] = "auto"
     loss: Annotated[
         str,
         Setting(
@@ -333,6 +346,16 @@ class RunSettings:
             column="hidden layers of the encoder, mirrored in the decoder",
         ),
     ] = (64,)
+    output: Annotated[
+        Literal["auto", "sigmoid", "identity"],
+        Setting(
+            "model",
+            option="What the decoder ends in: auto, sigmoid or identity.",
+            prediction=True,
+            column="what the decoder ends in where the likelihood takes any numbers",
+            objective=True,
+        ),
+    ] = "auto"
     noise_std: Annotated[
         float,
         Setting(
@@ -466,10 +489,27 @@ class RunSettings:
     def network(self) -> Network:
         """The network that is trained; its description follows from the settings."""
         kind = self.likelihood
+        output = self.values_output if kind.output == "values" else kind.output
         return dense(
-            *(self.d, self.k, self.hidden, kind.output, kind.choices(self.d)),
+            *(self.d, self.k, self.hidden, output, kind.choices(self.d)),
             encodes_logarithm=kind.encodes_logarithm,
         )
+
+    @property
+    def values_output(self) -> Literal["sigmoid", "linear"]:
+        """What the decoder of a likelihood of any numbers ends in.
+
+        ``auto`` is a sigmoid where there is a hidden layer, and the scale is one that takes the
+        data to [0, 1].
+        """
+        if self.output == "auto":
+            return "sigmoid" if self.hidden and self.scale in _TO_UNIT else "linear"
+        return "sigmoid" if self.output == "sigmoid" else "linear"
+
+    @property
+    def data(self) -> tuple[str, int, Scale]:
+        """The dataset, at which d, and what is done to its numbers."""
+        return self.dataset, self.d, self.likelihood.scale(self.scale)
 
     @property
     def likelihood(self) -> Likelihood:

@@ -20,8 +20,8 @@ from lossbench.columns import HELD, Status
 from lossbench.data import Dataset
 from lossbench.errors import ExperimentError, ResultsError, RunsFailedError
 from lossbench.experiment import Experiment, extended, stacks
-from lossbench.loss import Likelihood
-from lossbench.run import Record
+from lossbench.loss import Likelihood, Scale
+from lossbench.run import IMAGES, Record
 from lossbench.settings import RunSettings
 from lossbench.store import RunRows, Store, Summary, rows_of, summary
 from lossbench.words import Told, counted
@@ -38,14 +38,14 @@ class Plan:
 
     experiment: Experiment
     runs: tuple[RunSettings, ...]
-    datasets: Mapping[tuple[str, int], Dataset]
+    datasets: Mapping[tuple[str, int, Scale], Dataset]
     store: Store
     retry_failed: bool = False
     save_weights: bool = False
 
     def dataset(self, run: RunSettings) -> Dataset:
-        """Return the data that a run trains on: that of its name at its d."""
-        return self.datasets[run.dataset, run.d]
+        """Return the data that a run trains on."""
+        return self.datasets[run.data]
 
     def missing(self, statuses: Mapping[str, Status]) -> tuple[RunSettings, ...]:
         """Return the runs to train: those with no record, and those that failed by chance.
@@ -77,10 +77,12 @@ def plan(
     """
     resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
     runs = resolved.runs()
-    sizes = dict.fromkeys((run.dataset, run.d) for run in runs)
-    datasets = {(name, d): data.load(name, d, data_dir) for name, d in sizes}
+    datasets = {
+        (name, d, scale): data.load(name, d, data_dir, scale)
+        for name, d, scale in dict.fromkeys(run.data for run in runs)
+    }
     for run in runs:
-        n_train = len(datasets[run.dataset, run.d].train)
+        n_train = len(datasets[run.data].train)
         if run.batch_size > n_train:
             raise ExperimentError(
                 "`batch_size` is larger than the training split, so an epoch has no steps",
@@ -88,10 +90,11 @@ def plan(
                 expected=f"at most {n_train}",
                 received=str(run.batch_size),
             )
-        data.refuse_misfit(
-            datasets[run.dataset, run.d], run.likelihood, has_hidden=bool(run.hidden)
-        )
-    hashes = {f"{name} at d={d}": dataset.sha256 for (name, d), dataset in datasets.items()}
+        data.refuse_misfit(datasets[run.data], run.likelihood, run.scale, run.values_output)
+    hashes = {
+        f"{name} at d={d}{'' if scale == 'auto' else f', scale {scale}'}": dataset.sha256
+        for (name, d, scale), dataset in datasets.items()
+    }
     asked = replace(resolved, data_sha256=hashes)
     store = Store(out)
     _joined(asked, store)
@@ -279,4 +282,8 @@ def completed(record: Record, run: RunSettings, images: Dataset, commit: str | N
         HELD: final_beta_eff,
     }
     data = {"data_sha256": images.sha256, "folder_commit": commit}
-    return replace(record, derived=derived, provenance={**record.provenance, **data})
+    arrays = dict(record.arrays)
+    if images.scaling.is_fitted:
+        arrays |= {name: images.scaling.undone(arrays[name]) for name in IMAGES if name in arrays}
+    provenance = {**record.provenance, **data}
+    return replace(record, derived=derived, provenance=provenance, arrays=arrays)

@@ -56,6 +56,8 @@ OTHER_SETTINGS = {
     "seed": 1,
     "kl_schedule": "linear:0.5",
     "sigma": 0.5,
+    "scale": "unit",
+    "output": "identity",
     "dispersion": 2.0,
     "groups": "4",
     "iwae_samples": 100,
@@ -64,6 +66,8 @@ LATER = {
     "iwae_samples",
     "kl_schedule",
     "sigma",
+    "scale",
+    "output",
     "dispersion",
     "groups",
 }  # came later: at their default no id shows them

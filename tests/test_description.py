@@ -68,6 +68,9 @@ def test_the_command_tells_it_and_what_to_type_next(
         "gaussian",
         "laplace",
         "continuous_bernoulli",
+        "poisson",
+        "negative_binomial",
+        "multinomial",
     ]
 
 

@@ -74,7 +74,8 @@ def test_a_likelihood_without_a_threshold_says_so(kind: str) -> None:
 
 def test_the_levels_are_one_hot_and_the_counts_whole() -> None:
     """The built-in data sets are what their likelihoods take."""
-    counts, levels, grey = (load(name, 64) for name in ("digits_counts", "digits_levels", "digits"))
+    names = ("digits_counts", "digits_levels", "digits")
+    counts, levels, grey = (load(name, 64, scale="none") for name in names)
     np.testing.assert_array_equal(counts.train, grey.train * 16)
     assert levels.train.reshape(len(levels.train), 16, 4).sum(axis=2).min() == 1
     assert set(np.unique(levels.test)) == {0, 1}
@@ -88,10 +89,25 @@ def test_the_levels_are_one_hot_and_the_counts_whole() -> None:
             GREY | {"reconstruction_loss": "poisson"},
             ["training example 1, column 3", "whole numbers", "received: 0.0625", "gaussian"],
         ),
-        (COUNTS | {"reconstruction_loss": "bce"}, ["values from 0 to 1", "poisson"]),
-        (COUNTS | {"reconstruction_loss": "gaussian"}, ["ends in a sigmoid", "hidden = linear"]),
+        (
+            COUNTS | {"reconstruction_loss": "bce", "scale": "none"},
+            ["values from 0 to 1", "poisson"],
+        ),
+        (
+            COUNTS | {"reconstruction_loss": "mse", "scale": "none", "output": "sigmoid"},
+            ["ends in a sigmoid", "output = identity"],
+        ),
+        (GREY | {"reconstruction_loss": "bce", "output": "identity"}, ["`output` is given", "mse"]),
+        (
+            GREY | {"reconstruction_loss": "mse", "scale": "standard"},
+            ["digits, column 1:", "scale = unit"],
+        ),
+        (GREY | {"reconstruction_loss": "mse", "scale": "units"}, ["did you mean 'unit'"]),
         (LEVELS, ["groups = ''", "ranges of columns"]),
-        (LEVELS | {"groups": "8"}, ["training example 1, column 1", "a group with 2"]),
+        (
+            LEVELS | {"groups": "8"},
+            ["training example 1, column 'pixel 1 level 1'", "a group with 2"],
+        ),
         (LEVELS | {"groups": "5"}, ["do not divide d = 64"]),
         (GREY | {"reconstruction_loss": "bce", "sigma": "0.5"}, ["`sigma` is given", "gaussian"]),
     ],
@@ -118,14 +134,14 @@ def test_what_cannot_be_is_refused_before_training(
 
 def test_a_refusal_names_only_likelihoods_that_would_be_taken() -> None:
     """Of the network, too: what ends in a sigmoid is no way out for counts."""
-    data = load("digits_counts", 64)
-    for has_hidden in (True, False):
+    data = load("digits_counts", 64, scale="none")
+    for output in ("sigmoid", "linear"):
         with pytest.raises(DataError) as caught:
-            refuse_misfit(data, likelihood("bce"), has_hidden=has_hidden)
+            refuse_misfit(data, likelihood("bce"), "none", output)
         named = caught.value.remedy.removeprefix("reconstruction_loss = ")
         for name in named.replace(" or ", ", ").split(", "):
-            refuse_misfit(data, likelihood(name), has_hidden=has_hidden)
-        assert ("mse" in named) == (not has_hidden)
+            refuse_misfit(data, likelihood(name), "none", output)
+        assert ("mse" in named) == (output == "linear")
 
 
 def test_a_parameter_belongs_to_the_likelihoods_that_have_it() -> None:

@@ -36,10 +36,13 @@ AXES = {
     "kl_schedule": "constant,linear:0.5,far:1:0.5",
     "iwae_samples": "0,10",
     "sigma": "0.5,1,2",
+    "scale": "auto,unit",
+    "output": "auto,identity",
     "dispersion": "1,2",
     "groups": "4," + "+".join(f"{first}-{first + 3}" for first in range(1, 65, 4)),
 }
 HAVE = {
+    "output": {"reconstruction_loss": "mse"},
     "sigma": {"reconstruction_loss": "gaussian"},
     "dispersion": {
         "reconstruction_loss": "negative_binomial",

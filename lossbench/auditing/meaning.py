@@ -86,8 +86,9 @@ def predicted(
             received=audit.reconstruction or "a reconstruction of no known kind",
             remedy="leave --dataset out, or give the threshold that you measured as --threshold",
         )
-    loaded, trained = data.load(dataset, audit.d, data_dir), likelihood(kind)
-    data.refuse_misfit(loaded, trained, has_hidden=False)
+    trained = likelihood(kind)
+    loaded = data.load(dataset, audit.d, data_dir, trained.scale("auto"))
+    data.refuse_misfit(loaded, trained, "auto", "linear")
     thresholds = theory.thresholds(theory.moments(loaded.train), trained)
     t_1 = float(thresholds[0])
     found = collapse(audit, dataset, t_1, critical(t_1))

@@ -13,6 +13,15 @@ from lossbench.words import counted, joined, significant
 _WIDTH = 80
 _MOST_LISTED = 8
 _MOST_THRESHOLDS = 4
+_UNSCALED = (
+    "These are the numbers as they are. --scale standard gives every column the variance 1, "
+    "--scale unit takes the numbers to [0, 1]."
+)
+_SCALED = {
+    "unit": "; the training split's least and largest are 0 and 1",
+    "standard": "; the training split has mean 0 and variance 1 in every input",
+    "max": "; divided by the largest magnitude of the training split",
+}
 
 
 def description_tables(described: Description) -> Group:
@@ -29,14 +38,20 @@ def _parts(described: Description) -> Iterator[RenderableType]:
         f"{counted(described.n_train, 'training example')}, "
         f"{counted(described.n_test, 'test example')}"
     )
-    scaled = described.divided_by != 1
     yield Text(
         f"values from {significant(described.least, 4)} to {significant(described.largest, 4)}, "
-        f"mean {significant(described.mean, 4)}"
-        + (f"; the file's were divided by {significant(described.divided_by)}" if scaled else "")
+        f"mean {significant(described.mean, 4)}{_scaled(described)}"
     )
+    if described.n_clipped:
+        yield Text(
+            f"{counted(described.n_clipped, 'value')} of the test split clipped to what the "
+            "training split spans",
+            style="yellow",
+        )
     if constant := described.constant_inputs:
-        listed = ", ".join(map(str, constant[:_MOST_LISTED]))
+        columns = described.columns
+        shown = constant[:_MOST_LISTED]
+        listed = ", ".join(repr(columns[x - 1]) if columns else str(x) for x in shown)
         more = f" and {len(constant) - _MOST_LISTED} more" if len(constant) > _MOST_LISTED else ""
         yield Text(
             f"{counted(len(constant), 'input')} never "
@@ -46,14 +61,26 @@ def _parts(described: Description) -> Iterator[RenderableType]:
     yield Text()
     yield _fits(described)
     yield Text()
-    names = joined(fit.reconstruction_loss for fit in described.fits)
+    names = joined(fit.reconstruction_loss for fit in described.fits) or "No likelihoods"
     told = (
         f"{names} fit these values. R_0 is the reconstruction in nats when every example gets the "
         "training mean; beta_eff of t_1 and above collapses."
     )
     yield Text(textwrap.fill(told, _WIDTH), style="dim")
+    as_they_are = [fit for fit in described.fits if fit.scale != described.scale]
+    if as_they_are:
+        counts = joined(fit.reconstruction_loss for fit in as_they_are)
+        yield Text(textwrap.fill(f"{counts}: of the numbers as they are.", _WIDTH), style="dim")
+    if described.scale == "none":
+        yield Text(textwrap.fill(_UNSCALED, _WIDTH), style="dim")
     if not any(fit.thresholds for fit in described.fits):
         yield Text(f"No thresholds are told: {described.d:,} inputs are too many.", style="dim")
+
+
+def _scaled(described: Description) -> str:
+    """Return what was done to the numbers."""
+    by = f"; the file's were divided by {significant(described.divided_by)}"
+    return _SCALED.get(described.scale, by if described.divided_by != 1 else "")
 
 
 def _fits(described: Description) -> Table:

@@ -9,45 +9,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossbench.data import files, folders, mnist, sources, tables
-from lossbench.data.images import Images, checked
+from lossbench.data.images import Images, Source, checked, scaled
+from lossbench.data.scaling import Scaling
 from lossbench.errors import DataError, did_you_mean
+from lossbench.loss import Scale
 
 _IN_SCIKIT_LEARN = {
     "digits": sources.digits,
     "digits_counts": sources.digits_counts,
     "digits_levels": sources.digits_levels,
 }
-BUILT_IN: tuple[str, ...] = (*_IN_SCIKIT_LEARN, "patches", "mnist", "fashion_mnist")
-_PATCHES_D = 64
+_CUT = {"patches": (sources.patches, 64), "patches_rgb": (sources.patches_rgb, 192)}
+BUILT_IN: tuple[str, ...] = (*_IN_SCIKIT_LEARN, *_CUT, "mnist", "fashion_mnist")
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images as rows of d pixels, split into training and test images.
-
-    Pixels lie in [0, 1]; counts and categories are as they were.
+    """Images, or rows of a table, as rows of d numbers, split into training and test examples.
 
     ``train`` is (n_train, d), ``test`` is (n_test, d); both are C-contiguous and read-only.
     ``sha256`` is over the shapes and the bytes (little-endian float32) of both.
-    ``shape`` is that of one image, (d,) where it is none; the file's numbers were divided by
-    ``divided_by``.
+    ``shape`` is that of one image, (d,) where it is none; ``scaling`` is what was done to the
+    numbers that were read from ``source``.
     """
 
     name: str
+    source: Source
     train: NDArray[np.float32]
     test: NDArray[np.float32]
     sha256: str
-    shape: tuple[int, ...] = ()
-    divided_by: float = 1.0
+    shape: tuple[int, ...]
+    scaling: Scaling
 
     @property
     def d(self) -> int:
         """The number of pixels of an image."""
         return int(self.train.shape[1])
 
+    def rescaled(self, scale: Scale) -> "Dataset":
+        """Return the same data under another scale; raises DataError as ``load`` does."""
+        return (
+            self if scale == self.scaling.scale else _dataset(self.name, self.source, scale, self.d)
+        )
 
-def load(dataset: str, d: int | None, data_dir: Path | None = None) -> Dataset:
-    """Return a dataset at ``d`` pixels; None leaves the images as they are.
+
+def load(
+    dataset: str, d: int | None, data_dir: Path | None = None, scale: Scale = "auto"
+) -> Dataset:
+    """Return a dataset at ``d`` pixels, scaled; None leaves the images as they are.
 
     ``dataset`` is one of BUILT_IN or the path of an ``.npz``, ``.npy``, ``.csv``, ``.tsv`` or IDX
     file or of a folder of images; ``data_dir`` is where the files of ``mnist`` and
@@ -56,15 +65,14 @@ def load(dataset: str, d: int | None, data_dir: Path | None = None) -> Dataset:
 
     Raises DataError when the data is unknown, missing, damaged, unfit, or cannot be given at ``d``.
     """
-    if dataset == "patches":
-        images = sources.patches(_PATCHES_D if d is None else d)
-    else:
-        images = _native(dataset, data_dir)
-        images = images if d is None else images.at(d)
+    return _dataset(dataset, _source(dataset, d, data_dir), scale, d)
+
+
+def _dataset(dataset: str, source: Source, scale: Scale, d: int | None) -> Dataset:
+    images = scaled(source, scale, d)
     return Dataset(
-        *(dataset, images.train, images.test, _sha256(images)),
-        shape=images.shape,
-        divided_by=images.divided_by,
+        *(dataset, source, images.train, images.test, _sha256(images), images.shape),
+        scaling=images.scaling,
     )
 
 
@@ -73,24 +81,28 @@ def native_sizes(dataset: str, data_dir: Path | None = None) -> tuple[int, int]:
 
     Raises DataError as ``load`` does.
     """
-    images = sources.patches(_PATCHES_D) if dataset == "patches" else _native(dataset, data_dir)
-    return images.d, len(images.train)
+    source = _source(dataset, None, data_dir)
+    return source.d, len(source.train)
 
 
-def _native(dataset: str, data_dir: Path | None) -> Images:
+def _source(dataset: str, d: int | None, data_dir: Path | None) -> Source:
+    """Return what is read of a dataset; patches are cut at ``d``."""
+    if dataset in _CUT:
+        cut, native = _CUT[dataset]
+        return cut(native if d is None else d)
     if dataset in _IN_SCIKIT_LEARN:
         return _IN_SCIKIT_LEARN[dataset]()
     if dataset in BUILT_IN:
-        images = _in_files(*mnist.find(dataset, data_dir))
-        if images.shape != mnist.SHAPE:
+        source = _in_files(*mnist.find(dataset, data_dir))
+        if source.shape != mnist.SHAPE:
             raise DataError(
                 f"these are not the images of {dataset}",
-                where=images.where,
+                where=source.where,
                 expected=f"images of shape {mnist.SHAPE}",
-                received=f"images of shape {images.shape}",
+                received=f"images of shape {source.shape}",
                 remedy="give the path of the file as the dataset",
             )
-        return images
+        return source
     if tables.is_table(dataset) and not folders.is_folder(dataset):
         return _in_table(dataset)
     if folders.is_folder(dataset):
@@ -113,7 +125,7 @@ def _is_path(dataset: str) -> bool:
     )
 
 
-def _in_table(dataset: str) -> Images:
+def _in_table(dataset: str) -> Source:
     path = tables.path_of(dataset)
     _refuse_missing(path)
     stamp = path.stat()
@@ -121,16 +133,17 @@ def _in_table(dataset: str) -> Images:
 
 
 @lru_cache(maxsize=2)
-def _table_parsed(dataset: str, path: Path, _stamp: tuple[int, int]) -> Images:
-    return checked(tables.read(dataset), None, where=str(path), flat=True)
+def _table_parsed(dataset: str, path: Path, _stamp: tuple[int, int]) -> Source:
+    values, columns = tables.read(dataset)
+    return checked(values, None, where=str(path), columns=columns)
 
 
 @lru_cache(maxsize=2)
-def _folder_parsed(dataset: str, where: str, _stamp: str) -> Images:
+def _folder_parsed(dataset: str, where: str, _stamp: str) -> Source:
     return checked(folders.read(dataset), None, where=where)
 
 
-def _in_files(*paths: Path) -> Images:
+def _in_files(*paths: Path) -> Source:
     _refuse_missing(*paths)
     stamps = [path.stat() for path in paths]
     return _parsed(paths, tuple((stamp.st_mtime_ns, stamp.st_size) for stamp in stamps))
@@ -149,7 +162,7 @@ def _refuse_missing(*paths: Path) -> None:
 
 
 @lru_cache(maxsize=2)
-def _parsed(paths: tuple[Path, ...], _stamps: tuple[tuple[int, int], ...]) -> Images:
+def _parsed(paths: tuple[Path, ...], _stamps: tuple[tuple[int, int], ...]) -> Source:
     """Return the images of one file, or of one for training and one for testing.
 
     The files' times and sizes are part of the key, so that a changed file is read again.

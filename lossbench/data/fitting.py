@@ -4,56 +4,70 @@ from functools import lru_cache
 
 from lossbench.data.dataset import Dataset
 from lossbench.errors import DataError
-from lossbench.loss import LIKELIHOODS, Likelihood
+from lossbench.loss import LIKELIHOODS, Likelihood, Scale
 from lossbench.words import joined
 
 
 @lru_cache(maxsize=256)
-def refuse_misfit(dataset: Dataset, kind: Likelihood, *, has_hidden: bool) -> None:
+def refuse_misfit(dataset: Dataset, kind: Likelihood, scale: Scale, values_output: str) -> None:
     """Raise DataError for data that a likelihood, or its decoder's sigmoid, cannot have.
 
-    A decoder of values ends in a sigmoid where it ``has_hidden`` layers. The error names the first
+    ``scale`` is the one that was asked for, and ``values_output`` what a decoder of any numbers
+    ends in: another likelihood may see the data under another scale. The error names the first
     value, and the likelihoods that the data can have.
     """
     data = f"{dataset.name} at d = {dataset.d}"
-    for split, rows in (("training", dataset.train), ("test", dataset.test)):
+    for number, rows in enumerate((dataset.train, dataset.test)):
+        split = ("training", "test")[number]
         if (misfit := kind.misfit(rows)) is not None:
-            places = [data]
+            where = data
             if misfit.row is not None and misfit.column is not None:
-                places += [f"{split} example {misfit.row + 1}", f"column {misfit.column + 1}"]
+                where += f", {split} example {misfit.row + 1}, "
+                where += dataset.source.column(misfit.column)
             raise DataError(
                 f"this data cannot have the likelihood {kind.name}",
-                where=", ".join(places),
+                where=where,
                 expected=kind.takes,
                 received=misfit.received,
-                remedy=_others(dataset, has_hidden=has_hidden),
+                remedy=_others(dataset, scale, values_output),
             )
-        if has_hidden and not _is_reached(kind, dataset):
+        if values_output == "sigmoid" and not _is_reached(kind, dataset):
             raise DataError(
-                f"a decoder of {kind.name} with hidden layers ends in a sigmoid, which does not "
-                "reach this data",
+                f"this decoder of {kind.name} ends in a sigmoid, which does not reach this data",
                 where=f"{data}, {split} examples",
                 expected="values from 0 to 1",
                 received=f"{rows.min():g} to {rows.max():g}",
-                remedy=f"hidden = linear, or {_others(dataset, has_hidden=True)}",
+                remedy="output = identity, or scale = unit",
             )
 
 
-def fitting(dataset: Dataset) -> tuple[Likelihood, ...]:
-    """Return the likelihoods, at their default parameters, that a data set can have."""
-    return tuple(
-        kind
-        for kind in LIKELIHOODS.values()
-        if kind.misfit(dataset.train) is None and kind.misfit(dataset.test) is None
-    )
+def fitting(dataset: Dataset, scale: Scale) -> dict[Likelihood, Dataset]:
+    """Return the likelihoods, at their default parameters, that a data set can have.
+
+    Each is held against the data as it would see them where ``scale`` is asked for.
+    """
+    fits = {}
+    for kind in LIKELIHOODS.values():
+        try:
+            seen = dataset.rescaled(kind.scale(scale))
+        except DataError:
+            continue
+        if kind.misfit(seen.train) is None and kind.misfit(seen.test) is None:
+            fits[kind] = seen
+    return fits
 
 
 def _is_reached(kind: Likelihood, dataset: Dataset) -> bool:
-    """Tell whether a decoder with hidden layers reaches the data."""
+    """Tell whether a sigmoid reaches the data, where the likelihood ends in what is asked for."""
     parts = (dataset.train, dataset.test)
     return kind.output != "values" or all(x.min() >= 0 and x.max() <= 1 for x in parts)
 
 
-def _others(dataset: Dataset, *, has_hidden: bool) -> str:
-    names = [x.name for x in fitting(dataset) if not has_hidden or _is_reached(x, dataset)]
+def _others(dataset: Dataset, scale: Scale, values_output: str) -> str:
+    fits = fitting(dataset, scale)
+    names = [
+        kind.name
+        for kind, seen in fits.items()
+        if values_output != "sigmoid" or _is_reached(kind, seen)
+    ]
     return f"reconstruction_loss = {joined(names, 'or')}" if names else "other data"

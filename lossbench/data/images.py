@@ -1,34 +1,42 @@
 """Raw arrays in, checked and scaled images out; a smaller d by averaging blocks."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lossbench.data import scaling
+from lossbench.data.scaling import Scaling
 from lossbench.errors import DataError
+from lossbench.loss import Scale
+from lossbench.words import counted
 
 Raw = NDArray[np.generic]
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
-    """Checked images: rows of d pixels in [0, 1], or counts or categories; read-only.
+class Source:
+    """What was read: rows of d numbers, checked but for their range.
 
-    ``shape`` is that of one image, (H, W), (H, W, C) or (d,); ``where`` is the name that errors
-    give; the numbers of the file were divided by ``divided_by``.
+    ``shape`` is that of one image, (H, W), (H, W, C) or (d,); ``columns`` are the names of a
+    table's; ``where`` is the name that errors give. ``rows`` are for each row of ``train`` and of
+    ``test`` its place in what was read, from 0; they are empty where both were read as they are.
     """
 
     where: str
     shape: tuple[int, ...]
-    train: Floats
-    test: Floats
-    divided_by: float = 1.0
+    train: Raw
+    test: Raw
+    columns: tuple[str, ...] = ()
+    rows: tuple[NDArray[np.integer], ...] = ()
 
     @property
     def d(self) -> int:
-        """The number of pixels of an image, as it came."""
+        """The number of inputs, as they came."""
         return int(self.train.shape[1])
 
     @property
@@ -39,50 +47,54 @@ class Images:
             return (self.d,)
         return tuple((side // block) ** 2 for block in range(1, side + 1) if side % block == 0)
 
-    def at(self, d: int) -> "Images":
-        """Return the images at ``d`` pixels, each the average of a whole block.
+    def column(self, place: int) -> str:
+        """Return what a column, from 0, is called in an error."""
+        return f"column {self.columns[place]!r}" if self.columns else f"column {place + 1}"
 
-        Raises DataError when the blocks of no size give ``d``, or give constant data.
-        """
-        if d == self.d:
-            return self
-        if d not in self.possible_d:
-            raise DataError(
-                f"the images cannot be given at d = {d}",
-                where=self.where,
-                expected=f"d = {' or '.join(map(str, self.possible_d))}",
-                received=f"d = {d}",
-                remedy="leave d out for the images as they are; only square grey images can be "
-                "made smaller, by averaging blocks that divide their side",
-            )
-        side = math.isqrt(d)
-        train, test = _averaged(self.train, side), _averaged(self.test, side)
-        return _frozen(
-            Images(f"{self.where} at d = {d}", (side, side), train, test, self.divided_by)
-        )
+    def place(self, split: int, row: int, column: int) -> str:
+        """Return where a value of the training (0) or the test split (1) stands."""
+        if self.rows:
+            where = f"row {int(self.rows[split][row]) + 1}"
+        else:
+            where = f"{('training', 'test')[split]} example {row + 1}"
+        return f"{self.where}, {where}, {self.column(column)}"
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Rows of d numbers as they are trained on, read-only."""
+
+    shape: tuple[int, ...]
+    train: Floats
+    test: Floats
+    scaling: Scaling
 
 
 def split(images: Raw) -> tuple[Raw, Raw]:
     """Return the first 80% (rounded down) and the rest of a permutation fixed by seed 0."""
-    order = np.random.default_rng(0).permutation(len(images))
-    n_train = 4 * len(images) // 5
-    return images[order[:n_train]], images[order[n_train:]]
+    train, test = _split_rows(len(images))
+    return images[train], images[test]
 
 
-def checked(train: Raw, test: Raw | None, where: str, *, flat: bool = False) -> Images:
-    """Return raw arrays, (n, d), (n, H, W) or (n, H, W, C), as images in [0, 1].
+def _split_rows(n: int) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    order = np.random.default_rng(0).permutation(n)
+    return order[: 4 * n // 5], order[4 * n // 5 :]
 
-    Without ``test``, ``train`` is split 80 / 20. Unsigned integers of 8 and 16 bits are divided by
-    the largest value of their type (255, 65535); other integers by the largest value present in
-    both arrays. Floats must lie in [0, 1] and are left as they are. Flat images whose d is a square
-    count as square grey images, unless they are ``flat``: the rows of a table.
 
-    Raises DataError for a shape, a type or values that break these rules, for fewer than 2 training
-    images or 1 test image, and when every training image is the same.
+def checked(train: Raw, test: Raw | None, where: str, columns: Sequence[str] = ()) -> Source:
+    """Return raw arrays, (n, d), (n, H, W) or (n, H, W, C), as a source.
+
+    Without ``test``, ``train`` is split 80 / 20. Rows whose d is a square count as square grey
+    images, unless they are those of a table, whose ``columns`` have names.
+
+    Raises DataError for a shape or a type that break these rules, for values that are not finite,
+    and for fewer than 2 training images or 1 test image.
     """
     shape = _image_shape(train, where)
+    rows: tuple[NDArray[np.integer], ...] = ()
     if test is None:
-        train, test = split(train)
+        rows = _split_rows(len(train))
+        train, test = train[rows[0]], train[rows[1]]
     elif (test_shape := _image_shape(test, where)) != shape or test.dtype != train.dtype:
         raise DataError(
             "the test images are not like the training images",
@@ -99,15 +111,101 @@ def checked(train: Raw, test: Raw | None, where: str, *, flat: bool = False) -> 
             received=f"{len(train)} and {len(test)}",
             remedy="give more images; a single array is split 80 / 20",
         )
-    largest = _largest(train, test, where)
-    shape = train.shape[1:] if flat else shape
-    return _frozen(Images(where, shape, _scaled(train, largest), _scaled(test, largest), largest))
+    extremes = [float(edge) for part in (train, test) for edge in (part.min(), part.max())]
+    if not all(map(math.isfinite, extremes)):
+        n_bad = sum(int(np.count_nonzero(~np.isfinite(x))) for x in (train, test))
+        raise DataError(
+            "the data has values that are not finite",
+            where=where,
+            expected="numbers",
+            received=f"{n_bad} values that are NaN or infinite",
+            remedy="replace or leave out these values",
+        )
+    shape = train.shape[1:] if columns else shape
+    flat = [part.reshape(len(part), -1) for part in (train, test)]
+    return Source(where, shape, flat[0], flat[1], tuple(columns), rows)
 
 
-def unscaled(rows: Raw, shape: tuple[int, ...], where: str) -> Images:
-    """Return rows of counts or categories ``(n, d)`` as they are, split 80 / 20."""
-    train, test = (np.ascontiguousarray(part, dtype=np.float32) for part in split(rows))
-    return _frozen(Images(where, shape, train, test))
+def scaled(source: Source, scale: Scale, d: int | None) -> Images:
+    """Return a source as it is trained on, at ``d`` inputs; None leaves the images as they came.
+
+    ``auto``: unsigned integers of 8 and 16 bits are divided by the largest value of their type
+    (255, 65535); other integers by the largest value present in both splits. Floats must lie in
+    [0, 1] and are left as they are. The other scales are in ``scaling``. Under ``auto`` images are
+    scaled, then averaged; else the other way round.
+
+    Raises DataError for values that ``auto`` does not take, for a column that does not vary under
+    ``standard``, when the blocks of no size give ``d``, and when all training images are the same.
+    """
+    d = source.d if d is None else d
+    if d not in source.possible_d:
+        raise DataError(
+            f"the images cannot be given at d = {d}",
+            where=source.where,
+            expected=f"d = {' or '.join(map(str, source.possible_d))}",
+            received=f"d = {d}",
+            remedy="leave d out for the images as they are; only square grey images can be "
+            "made smaller, by averaging blocks that divide their side",
+        )
+    if scale != "auto":
+        return _fitted(source, scale, d)
+    images = _automatic(source)
+    if d == source.d:
+        return images
+    side = math.isqrt(d)
+    train, test = _averaged(images.train, side), _averaged(images.test, side)
+    return _frozen(
+        replace(images, shape=(side, side), train=train, test=test), f"{source.where} at d = {d}"
+    )
+
+
+@lru_cache(maxsize=2)
+def _automatic(source: Source) -> Images:
+    by_type = scaling.divided_by("auto", _white(source))
+    divisor = np.float32(by_type.factor)
+    train, test = (
+        np.ascontiguousarray(np.divide(x, divisor, dtype=np.float32, casting="unsafe"))
+        for x in (source.train, source.test)
+    )
+    return _frozen(Images(source.shape, train, test, by_type), source.where)
+
+
+@lru_cache(maxsize=2)
+def _fitted(source: Source, scale: Scale, d: int) -> Images:
+    train, test, shape = source.train, source.test, source.shape
+    if d != source.d:
+        shape = (math.isqrt(d),) * 2
+        train, test = (_averaged(x, shape[0]) for x in (train, test))
+    fitted = scaling.fit(scale, train, by_input=bool(source.columns))
+    if fitted.is_by_input and not fitted.factor.all():
+        _refuse_constant(source, fitted)
+    images = Images(shape, fitted.of(train), fitted.of(test), fitted)
+    for part in (images.train, images.test):
+        if not np.isfinite(part).all():
+            raise DataError(
+                f"under scale = {scale} values are too large for single precision",
+                where=source.where,
+                expected="numbers up to 3e38",
+                received="larger ones",
+                remedy="scale = unit or standard",
+            )
+    clipped = replace(fitted, n_clipped=scaling.clipped(scale, images.test))
+    return _frozen(replace(images, scaling=clipped), source.where)
+
+
+def _refuse_constant(source: Source, fitted: Scaling) -> None:
+    constant = np.flatnonzero(fitted.factor == 0)
+    first = int(constant[0])
+    name = source.columns[first] if source.columns else ""
+    more = f", and so do {len(constant) - 1} more" if len(constant) > 1 else ""
+    without = f"leave it out: '{source.where}:-{name}', or " if name else ""
+    raise DataError(
+        "an input that never varies has no standard deviation",
+        where=f"{source.where}, {source.column(first)}",
+        expected="under scale = standard, inputs that vary in the training split",
+        received=f"it has the value {fitted.offset[first]:g} throughout{more}",
+        remedy=f"{without}scale = unit",
+    )
 
 
 def _image_shape(images: Raw, where: str) -> tuple[int, ...]:
@@ -127,50 +225,56 @@ def _image_shape(images: Raw, where: str) -> tuple[int, ...]:
     return shape
 
 
-def _largest(train: Raw, test: Raw, where: str) -> float:
-    """Return the value that stands for white; the two arrays have one type."""
-    lowest = min(float(train.min()), float(test.min()))
-    highest = max(float(train.max()), float(test.max()))
-    kind = train.dtype.kind
-    if not (math.isfinite(lowest) and math.isfinite(highest)):
-        n_bad = sum(int(np.count_nonzero(~np.isfinite(x))) for x in (train, test))
-        raise DataError(
-            "the data has values that are not finite",
-            where=where,
-            expected="every value in [0, 1]",
-            received=f"{n_bad} values that are NaN or infinite",
-            remedy="replace or leave out these values",
-        )
-    if lowest < 0 or (kind == "f" and highest > 1):
-        raise DataError(
-            "the data has values that are out of range",
-            where=where,
-            expected="floats in [0, 1], or integers from 0",
-            received=f"{train.dtype} from {lowest:g} to {highest:g}",
-            remedy="scale the data to [0, 1] and save it as float32",
-        )
-    if kind in "bf":
+def _white(source: Source) -> float:
+    """Return the value that stands for white under ``auto``; the two splits have one type."""
+    parts = (source.train, source.test)
+    lowest = min(float(part.min()) for part in parts)
+    highest = max(float(part.max()) for part in parts)
+    dtype = source.train.dtype
+    if lowest < 0 or (dtype.kind == "f" and highest > 1):
+        _refuse_range(source, f"{dtype} from {lowest:g} to {highest:g}")
+    if dtype.kind in "bf":
         return 1.0
-    if kind == "i" or train.dtype.itemsize > 2:
+    if dtype.kind == "i" or dtype.itemsize > 2:
         return max(highest, 1.0)
-    white = 2.0 ** (8 * train.dtype.itemsize) - 1
+    white = 2.0 ** (8 * dtype.itemsize) - 1
     if highest == 1:
         raise DataError(
             "the data looks binary, and would be divided by the largest value of its type",
-            where=where,
-            expected=f"{train.dtype} up to {white:g}, or bool for black and white",
-            received=f"{train.dtype} from 0 to 1",
-            remedy="save it as bool or as float32",
+            where=source.where,
+            expected=f"{dtype} up to {white:g}, or bool for black and white",
+            received=f"{dtype} from 0 to 1",
+            remedy="save it as bool or as float32, or scale = none",
         )
     return white
 
 
-def _scaled(images: Raw, largest: float) -> Floats:
-    rows = images.reshape(len(images), -1)
-    return np.ascontiguousarray(np.divide(rows, largest, dtype=np.float32, casting="unsafe"))
+def _refuse_range(source: Source, spans: str) -> None:
+    """Name the first value that ``auto`` does not take, in the order of what was read."""
+    is_float = source.train.dtype.kind == "f"
+    found = []
+    for number, part in enumerate((source.train, source.test)):
+        numbers = part.astype(np.float64, copy=False)
+        bad = (numbers < 0) | ((numbers > 1) & is_float)
+        rows, columns = np.nonzero(bad)
+        if len(rows):
+            read = source.rows[number][rows] if source.rows else rows + number * len(source.train)
+            first = int(np.lexsort((columns, read))[0])
+            place = source.place(number, int(rows[first]), int(columns[first]))
+            value = float(numbers[rows[first], columns[first]])
+            found.append((int(read[first]), place, value, len(rows)))
+    _, place, value, _ = min(found, key=lambda each: each[0])
+    n_bad = sum(n for *_, n in found)
+    raise DataError(
+        "a value is out of range",
+        where=place,
+        expected="integers from 0, or floats in [0, 1]",
+        received=f"{value:g}; {spans}, {counted(n_bad, 'value')} out of range",
+        remedy="scale = unit or standard",
+    )
 
 
-def _averaged(rows: Floats, side: int) -> Floats:
+def _averaged(rows: Raw, side: int) -> Floats:
     n, d = rows.shape
     block = math.isqrt(d) // side
     blocks = rows.reshape(n, side, block, side, block)
@@ -179,12 +283,12 @@ def _averaged(rows: Floats, side: int) -> Floats:
     return averages.reshape(n, side * side)
 
 
-def _frozen(images: Images) -> Images:
+def _frozen(images: Images, where: str) -> Images:
     """Refuse constant data, and make the arrays read-only: they are shared by every caller."""
     if np.array_equal(images.train.min(axis=0), images.train.max(axis=0)):
         raise DataError(
             "the data is constant: every training image is the same",
-            where=images.where,
+            where=where,
             expected="training images that differ",
             received=f"{len(images.train)} images equal to the first",
             remedy="give other images, or a larger d where they were averaged",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lossbench.data.images import Images, checked, unscaled
+from lossbench.data.images import Source, checked
 from lossbench.errors import DataError
 
 _PHOTOGRAPHS = ("china.jpg", "flower.jpg")  # each 427 rows by 640 columns
@@ -21,26 +21,27 @@ _SIDES = range(2, 65)
 
 
 @lru_cache(maxsize=1)
-def digits() -> Images:
+def digits() -> Source:
     """Return scikit-learn's 1,797 digits of 8 x 8, divided by 16, split 1,437 / 360."""
     return checked(_sixteenths() / 16, None, "digits")
 
 
 @lru_cache(maxsize=1)
-def digits_counts() -> Images:
+def digits_counts() -> Source:
     """Return the digits as the counts of dark points that they are: 0 to 16 in 64 pixels."""
-    return unscaled(_sixteenths(), (8, 8), "digits_counts")
+    return checked(_sixteenths().astype(np.int64), None, "digits_counts")
 
 
 @lru_cache(maxsize=1)
-def digits_levels() -> Images:
+def digits_levels() -> Source:
     """Return the digits at 4 x 4 in four levels of grey, one-hot: 16 groups of 4 columns.
 
     A level has a quarter of the range, and the uppermost the full black, too.
     """
     means = _sixteenths().reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(-1, 16)
     levels = np.minimum(means // 4, 3).astype(int)
-    return unscaled(np.eye(4)[levels].reshape(-1, 64), (64,), "digits_levels")
+    columns = [f"pixel {pixel} level {level}" for pixel in range(1, 17) for level in range(1, 5)]
+    return checked(np.eye(4, dtype=bool)[levels].reshape(-1, 64), None, "digits_levels", columns)
 
 
 @lru_cache(maxsize=1)
@@ -56,56 +57,67 @@ def _sixteenths() -> NDArray[np.float32]:
     return pixels
 
 
-def patches(d: int) -> Images:
+def patches(d: int) -> Source:
     """Return 6,000 + 1,500 windows of p x p, d = p * p, from scikit-learn's two photographs.
 
-    The photographs are made grey by ITU-R 601 (0.299 R + 0.587 G + 0.114 B, rounded to 8 bits) and
-    divided by 255. They take turns. Training windows lie in the left 512 columns, test windows in
-    the right 128, at positions drawn by ``default_rng([0, p])``; the halves differ in brightness.
+    The photographs are made grey by ITU-R 601 (0.299 R + 0.587 G + 0.114 B, rounded to 8 bits).
+    They take turns. Training windows lie in the left 512 columns, test windows in the right 128, at
+    positions drawn by ``default_rng([0, p])``; the halves differ in brightness.
 
     Raises DataError unless p is an integer from 2 to 64.
     """
-    side = next((p for p in _SIDES if p * p == d), None)
+    return _cut("patches", d, n_channels=1)
+
+
+def patches_rgb(d: int) -> Source:
+    """Return the windows of ``patches`` in colour: p x p x 3, d = 3 * p * p."""
+    return _cut("patches_rgb", d, n_channels=3)
+
+
+def _cut(name: str, d: int, *, n_channels: int) -> Source:
+    side = next((p for p in _SIDES if n_channels * p * p == d), None)
     if side is None:
+        times = "3 * " if n_channels == 3 else ""
         raise DataError(
-            f"patches cannot be cut at d = {d}",
-            where="patches",
-            expected=f"d = p * p with an integer p from {_SIDES[0]} to {_SIDES[-1]}",
+            f"{name} cannot be cut at d = {d}",
+            where=name,
+            expected=f"d = {times}p * p with an integer p from {_SIDES[0]} to {_SIDES[-1]}",
             received=f"d = {d}",
-            remedy=f"take d = {_nearest_square(d)}",
+            remedy=f"take d = {_nearest(d, n_channels)}",
         )
-    photographs = _photographs()
+    photographs = _photographs("RGB" if n_channels == 3 else "L")
     rng = np.random.default_rng([0, side])
     train = _windows(photographs[:, :, :_BORDER], side, _N_TRAIN, rng)
     test = _windows(photographs[:, :, _BORDER:], side, _N_TEST, rng)
-    return checked(train, test, "patches")
+    return checked(train, test, name)
 
 
-def _nearest_square(d: int) -> int:
-    return min((p * p for p in _SIDES), key=lambda square: abs(square - d))
+def _nearest(d: int, n_channels: int) -> int:
+    return min((n_channels * p * p for p in _SIDES), key=lambda size: abs(size - d))
 
 
 def _windows(
     photographs: NDArray[np.uint8], side: int, n: int, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Return ``n`` windows, (n, side, side), that lie wholly inside ``photographs``."""
+    """Return ``n`` windows, (n, side, side, ...), that lie wholly inside ``photographs``."""
     windows = np.lib.stride_tricks.sliding_window_view(photographs, (side, side), axis=(1, 2))
     rows = rng.integers(windows.shape[1], size=n)
     columns = rng.integers(windows.shape[2], size=n)
-    return windows[np.arange(n) % len(photographs), rows, columns]
+    found = windows[np.arange(n) % len(photographs), rows, columns]
+    return found if photographs.ndim == 3 else np.moveaxis(found, 1, -1)
 
 
-@lru_cache(maxsize=1)
-def _photographs() -> NDArray[np.uint8]:
-    """Return the grey photographs, (2, 427, 640)."""
+@lru_cache(maxsize=2)
+def _photographs(mode: str) -> NDArray[np.uint8]:
+    """Return the photographs, grey (2, 427, 640) or in colour (2, 427, 640, 3)."""
     from PIL import Image  # noqa: PLC0415 - only patches need it
 
     folder = _scikit_learn() / "images"
-    grey = []
+    read = []
     for name in _PHOTOGRAPHS:
         try:
             with Image.open(folder / name) as photograph:
-                grey.append(np.asarray(photograph.convert("L")))
+                read.append(np.asarray(photograph.convert(mode)))
         except OSError as problem:
             raise DataError(
                 "a photograph of scikit-learn cannot be read",
@@ -114,7 +126,7 @@ def _photographs() -> NDArray[np.uint8]:
                 received=str(problem),
                 remedy="install scikit-learn again",
             ) from problem
-    return np.stack(grey)
+    return np.stack(read)
 
 
 def _scikit_learn() -> Path:

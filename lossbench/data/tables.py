@@ -42,12 +42,14 @@ def _taken_apart(dataset: str) -> tuple[str, str, tuple[str, ...]]:
     return chosen["path"], chosen["without"], tuple(chosen["names"].split("+"))
 
 
-def read(dataset: str) -> Raw:
-    """Return the numbers of a table, (n, columns): integers or bool where every column is.
+def read(dataset: str) -> tuple[Raw, tuple[str, ...]]:
+    """Return the numbers of a table, (n, columns), and the names of its columns.
+
+    They are integers or bool where every column is.
 
     Commas, semicolons or tabs stand between the columns; beside semicolons and tabs a decimal comma
     is read as one. A first line that holds a name is the header. Raises DataError for text, missing
-    values, values out of [0, 1] beside floats, and columns that are not there, by row and column.
+    values, and columns that are not there, by row and column.
     """
     path = path_of(dataset)
     _, without, names = _taken_apart(dataset)
@@ -70,7 +72,7 @@ def read(dataset: str) -> Raw:
     kinds = {table[column].dtype.kind for column in table.columns}
     values = table.to_numpy(dtype=None if kinds in ({"b"}, {"i"}, {"u"}) else np.float64)
     _refuse_unfit(values, table, path)
-    return values
+    return values, tuple(map(str, table.columns))
 
 
 def _table(path: Path) -> "pd.DataFrame":
@@ -238,18 +240,13 @@ def _place(path: Path, row: int, column: str) -> str:
 
 
 def _refuse_unfit(values: Raw, table: "pd.DataFrame", path: Path) -> None:
-    """Refuse the first value that is missing, infinite or out of range, by its place."""
+    """Refuse the first value that is missing or infinite, by its place."""
     if values.dtype.kind == "b":
         return
     numbers = values.astype(np.float64, copy=False)
     problems = (
         ("a value is missing", np.isnan(numbers), "a number in every field"),
         ("a value is not finite", np.isinf(numbers), "finite numbers"),
-        (
-            "a value is out of range",
-            (numbers < 0) | ((numbers > 1) & (values.dtype.kind == "f")),
-            "integers from 0 in every column, or numbers in [0, 1]",
-        ),
     )
     for problem, bad, expected in problems:
         if not bad.any():

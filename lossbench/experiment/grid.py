@@ -9,7 +9,7 @@ from typing import Any
 
 from lossbench.errors import ExperimentError
 from lossbench.experiment.definitions import identity_of, known
-from lossbench.loss import LIKELIHOODS, PARAMETERS, Convention, Sizes, canonical, likelihood
+from lossbench.loss import LIKELIHOODS, OWN_SETTINGS, Convention, Sizes, canonical, likelihood
 from lossbench.settings import AXES, FIXED, KEYS, RunSettings, Value, place
 from lossbench.words import counted, joined
 
@@ -94,8 +94,8 @@ class Experiment:
     def _check_parameters(self) -> None:
         """Refuse a parameter that no likelihood of the experiment has."""
         kinds = {kind for grid in self.grids for kind in grid["reconstruction_loss"]}
-        used = {name for kind in kinds for name in likelihood(str(kind)).parameters}
-        for name in PARAMETERS:
+        used = {name for kind in kinds for name in likelihood(str(kind)).own_settings}
+        for name in OWN_SETTINGS:
             given = [self.fixed[name], *(x for grid in self.grids for x in grid.get(name, ()))]
             asked = [value for value in given if value != FIXED[name]]
             if asked and name not in used:
@@ -103,7 +103,7 @@ class Experiment:
                     f"`{name}` is given, and no likelihood of the experiment has it",
                     where=self.places.get((name, asked[0]), ""),
                     expected=" or ".join(
-                        x.name for x in LIKELIHOODS.values() if name in x.parameters
+                        x.name for x in LIKELIHOODS.values() if name in x.own_settings
                     ),
                     received=f"reconstruction_loss {joined(sorted(map(str, kinds)))}",
                 )
@@ -232,8 +232,8 @@ def _runs(
         loss, sizes, values.pop("beta", 1.0), values.pop("beta_eff", None)
     )
     values["eval_every"] = _eval_every(values)
-    has = likelihood(values["reconstruction_loss"]).parameters
-    values |= {name: FIXED[name] for name in PARAMETERS if name not in has}
+    has = likelihood(values["reconstruction_loss"]).own_settings
+    values |= {name: FIXED[name] for name in OWN_SETTINGS if name not in has}
     values |= {name: canonical(x) for name, x in values.items() if isinstance(x, float)}
     values |= {"beta": beta, "a": a, "b": b, "beta_eff": beta_eff}
     values["definition"] = identity_of(loss) if loss.name in own else ""

@@ -24,6 +24,7 @@ _SMALLEST = 1e-7  # that a probability of 0 counts for, as in Keras
 _LEAST = 1e-300  # that a rate of 0 counts for, or a share
 _ROWS_A_SUM = 4096
 _LOG_2_PI = math.log(2 * math.pi)
+Scale = Literal["auto", "none", "unit", "standard", "max"]
 Output = Literal["values", "sigmoid", "exponential", "softmax"]
 
 
@@ -63,8 +64,8 @@ class Likelihood(ABC):
       the catalogue has for the same term, and ``term`` is what one input adds to R.
     * ``domain`` holds the least and the largest value that data may have; ``counts`` are whole
       numbers, too. ``takes`` says so in words.
-    * ``output`` is what turns the decoder's last numbers into x_hat: "values" are a sigmoid where
-      there is a hidden layer, and the numbers themselves where there is none.
+    * ``output`` is what turns the decoder's last numbers into x_hat: "values" are what the
+      setting ``output`` says.
     * ``encodes_logarithm`` is whether the encoder sees ln(1 + x): from counts as they are, the
       first steps would be thousands of nats wide.
     * ``assumes`` is the decoder's parameter that is not trained, if there is one.
@@ -98,6 +99,15 @@ class Likelihood(ABC):
     def parameters(self) -> tuple[str, ...]:
         """The names of its parameters: those of the settings that it takes."""
         return tuple(each.name for each in fields(self))
+
+    @property
+    def own_settings(self) -> tuple[str, ...]:
+        """The settings that mean something for it, and not for every other."""
+        return (*self.parameters, *(("output",) if self.output == "values" else ()))
+
+    def scale(self, asked: Scale) -> Scale:
+        """Return what is done to the data's numbers where ``asked``: counts stay as they are."""
+        return "none" if self.counts and asked == "auto" else asked
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -733,7 +743,7 @@ else:  # the names, for whoever reads them from a file or an option
     ReconstructionLoss = Literal[tuple(LIKELIHOODS)]
 ELBOS = tuple(dict.fromkeys(name for each in LIKELIHOODS.values() for name in each.elbos))
 NAMES = joined(LIKELIHOODS, "or")
-PARAMETERS = tuple(dict.fromkeys(x for each in LIKELIHOODS.values() for x in each.parameters))
+OWN_SETTINGS = tuple(dict.fromkeys(x for each in LIKELIHOODS.values() for x in each.own_settings))
 
 
 def likelihood(name: str) -> Likelihood:

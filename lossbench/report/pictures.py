@@ -69,11 +69,14 @@ def _strip(images: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _image_rows(rows: list[tuple[str, NDArray[np.float32]]]) -> Figure:
+    """Draw rows of images; black and white are 0 and 1, or what the first row spans beyond."""
+    black, white = min(0.0, float(rows[0][1].min())), max(1.0, float(rows[0][1].max()))
     drawn = figure(_ROW_INCHES * len(rows) + 0.1)
     for axes, (label, images) in zip(
         np.atleast_1d(drawn.subplots(len(rows), 1)), rows, strict=True
     ):
-        axes.imshow(_strip(np.clip(images, 0, 1)), vmin=0, vmax=1, interpolation="nearest")
+        grey = np.clip(images, black, white)
+        axes.imshow(_strip(grey), vmin=black, vmax=white, interpolation="nearest")
         axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
         axes.set_xticks([])
         axes.set_yticks([])
