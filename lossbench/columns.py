@@ -4,12 +4,13 @@ A setting's column comes from the table of settings; what follows from the setti
 measured stands here.
 """
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lossbench.loss import ELBOS, OWN_SETTINGS, likelihood
 from lossbench.settings import SETTINGS
+from lossbench.words import setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +55,13 @@ _DERIVED = (
     Column("predicted_active_units", "int", "active units that theory predicts"),
     Column("implied_sigma", "float", "decoder noise that the objective implies, mse only"),
     Column(HELD, "float", "beta_eff * w at the last step: what is held against the threshold"),
+    Column(
+        "predicted_kl",
+        "float",
+        "KL that theory predicts: exact for a linear model of mse or gaussian, else a guess",
+        "nats",
+    ),
+    Column("predicted_sigma", "float", "sigma that theory predicts where it is learned"),
 )
 _STATUS = Column("status", "text", "ok, nan, crashed or timeout")
 METRICS = (
@@ -89,6 +97,14 @@ METRICS = (
         alike=(*NATS_NEED, "iwae_samples"),
         optional=True,
     ),
+    Column(
+        "trained_sigma",
+        "float",
+        "sigma where it is learned; the root mean square of those of each input",
+        decimals=4,
+        alike=("dataset", "scale"),
+        optional=True,
+    ),
 )
 # The metrics of a table that has no room for all, in the order to read them in.
 COMPARED = (
@@ -101,8 +117,9 @@ COMPARED = (
     "active_units",
     "collapsed",
     "objective",
+    "trained_sigma",
 )
-SUMMARISED = ("elbo", "iwae", "kl", "reconstruction")
+SUMMARISED = ("elbo", "iwae", "kl", "reconstruction", "trained_sigma")
 REPORTED = ("elbo", "elbo_best_sigma", "kl", "reconstruction", "bits_per_dim")
 _FOLLOWED = ("elbo", "reconstruction", "kl", "active_units", "objective")  # in every epoch
 
@@ -164,7 +181,13 @@ def belongs(name: str, kind: str) -> bool:
 DERIVED_COLUMNS = tuple(column.name for column in _DERIVED)
 METRIC_COLUMNS = tuple(column.name for column in METRICS)
 HISTORY_COLUMNS = tuple(column.name for column in HISTORY[1:])
-_LATER = {each.field: each.default for each in SETTINGS if each.column and each.field not in _FIRST}
+_MIXED = tuple(each.field for each in SETTINGS if each.column and each.is_mixed)
+# What a run that is too old to have a setting has; a number beside words is a text in a table.
+_LATER = {
+    each.field: setting(each.default) if each.is_mixed else each.default
+    for each in SETTINGS
+    if each.column and each.field not in _FIRST
+}
 
 
 def goes_without_saying(name: str, value: object) -> bool:
@@ -177,6 +200,15 @@ def fill(facts: "MutableMapping[str, Any] | pd.DataFrame") -> None:
     for name, value in {**_LATER, HELD: facts.get("beta_eff")}.items():
         if name not in facts:
             facts[name] = value
+
+
+def as_texts(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return those settings of a run that a table has as texts, as their user writes them."""
+    return {
+        name: setting(tuple(value) if isinstance(value, list) else value)
+        for name, value in settings.items()
+        if isinstance(value, list) or name in _MIXED
+    }
 
 
 def at_the_end(table: "pd.DataFrame") -> "pd.DataFrame":

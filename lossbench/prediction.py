@@ -71,7 +71,9 @@ class Predicted:
     ``threshold`` and ``predicted_active_units`` are None where the likelihood has no threshold.
     ``kl``, ``reconstruction`` and ``elbo`` (nats per image of the training split) are known for a
     linear model with ``mse`` or ``gaussian`` and unit noise, and None otherwise; ``kl_guess`` is
-    what theory says of the KL of other models with unit noise, usually too little.
+    what theory says of the KL of other models with unit noise, usually too little. ``sigma`` is
+    that of a decoder which learns one, usually less in a model that is not linear; the objective
+    ``is_unbounded`` where a learned sigma runs to its floor.
     """
 
     run: RunSettings
@@ -82,6 +84,8 @@ class Predicted:
     reconstruction: float | None = None
     elbo: float | None = None
     kl_guess: float | None = None
+    sigma: float | None = None
+    is_unbounded: bool = False
 
     @property
     def beta_eff_over_threshold(self) -> float | None:
@@ -91,12 +95,18 @@ class Predicted:
     @property
     def collapses(self) -> bool | None:
         """Whether no latent is predicted to be active; None where that is not told."""
-        return None if self.threshold is None else self.predicted_active_units == 0
+        return None if self.threshold is None else self.final_beta_eff >= self.threshold
+
+    @property
+    def beta_eff_as_mse(self) -> float | None:
+        """The weight for ``mse`` that a learned sigma amounts to: ``2 sigma^2 beta_eff``."""
+        return None if self.sigma is None else 2 * self.sigma**2 * self.final_beta_eff
 
     def facts(self) -> dict[str, object]:
         """Return the setting, but for its seed, and its prediction as JSON has them."""
         first, rest = ({n: getattr(self.run, n) for n in names} for names in (_FIRST, _REST))
-        told = {n: x for n, x in vars(self).items() if n != "run"}
+        told = {n: x for n, x in vars(self).items() if n not in ("run", "sigma")}
+        told |= {"predicted_sigma": self.sigma, "beta_eff_as_mse": self.beta_eff_as_mse}
         return first | told | {"beta_eff_over_threshold": self.beta_eff_over_threshold} | rest
 
 
@@ -170,6 +180,7 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
             _predicted(
                 run,
                 known[run.data, run.likelihood],
+                moments[run.data],
                 run.final_beta_eff(resolved.n_images[run.dataset]),
             )
             for run in firsts.values()
@@ -228,25 +239,22 @@ def _critical_k(loss: Convention, sizes: Sizes, threshold: float | None) -> int 
 
 
 def _predicted(
-    run: RunSettings, thresholds: NDArray[np.float64], final_beta_eff: float
+    run: RunSettings, thresholds: NDArray[np.float64], moments: theory.Moments, held: float
 ) -> Predicted:
+    """Return the prediction for one run, whose ``beta_eff`` ends as ``held``."""
+    trained = run.likelihood
+    best = theory.expected(thresholds, moments, trained, held, run.k, run.noise_std)
     known = Predicted(
         run,
-        final_beta_eff,
+        held,
         threshold=theory.collapse_threshold(thresholds, run.noise_std),
-        predicted_active_units=theory.predicted_active_units(
-            thresholds, final_beta_eff, run.k, run.noise_std
-        ),
+        predicted_active_units=best.active_units,
+        sigma=best.sigma,
+        is_unbounded=best.is_unbounded,
     )
-    trained = run.likelihood
-    if run.noise_std != 1 or final_beta_eff == 0 or trained.no_threshold:
-        return known
     if not (trained.has_linear_optimum and run.network.is_linear):
-        return replace(known, kl_guess=theory.predicted_kl(thresholds, final_beta_eff, run.k))
-    optimum = theory.linear_optimum(thresholds, final_beta_eff, run.k, trained.without_error(run.d))
-    return replace(
-        known,
-        kl=optimum.kl,
-        reconstruction=optimum.reconstruction,
-        elbo=trained.elbo(optimum.reconstruction, optimum.kl, run.d),
-    )
+        return replace(known, kl_guess=best.kl)
+    if best.kl is None or best.reconstruction is None:
+        return known
+    elbo = trained.elbo(best.reconstruction, best.kl, run.d)
+    return replace(known, kl=best.kl, reconstruction=best.reconstruction, elbo=elbo)

@@ -23,6 +23,7 @@ from lossbench.loss import (
     ReconstructionLoss,
     Scale,
     Schedule,
+    Sigma,
     canonical,
     likelihood,
     schedule,
@@ -368,16 +369,27 @@ class RunSettings:
         ),
     ] = 1.0
     sigma: Annotated[
-        float,
+        Sigma,
         Setting(
             "model",
             above=0,
-            option="Standard deviation of gaussian, scale of laplace.",
+            option="Standard deviation of gaussian, scale of laplace; or learned.",
+            metavar="NUMBER|WORD",
             prediction=True,
-            column="standard deviation of gaussian, scale of laplace",
+            column="standard deviation of gaussian, scale of laplace; or how it is learned",
             objective=True,
         ),
     ] = 1.0
+    log_sigma_floor: Annotated[
+        float,
+        Setting(
+            "model",
+            option="What ln of a learned sigma stays above.",
+            prediction=True,
+            column="what ln of a learned sigma stays above",
+            objective=True,
+        ),
+    ] = -6.0
     dispersion: Annotated[
         float,
         Setting(

@@ -260,7 +260,12 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
 
 @functools.lru_cache(maxsize=64)
 def _thresholds(images: Dataset, kind: Likelihood) -> NDArray[np.float64]:
-    return theory.thresholds(theory.moments(images.train), kind)
+    return theory.thresholds(_moments(images), kind)
+
+
+@functools.lru_cache(maxsize=8)
+def _moments(images: Dataset) -> theory.Moments:
+    return theory.moments(images.train)
 
 
 def completed(record: Record, run: RunSettings, images: Dataset, commit: str | None) -> Record:
@@ -270,16 +275,20 @@ def completed(record: Record, run: RunSettings, images: Dataset, commit: str | N
     """
     thresholds = _thresholds(images, run.likelihood)
     final_beta_eff = run.final_beta_eff(len(images.train))
+    best = theory.expected(
+        *(thresholds, _moments(images), run.likelihood),
+        *(final_beta_eff, run.k, run.noise_std),
+    )
     derived = {
         "a": run.a,
         "b": run.b,
         "beta_eff": run.beta_eff,
         "threshold": theory.collapse_threshold(thresholds, run.noise_std),
-        "predicted_active_units": theory.predicted_active_units(
-            thresholds, final_beta_eff, run.k, run.noise_std
-        ),
+        "predicted_active_units": best.active_units,
         "implied_sigma": run.likelihood.implied_sigma(final_beta_eff),
         HELD: final_beta_eff,
+        "predicted_kl": best.kl,
+        "predicted_sigma": best.sigma,
     }
     data = {"data_sha256": images.sha256, "folder_commit": commit}
     arrays = dict(record.arrays)

@@ -7,6 +7,7 @@ along the directions of probabilistic PCA (Tipping and Bishop 1999; Lucas et al.
 the ELBO!").
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,15 +20,20 @@ from lossbench.loss import Likelihood
 _SIGNIFICANT_DIGITS = 6  # the last digits depend on the processor
 _IMAGES_A_PRODUCT = 4096
 _ACTIVE_SIGNAL = 0.02
+_NO_VARIANCE = 1e-9  # of the largest: what is left of a direction in which nothing varies
 
 
 @dataclass(frozen=True)
 class LinearOptimum:
-    """The optimum of a linear Gaussian VAE on its training split, nats per image."""
+    """The optimum of a linear Gaussian VAE on its training split, nats per image.
+
+    ``sigma`` is that of the decoder where it is learned.
+    """
 
     active_units: int
     kl: float
     reconstruction: float
+    sigma: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +86,7 @@ def reconstruction_of_nothing(
     In nats an image. That is the mean of the training images, or for some likelihoods what stands
     for it. A loss that stays there has a decoder that draws the same image for everybody.
     """
-    return kind.of_nothing(images, kind.nothing(train))
+    return kind.reconstruction_of_nothing(images, train)
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,8 @@ def first_direction(
     with threadpool_limits(limits=1, user_api="blas"):
         whitened = kind.whitened(moments.mean, moments.covariance, moments.varies)
         _, vectors = np.linalg.eigh(whitened)
-        axis = vectors[:, -1] / kind.variance(moments.mean[kept]) ** 0.5
+        variance = kind.variance(moments.mean, moments.covariance.diagonal())
+        axis = vectors[:, -1] / variance[kept] ** 0.5
         places = kind.along(axis, images[:, kept], moments.mean[kept])
     squares = places**2
     return Direction(
@@ -172,3 +179,92 @@ def linear_optimum(
         kl=predicted_kl(thresholds, beta_eff, k),
         reconstruction=0.5 * float(inactive.sum()) + n_active * beta_eff / 2 + without_error,
     )
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What theory says of one setting; None where it says nothing.
+
+    ``kl``, ``reconstruction`` (nats per image of the training split) and ``sigma`` hold for a
+    linear model, which is exact for ``mse`` and ``gaussian``; for others they are guesses.
+    ``is_unbounded`` is whether the objective has no minimum: a learned sigma runs to its floor.
+    """
+
+    active_units: int | None = None
+    kl: float | None = None
+    reconstruction: float | None = None
+    sigma: float | None = None
+    is_unbounded: bool = False
+
+
+def expected(
+    thresholds: NDArray[np.float64],
+    moments: Moments,
+    kind: Likelihood,
+    beta_eff: float,
+    k: int,
+    noise_std: float,
+) -> Expected:
+    """Return what theory says of training ``a*R + b*K`` with ``b/a = beta_eff``."""
+    if kind.learns:
+        return _with_learned_sigma(thresholds, moments, kind, beta_eff, k, noise_std)
+    known = Expected(predicted_active_units(thresholds, beta_eff, k, noise_std))
+    if not len(thresholds) or noise_std != 1 or beta_eff == 0:
+        return known
+    if not kind.has_linear_optimum:
+        return Expected(known.active_units, predicted_kl(thresholds, beta_eff, k))
+    best = linear_optimum(thresholds, beta_eff, k, kind.without_error(len(moments.mean)))
+    return Expected(best.active_units, best.kl, best.reconstruction)
+
+
+def _with_learned_sigma(
+    thresholds: NDArray[np.float64],
+    moments: Moments,
+    kind: Likelihood,
+    beta_eff: float,
+    k: int,
+    noise_std: float,
+) -> Expected:
+    spread, d = moments.covariance.diagonal(), len(moments.mean)
+    collapses = beta_eff >= thresholds[0] / noise_std**2
+    if kind.learns == "learned_per_input":
+        if collapses:  # a second, active optimum may stand beside it
+            return Expected(0, 0.0, None, math.sqrt(float(spread[moments.varies].mean())))
+        return Expected(is_unbounded=beta_eff < 1)
+    if noise_std != 1 or beta_eff == 0:
+        return Expected(0 if collapses else None)
+    best = shared_sigma_optimum(thresholds, float(spread.mean()), d, beta_eff, k)
+    if best is None:
+        return Expected(is_unbounded=True)
+    return Expected(best.active_units, best.kl, best.reconstruction, best.sigma)
+
+
+def shared_sigma_optimum(
+    thresholds: NDArray[np.float64], variance: float, d: int, beta_eff: float, k: int
+) -> LinearOptimum | None:
+    """Return the optimum of a linear Gaussian VAE that learns one sigma, with unit noise.
+
+    ``thresholds`` are t_j = lambda_j / ``variance``, the mean variance of the d inputs. With q
+    active latents sigma^2 = sum_{j > q} lambda_j / (d - q*beta_eff), and active are those with
+    lambda_j > beta_eff*sigma^2: of the q <= k that agree the one with the least objective counts.
+    None where the objective has no minimum: where the latents carry all in which the data varies,
+    sigma runs to 0. ``ValueError`` unless beta_eff is above 0.
+    """
+    if not beta_eff > 0:
+        raise ValueError(f"`beta_eff` must be above 0, received {beta_eff}")
+    t = thresholds[thresholds > _NO_VARIANCE * thresholds[0]]
+    if k >= len(t) and len(t) * beta_eff <= d:
+        return None
+    found = []
+    for q in range(min(k, len(t)) + 1):
+        weight = d - q * beta_eff
+        if weight <= 0 or not t[q:].sum() > 0:
+            break
+        share = float(t[q:].sum()) / weight  # sigma^2 in units of the variance
+        if (q and t[q - 1] <= beta_eff * share) or (q < min(k, len(t)) and t[q] > beta_eff * share):
+            continue
+        kl = predicted_kl(t / share, beta_eff, q)
+        reconstruction = 0.5 * d * (1 + math.log(2 * math.pi * share * variance))
+        sigma = math.sqrt(share * variance)
+        found.append(LinearOptimum(q, kl, reconstruction, sigma))
+    return min(found, key=lambda each: each.reconstruction + beta_eff * each.kl, default=None)

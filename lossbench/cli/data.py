@@ -39,5 +39,8 @@ def data(
     asked = ["lossbench", "predict", "--dataset", dataset]
     asked += [] if d is None else ["--d", str(d)]
     asked += [] if described.scale == "auto" else ["--scale", described.scale]
+    kinds = [fit.reconstruction_loss for fit in described.fits]
+    usual = KEYS["reconstruction_loss"].axis[0]
+    asked += [] if usual in kinds or not kinds else ["--reconstruction-loss", kinds[0]]
     asked += [] if data_dir is None else ["--data-dir", str(data_dir)]
     screen.tell_command("next", shlex.join(asked))

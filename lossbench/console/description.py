@@ -13,14 +13,15 @@ from lossbench.words import counted, joined, significant
 _WIDTH = 80
 _MOST_LISTED = 8
 _MOST_THRESHOLDS = 4
+_NO_MEAN = 1e-6  # of the range: what is left of a mean of 0 in single precision
 _UNSCALED = (
     "These are the numbers as they are. --scale standard gives every column the variance 1, "
     "--scale unit takes the numbers to [0, 1]."
 )
 _SCALED = {
-    "unit": "; the training split's least and largest are 0 and 1",
-    "standard": "; the training split has mean 0 and variance 1 in every input",
-    "max": "; divided by the largest magnitude of the training split",
+    "unit": "; 0 and 1 were the least and the largest",
+    "standard": "; each input has mean 0, variance 1",
+    "max": "; divided by the largest magnitude",
 }
 
 
@@ -38,9 +39,10 @@ def _parts(described: Description) -> Iterator[RenderableType]:
         f"{counted(described.n_train, 'training example')}, "
         f"{counted(described.n_test, 'test example')}"
     )
+    is_centred = abs(described.mean) < _NO_MEAN * (described.largest - described.least)
     yield Text(
         f"values from {significant(described.least, 4)} to {significant(described.largest, 4)}, "
-        f"mean {significant(described.mean, 4)}{_scaled(described)}"
+        f"mean {significant(0 if is_centred else described.mean, 4)}{_scaled(described)}"
     )
     if described.n_clipped:
         yield Text(

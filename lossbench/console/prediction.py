@@ -44,6 +44,7 @@ def prediction_tables(prediction: Prediction, console: Console) -> RenderableTyp
 
 def _facts(thresholds: Thresholds, *, scheduled: bool) -> Iterator[Text]:
     told = [f"{name} {setting(value)}" for name, value in thresholds.parameters.items()]
+    told += [] if thresholds.scale == "auto" else [f"scale {thresholds.scale}"]
     kind = ", ".join((thresholds.reconstruction_loss, *told))
     yield Text(f"{thresholds.dataset}, d {thresholds.d}, {kind}", style="bold")
     if thresholds.untold:

@@ -107,6 +107,18 @@ class Experiment:
                     ),
                     received=f"reconstruction_loss {joined(sorted(map(str, kinds)))}",
                 )
+        for kind in (likelihood(str(kind)) for kind in sorted(kinds, key=str)):
+            for sigma in (
+                self.fixed["sigma"],
+                *(x for g in self.grids for x in g.get("sigma", ())),
+            ):
+                if isinstance(sigma, str) and "sigma" in kind.parameters and not kind.learnable:
+                    raise ExperimentError(
+                        f"the sigma of {kind.name} is not learned",
+                        where=self.places.get(("sigma", sigma), ""),
+                        expected=f"a number where reconstruction_loss is {kind.name}",
+                        received=sigma,
+                    )
 
     def _check_schedule(self, run: RunSettings, n_steps: int, steps_an_epoch: int) -> None:
         """Refuse a schedule that does not fit into the training."""

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self, final
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self, final, get_args
 
 from lossbench.errors import UsageError, did_you_mean
 from lossbench.words import joined
@@ -25,6 +25,8 @@ _LEAST = 1e-300  # that a rate of 0 counts for, or a share
 _ROWS_A_SUM = 4096
 _LOG_2_PI = math.log(2 * math.pi)
 Scale = Literal["auto", "none", "unit", "standard", "max"]
+Learned = Literal["learned", "learned_per_input", "optimal"]
+Sigma = float | Learned
 Output = Literal["values", "sigmoid", "exponential", "softmax"]
 
 
@@ -32,8 +34,12 @@ class Parameters(Protocol):
     """The parameters of every likelihood, as a run has them."""
 
     @property
-    def sigma(self) -> float:
+    def sigma(self) -> "Sigma":
         """The standard deviation of ``gaussian``, the scale of ``laplace``."""
+
+    @property
+    def log_sigma_floor(self) -> float:
+        """What the logarithm of a learned sigma stays above."""
 
     @property
     def dispersion(self) -> float:
@@ -73,6 +79,7 @@ class Likelihood(ABC):
     * ``caution`` says, at length and in short, what its ELBO cannot be compared with.
     * ``has_linear_optimum`` is whether ``theory.linear_optimum`` is that of a linear model.
     * ``no_threshold`` says why no threshold is told; it is empty where there are some.
+    * ``learnable`` are the ways in which it can learn its sigma.
     """
 
     name: ClassVar[str]
@@ -90,6 +97,12 @@ class Likelihood(ABC):
     elbos: ClassVar[Mapping[str, str]] = MappingProxyType({"elbo": ""})
     has_linear_optimum: ClassVar[bool] = False
     no_threshold: ClassVar[str] = ""
+    learnable: ClassVar[tuple[Learned, ...]] = ()
+
+    @property
+    def learns(self) -> Learned | Literal[""]:
+        """How sigma is learned; empty where it is given, or there is none."""
+        return ""
 
     def of(self, run: Parameters) -> Self:
         """Return the likelihood with the parameters that a run gives it."""
@@ -123,11 +136,13 @@ class Likelihood(ABC):
     def variance(
         self,
         mean: "NDArray[np.float64]",  # noqa: ARG002 - others have one
+        spread: "NDArray[np.float64]",  # noqa: ARG002
     ) -> "NDArray[np.float64]":
         """Return the variance of every input ``(d,)`` where the decoder gives ``mean (d,)``.
 
-        Divided by it, the covariance of the data has the thresholds for eigenvalues. ``ValueError``
-        where no threshold is told.
+        ``spread (d,)`` is the variance of the data, which a learned parameter suits. Divided by
+        what is returned, the covariance of the data has the thresholds for eigenvalues.
+        ``ValueError`` where no threshold is told.
         """
         raise ValueError(self.no_threshold)
 
@@ -164,6 +179,12 @@ class Likelihood(ABC):
             for start in range(0, len(x), _ROWS_A_SUM)
         )
         return math.fsum(map(float, parts)) / len(x)
+
+    def reconstruction_of_nothing(
+        self, x: "NDArray[np.floating]", train: "NDArray[np.floating]"
+    ) -> float:
+        """Return R_0 of ``x (n, d)``: each is decoded as suits ``train (n_train, d)`` best."""
+        return self.of_nothing(x, self.nothing(train))
 
     def without_error(self, d: int) -> float:  # noqa: ARG002 - densities depend on d
         """Return R of an example that is decoded without error, where there is such a thing."""
@@ -211,7 +232,7 @@ class Likelihood(ABC):
         where every image is decoded to their ``mean (d,)``. Its eigenvalues are the thresholds.
         """
         kept = self.counted(mean, varies)
-        scale = 1 / self.variance(mean[kept]) ** 0.5
+        scale = 1 / self.variance(mean, covariance.diagonal())[kept] ** 0.5
         return covariance[kept][:, kept] * (scale[:, None] * scale)
 
     def along(
@@ -260,7 +281,11 @@ class Bernoulli(Likelihood):
         """Return the cross-entropy of the mean: it is linear in x."""
         return float(self.reconstruction(self.nothing(x), decoded))
 
-    def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    def variance(
+        self,
+        mean: "NDArray[np.float64]",
+        spread: "NDArray[np.float64]",  # noqa: ARG002
+    ) -> "NDArray[np.float64]":
         """Return ``m (1 - m)``."""
         return mean * (1 - mean)
 
@@ -297,7 +322,11 @@ class FixedGaussian(Likelihood):
         """Return the variances, and the squared distance of the mean."""
         return _squared_distance(x, self.nothing(x), decoded)
 
-    def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    def variance(
+        self,
+        mean: "NDArray[np.float64]",
+        spread: "NDArray[np.float64]",  # noqa: ARG002
+    ) -> "NDArray[np.float64]":
         """Return 1/2 for every input."""
         return 0 * mean + 0.5
 
@@ -335,12 +364,15 @@ _SHORT_DENSITY = "{} is a density: R may be negative; compare its numbers on the
 @final
 @dataclass(frozen=True)
 class Gaussian(Likelihood):
-    """Every input is normal around the decoded one, with a standard deviation that is given.
+    """Every input is normal around the decoded one, with the standard deviation sigma.
 
-    It is ``mse`` with beta_eff times 2 sigma^2.
+    With a number it is ``mse`` with beta_eff times 2 sigma^2. Else sigma is ``learned``, one for
+    all inputs or one for each (``learned_per_input``), or ``optimal``: computed from the errors,
+    of a batch in training, of the training split in every metric.
     """
 
-    sigma: float = 1.0
+    sigma: Sigma = 1.0
+    log_sigma_floor: float = -6.0
 
     name = "gaussian"
     words = "Gaussian density"
@@ -348,26 +380,63 @@ class Gaussian(Likelihood):
     caution = _DENSITY.format("gaussian")
     short_caution = _SHORT_DENSITY.format("gaussian")
     has_linear_optimum = True
+    learnable = get_args(Learned)
+
+    @property
+    def learns(self) -> Learned | Literal[""]:
+        """How sigma is learned; empty where it is a number."""
+        return self.sigma if isinstance(self.sigma, str) else ""
+
+    @property
+    def number(self) -> float:
+        """Sigma; ``ValueError`` where it is learned."""
+        if isinstance(self.sigma, str):
+            raise ValueError(f"sigma is {self.sigma}: it is known once a model is trained")
+        return self.sigma
 
     def reconstruction(
         self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
     ) -> "NDArray[np.float64]":
         """Return ``sum (x - x_hat)^2/(2 sigma^2) + (d/2) ln(2 pi sigma^2)``."""
-        terms: NDArray[np.float64] = ((x - x_hat) ** 2).sum(axis=-1) / (2 * self.sigma**2)
+        terms: NDArray[np.float64] = ((x - x_hat) ** 2).sum(axis=-1) / (2 * self.number**2)
         return terms + self.without_error(x.shape[-1])
 
     def of_nothing(self, x: "NDArray[np.floating]", decoded: "NDArray[np.float64]") -> float:
         """Return it from the variances, and the squared distance of the mean."""
         distance = _squared_distance(x, self.nothing(x), decoded)
-        return distance / (2 * self.sigma**2) + self.without_error(x.shape[-1])
+        return distance / (2 * self.number**2) + self.without_error(x.shape[-1])
 
-    def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
-        """Return ``sigma^2`` for every input."""
-        return 0 * mean + self.sigma**2
+    def reconstruction_of_nothing(
+        self, x: "NDArray[np.floating]", train: "NDArray[np.floating]"
+    ) -> float:
+        """Return R_0 with the sigma that suits ``train`` best; constant inputs have none."""
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+
+        if not self.learns:
+            return super().reconstruction_of_nothing(x, train)
+        spread = train.var(axis=0, dtype=np.float64)
+        varies = train.min(axis=0) < train.max(axis=0)
+        variance = self.variance(spread, spread)
+        kept = varies if self.learns == "learned_per_input" else np.full(len(spread), True)
+        distance = (x.mean(axis=0, dtype=np.float64) - self.nothing(train)) ** 2
+        distance += x.var(axis=0, dtype=np.float64)
+        return 0.5 * float((distance / variance + np.log(2 * np.pi * variance))[kept].sum())
+
+    def variance(
+        self,
+        mean: "NDArray[np.float64]",
+        spread: "NDArray[np.float64]",
+    ) -> "NDArray[np.float64]":
+        """Return ``sigma^2`` for every input; a learned one is that of the data."""
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+
+        if self.learns == "learned_per_input":
+            return np.where(spread > 0, spread, 1.0)
+        return 0 * mean + (float(spread.mean()) if self.learns else self.number**2)
 
     def without_error(self, d: int) -> float:
         """Return ``(d/2) ln(2 pi sigma^2)``."""
-        return d * (0.5 * _LOG_2_PI + math.log(self.sigma))
+        return d * (0.5 * _LOG_2_PI + math.log(self.number))
 
 
 @final
@@ -497,7 +566,11 @@ class Poisson(Likelihood):
         terms: NDArray[np.float64] = (x_hat - x * logs + gammaln(x + 1)).sum(axis=-1)
         return terms
 
-    def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    def variance(
+        self,
+        mean: "NDArray[np.float64]",
+        spread: "NDArray[np.float64]",  # noqa: ARG002
+    ) -> "NDArray[np.float64]":
         """Return m."""
         return mean
 
@@ -533,7 +606,11 @@ class NegativeBinomial(Likelihood):
         )
         return terms
 
-    def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    def variance(
+        self,
+        mean: "NDArray[np.float64]",
+        spread: "NDArray[np.float64]",  # noqa: ARG002
+    ) -> "NDArray[np.float64]":
         """Return ``m + m^2/r``."""
         return mean + mean**2 / self.dispersion
 
@@ -588,7 +665,11 @@ class Categorical(Likelihood):
         """Return R of the mean: it is linear in x."""
         return float(_chosen(self.nothing(x), decoded))
 
-    def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    def variance(
+        self,
+        mean: "NDArray[np.float64]",
+        spread: "NDArray[np.float64]",  # noqa: ARG002
+    ) -> "NDArray[np.float64]":
         """Return p.
 
         V is ``diag(p) - p p^T`` of each group; since the rows of C add up to 0 within a group,
@@ -636,7 +717,11 @@ class Multinomial(Likelihood):
         shares: NDArray[np.float64] = mean / max(float(mean.sum()), _LEAST)
         return shares
 
-    def variance(self, mean: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    def variance(
+        self,
+        mean: "NDArray[np.float64]",
+        spread: "NDArray[np.float64]",  # noqa: ARG002
+    ) -> "NDArray[np.float64]":
         """Return m, the mean draws times p: the rest of ``n (diag(p) - p p^T)`` has no say."""
         return mean
 

@@ -41,10 +41,14 @@ def measured(
     ``kl_weights`` holds the factor w on b that each run's objective has by now.
     """
     sums = program.evaluate(split, n_samples)
-    return [
+    found = [
         _metrics(run, sums, member, n_images, float(kl_weights[member]))
         for member, run in enumerate(runs)
     ]
+    if program.model.sigma is not None:
+        for metrics, sigma in zip(found, program.model.sigma.numbers(), strict=False):
+            metrics["trained_sigma"] = float(sigma)
+    return found
 
 
 def iwae(runs: Sequence[RunSettings], program: Program, images: NDArray[Any]) -> list[float]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lossbench.network import Dense, Network
 from lossbench.nn.gradients import products, relu
+from lossbench.nn.sigma import LearnedSigma
 from lossbench.nn.terms import Term, exponential, log_softmax
 
 _ACTIVATIONS = {
@@ -78,7 +79,14 @@ class StackedDense:
 class StackedVAE:
     """``width`` VAEs of one network, side by side on a leading axis; their weights are zero."""
 
-    def __init__(self, network: Network, term: Term, width: int, dtype: str) -> None:
+    def __init__(
+        self,
+        network: Network,
+        term: Term,
+        width: int,
+        dtype: str,
+        sigma: LearnedSigma | None = None,
+    ) -> None:
         def stacked(layer: Dense) -> StackedDense:
             return StackedDense(layer, width, dtype)
 
@@ -88,6 +96,13 @@ class StackedVAE:
         self._output = _output(network)
         self._encodes_logarithm = network.encodes_logarithm
         self._term = term
+        self.sigma = sigma
+
+    @property
+    def trained(self) -> list[keras.Variable]:
+        """All that is trained: the layers' variables, and a sigma."""
+        has_sigma = self.sigma is not None and not self.sigma.is_fitted
+        return [*self.variables, *([self.sigma.raw] if self.sigma and has_sigma else [])]
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -113,8 +128,12 @@ class StackedVAE:
         """Return the decoded images, ``(members, batch, d)``."""
         return self._output(self.decode(z))
 
-    def reconstruction(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+    def reconstruction(self, x: tf.Tensor, z: tf.Tensor, *, training: bool = False) -> tf.Tensor:
         """Return R per example, summed over the inputs: ``(members, batch)``."""
+        if self.sigma is not None:
+            sigma = self.sigma
+            of = sigma.training_reconstruction if training else sigma.reconstruction
+            return of(self.reconstruct(z), x)
         decoded = self.decode(z) if self._term.from_logits else self.reconstruct(z)
         return self._term.summed(decoded, x)
 

@@ -14,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lossbench.loss import Likelihood, Objective
+from lossbench.loss import Gaussian, Likelihood, Objective
 from lossbench.network import Network
 from lossbench.nn.model import StackedVAE, initial_weights
+from lossbench.nn.sigma import LearnedSigma
 from lossbench.nn.terms import kl, sample, term
 from lossbench.optimizer import OPTIMIZERS
 
@@ -73,15 +74,27 @@ def optimizer(name: str, learning_rate: float, epsilon: float) -> keras.optimize
     return made(learning_rate, **options)
 
 
+def _sigma(shape: Shape) -> LearnedSigma | None:
+    """Return the sigma of a stack that learns one."""
+    kind = shape.likelihood
+    if not (isinstance(kind, Gaussian) and kind.learns):
+        return None
+    sizes = shape.width, shape.network.d, shape.dtype
+    return LearnedSigma(kind.learns, kind.log_sigma_floor, *sizes)
+
+
 class Program:
     """A stack of VAEs with its optimizer, compiled once and refilled for every stack."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        self.model = StackedVAE(shape.network, term(shape.likelihood), shape.width, shape.dtype)
+        self.model = StackedVAE(
+            shape.network, term(shape.likelihood), shape.width, shape.dtype, _sigma(shape)
+        )
         self._variables = self.model.variables
+        self._trained = self.model.trained
         self._optimizer = optimizer(shape.optimizer, 1.0, shape.epsilon)
-        self._optimizer.build(self._variables)
+        self._optimizer.build(self._trained)
         self._initial = [np.asarray(variable).copy() for variable in self._optimizer.variables]
         self._steps = tf.function(self._take_steps, jit_compile=True, autograph=False)
         self._chunk = tf.function(self._evaluate_chunk, jit_compile=True, autograph=False)
@@ -140,14 +153,16 @@ class Program:
             with tf.GradientTape() as tape:
                 z_mean, z_log_var = self.model.encode(x)
                 z = sample(z_mean, z_log_var, noise[index], self.shape.noise_std)
-                reconstruction = tf.reduce_mean(self.model.reconstruction(x, z), axis=-1)
+                reconstruction = tf.reduce_mean(
+                    self.model.reconstruction(x, z, training=True), axis=-1
+                )
                 divergence = tf.reduce_mean(kl(z_mean, z_log_var), axis=-1)
                 # Summed, never averaged, over members: each gets its own gradient, unscaled.
                 objective = Objective(a, b[index] if self.shape.is_scheduled else b)
                 total = tf.reduce_sum(objective.value(reconstruction, divergence))
-            values = [variable.value for variable in self._variables]
+            values = [variable.value for variable in self._trained]
             self._optimizer.learning_rate = learning_rates[index]
-            self._optimizer.apply(tape.gradient(total, values), self._variables)
+            self._optimizer.apply(tape.gradient(total, values), self._trained)
             return index + 1
 
         tf.while_loop(lambda index: index < n_steps, step, [tf.constant(0)], parallel_iterations=1)
@@ -204,6 +219,18 @@ class Program:
             over_images(tf.square(z_mean)),
             over_images(tf.exp(sampled_log_var)),
         )
+
+    def fit_sigma(self, train: Iterable[Chunk], n_images: int, n_samples: int) -> None:
+        """Set a sigma that is computed, not trained, to the best one for the training split."""
+        sigma = self.model.sigma
+        if sigma is None or not sigma.is_fitted:
+            return
+        d = self.shape.network.d
+        sigma.set(np.ones(1))
+        one = sigma.numbers()  # 1, but where the floor is above it
+        above = self.evaluate(train, n_samples).reconstruction / n_images
+        above -= d * (0.5 * math.log(2 * math.pi) + np.log(one))
+        sigma.set(one[:, None] * np.sqrt(2 * above / d)[:, None])
 
     def latent_means(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Return ``z_mean`` of ``images (n, d)``: ``(members, n, k)``."""

@@ -86,8 +86,11 @@ def _absolute(kind: Laplace) -> "Term":
 
 
 def _gaussian(kind: Gaussian) -> "Term":
+    if kind.learns:  # R is that of ``LearnedSigma``
+        return Term(from_logits=False, summed=squared_error)
+
     def summed(image: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        return squared_error(image, x) / (2 * kind.sigma**2) + kind.without_error(x.shape[-1])
+        return squared_error(image, x) / (2 * kind.number**2) + kind.without_error(x.shape[-1])
 
     return Term(from_logits=False, summed=summed)
 

@@ -75,6 +75,8 @@ def train_stack(
         a=[member.a for member in members],
         b=[member.b for member in members],
     )
+    if program.model.sigma is not None:
+        program.model.sigma.start(train)
     images = tf.constant(train, program.shape.dtype)
     test_chunks = list(chunks(program, test))
     deadline = time.monotonic() + Stack(tuple(runs), width).time_limit
@@ -85,6 +87,7 @@ def train_stack(
             raise OutOfTime(f"epoch {epochs.stop} of {run.epochs} ended past the time limit")
         if epochs.stop % run.eval_every == 0 or epochs.stop == run.epochs:
             weights = _kl_weights(runs, len(train), epochs)[-1]
+            program.fit_sigma(chunks(program, train), len(train), n_samples=1)
             rows = measured(runs, program, test_chunks, len(test), weights, n_samples=1)
             for history, row, kl_weight in zip(histories, rows, weights, strict=True):
                 history["epoch"].append(epochs.stop)
@@ -162,6 +165,7 @@ def _results(
     histories: Sequence[dict[str, list[float | int]]],
 ) -> list[Record]:
     kl_weights = _kl_weights(runs, len(train), range(runs[0].epochs - 1, runs[0].epochs))[-1]
+    program.fit_sigma(chunks(program, train), len(train), EVALUATION_SAMPLES)
     on_test, on_train = (
         measured(runs, program, chunks(program, part), len(part), kl_weights, EVALUATION_SAMPLES)
         for part in (test, train)

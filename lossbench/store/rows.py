@@ -14,11 +14,11 @@ from lossbench.columns import (
     SETTING_COLUMNS,
     TIMINGS,
     Status,
+    as_texts,
     fill,
 )
 from lossbench.run import Record
 from lossbench.store.tables import cell, csv_text
-from lossbench.words import setting
 
 _NUMERIC = frozenset(column.name for column in RUNS if column.kind in ("int", "float"))
 _PLACE = (*SETTING_COLUMNS, "seed", "run_id")
@@ -48,7 +48,7 @@ def rows_of(record: Record) -> RunRows:
         **record.derived,
         **record.metrics,
     }
-    facts |= {name: setting(tuple(x)) for name, x in record.settings.items() if isinstance(x, list)}
+    facts |= as_texts(record.settings)
     fill(facts)
     unknown = [None] * len(record.history.get("epoch", []))
     columns = (map(cell, record.history.get(name, unknown)) for name in HISTORY_COLUMNS)
