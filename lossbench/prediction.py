@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SHOWN_THRESHOLDS = 8
 _HALF = 0.5  # of a unit: the mean over seeds rounds to the prediction
-_Key = tuple[tuple[str, int, Scale], Likelihood]
+_Key = tuple[tuple[str, int, Scale], Likelihood, Scale]
 # A setting's columns: those that stand left of its prediction, and the others.
 _FIRST = ("dataset", "reconstruction_loss", "loss", "d", "k", "beta", "beta_eff")
 _REST = tuple(s.field for s in SETTINGS if s.column and s.field not in (*_FIRST, "seed"))
@@ -165,9 +165,9 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
     users: dict[_Key, list[RunSettings]] = {}
     for run in runs:
         data.refuse_misfit(images[run.data], run.likelihood, run.scale, run.values_output)
-        users.setdefault((run.data, run.likelihood), []).append(run)
+        users.setdefault((run.data, run.likelihood, run.scale), []).append(run)
     moments = {key: theory.moments(found.train) for key, found in images.items()}
-    known = {(key, kind): theory.thresholds(moments[key], kind) for key, kind in users}
+    known = {key: theory.thresholds(moments[key[0]], key[1]) for key in users}
     firsts: dict[tuple[object, ...], RunSettings] = {}
     for run in runs:
         firsts.setdefault(run.setting, run)
@@ -179,7 +179,7 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
         settings=tuple(
             _predicted(
                 run,
-                known[run.data, run.likelihood],
+                known[run.data, run.likelihood, run.scale],
                 moments[run.data],
                 run.final_beta_eff(resolved.n_images[run.dataset]),
             )
@@ -197,7 +197,7 @@ def _thresholds(
     known: tuple[NDArray[np.float32], theory.Moments],
 ) -> Thresholds:
     """Return what follows from the thresholds of the data that ``runs`` train on."""
-    (dataset, d, _), kind = key
+    (dataset, d, _), kind, scale = key
     cases = dict.fromkeys((run.loss, run.noise_std, run.batch_size) for run in runs)
     n_images = experiment.n_images[dataset]
     return Thresholds(
@@ -224,7 +224,7 @@ def _thresholds(
         reconstruction_of_nothing=theory.reconstruction_of_nothing(known[0], known[0], kind),
         first=theory.first_direction(*known, kind),
         parameters={name: getattr(kind, name) for name in kind.parameters},
-        scale=runs[0].scale,
+        scale=scale,
         untold=kind.no_threshold,
     )
 

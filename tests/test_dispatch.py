@@ -8,9 +8,9 @@ from typing import Any
 import distributed
 import numpy as np
 import pytest
+from image_files import made
 
 from lossbench import experiment
-from lossbench.data import Dataset
 from lossbench.engine import dispatch
 from lossbench.engine.dispatch import Engine
 from lossbench.errors import RunsFailedError
@@ -113,7 +113,7 @@ def swept(
     runs = experiment.read(None, axes | {"seeds": str(n_seeds), "time_limit": "2"}).runs()
     noted: list[str] = [] if restarted is None else restarted
     engine = Engine(client, logs, lambda name, address: noted.append(f"{name} at {address}"))
-    images = Dataset("zeros", IMAGES, IMAGES, "hash")
+    images = made(IMAGES)
     found = [one for some in engine.records([Stack(runs, 8)], lambda _: images) for one in some]
     assert len(found) == n_seeds
     return {record.settings["seed"]: record for record in found}

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from image_files import made
 
 from lossbench import engine, experiment
-from lossbench.data import Dataset
 from lossbench.experiment import Stack
 
 
@@ -66,7 +66,7 @@ def test_a_gpu_that_tensorflow_cannot_use_leaves_a_worker_for_every_core(
     with engine.workers(2, tmp_path / "logs") as crew:
         assert crew.device == "CPU"
         assert set(crew._workers()) == {"0", "1"}
-        (records,) = crew.records(waiting, lambda _: Dataset("zeros", images, images, "hash"))
+        (records,) = crew.records(waiting, lambda _: made(images))
     assert [record.status for record in records] == ["ok", "ok"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert not engine.local._sees_gpu()

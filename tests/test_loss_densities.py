@@ -234,9 +234,9 @@ def test_a_threshold_is_told_or_it_is_told_why_not(kind: Likelihood) -> None:
     if kind.no_threshold:
         assert kind.name in kind.no_threshold
         with pytest.raises(ValueError, match=kind.name):
-            kind.variance(np.ones(3))
+            kind.variance(np.ones(3), np.ones(3))
     else:
-        assert kind.variance(np.full(3, 0.25)).shape == (3,)
+        assert kind.variance(np.full(3, 0.25), np.ones(3)).shape == (3,)
 
 
 def test_a_gaussian_is_mse_at_another_weight() -> None:

@@ -36,6 +36,7 @@ AXES = {
     "kl_schedule": "constant,linear:0.5,far:1:0.5",
     "iwae_samples": "0,10",
     "sigma": "0.5,1,2",
+    "log_sigma_floor": "-6,-4",
     "scale": "auto,unit",
     "output": "auto,identity",
     "dispersion": "1,2",
@@ -43,6 +44,7 @@ AXES = {
 }
 HAVE = {
     "output": {"reconstruction_loss": "mse"},
+    "log_sigma_floor": {"reconstruction_loss": "gaussian", "sigma": "learned"},
     "sigma": {"reconstruction_loss": "gaussian"},
     "dispersion": {
         "reconstruction_loss": "negative_binomial",

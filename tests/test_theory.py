@@ -291,7 +291,7 @@ def test_the_first_direction_has_the_variance_t_1(kind: str) -> None:
     """Brute force: scores along it, their skewness, and how many images carry them."""
     images = _images(seed=3)
     mean, covariance = images.mean(axis=0, dtype=np.float64), np.cov(images.T, bias=True)
-    scale = 1 / np.sqrt(likelihood(kind).variance(mean))
+    scale = 1 / np.sqrt(likelihood(kind).variance(mean, mean))
     _, vectors = np.linalg.eigh(covariance * scale[:, None] * scale)
     scores = ((images - mean) * scale) @ vectors[:, -1]
     assert scores.var() == pytest.approx(thresholds_of(images, kind)[0], rel=1e-5)

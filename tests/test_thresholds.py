@@ -32,7 +32,10 @@ SETTINGS = {
     "eval_every": 4,
     "iwae_samples": pd.NA,
     "kl_schedule": "constant",
-    "sigma": 1.0,
+    "sigma": "1",
+    "log_sigma_floor": -6.0,
+    "scale": "auto",
+    "output": "auto",
     "dispersion": 1.0,
     "groups": "",
 }
@@ -44,6 +47,9 @@ OTHER = {
     "iwae_samples": 100,
     "kl_schedule": "linear:0.5",
     "groups": "4",
+    "sigma": "2",
+    "scale": "unit",
+    "output": "identity",
 }
 MODEL = [name for name in SETTING_COLUMNS if name not in ("loss", "beta")]
 

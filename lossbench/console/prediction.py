@@ -143,7 +143,7 @@ def _settings(
 
 
 def _is_of(run: RunSettings, thresholds: Thresholds) -> bool:
-    names = ("dataset", "d", "reconstruction_loss")
+    names = ("dataset", "d", "reconstruction_loss", "scale")
     return all(getattr(run, name) == getattr(thresholds, name) for name in names) and all(
         getattr(run, name) == value for name, value in thresholds.parameters.items()
     )

@@ -34,12 +34,12 @@ class Dataset:
     """
 
     name: str
-    source: Source
     train: NDArray[np.float32]
     test: NDArray[np.float32]
     sha256: str
     shape: tuple[int, ...]
     scaling: Scaling
+    source: Source
 
     @property
     def d(self) -> int:
@@ -71,8 +71,9 @@ def load(
 def _dataset(dataset: str, source: Source, scale: Scale, d: int | None) -> Dataset:
     images = scaled(source, scale, d)
     return Dataset(
-        *(dataset, source, images.train, images.test, _sha256(images), images.shape),
+        *(dataset, images.train, images.test, _sha256(images), images.shape),
         scaling=images.scaling,
+        source=source,
     )
 
 

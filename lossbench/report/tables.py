@@ -120,7 +120,7 @@ def thresholds_view(thresholds: pd.DataFrame) -> View:
 def runs_view(runs: pd.DataFrame) -> View:
     """Return every run with the settings that vary, its coefficients, status and metrics."""
     settings = _varying(runs, [*SETTING_COLUMNS, "seed"])
-    names = ["run_id", *settings, "a", "b", "beta_eff", "status", *(m.name for m in METRICS)]
+    names = ["run_id", *settings, "a", "b", "beta_eff", "status", *_shown_of(runs)]
     rows = [
         [_cell(row[name], name) for name in names]
         for row in runs.head(_MOST_ROWS).astype(object).to_dict(orient="records")
@@ -173,7 +173,11 @@ def cells_view(comparison: Comparison) -> list[View]:
             f"Mean over {counted(len(cell.pairs), 'pair')}"
             + (f", cell {number} of {n_cells}" if n_cells > 1 else ""),
             headings,
-            [_row(metric) for metric in cell.metrics.values()],
+            [
+                _row(metric)
+                for name, metric in cell.metrics.items()
+                if metric.n or not _COLUMNS[name].optional
+            ],
         )
         for number, cell in enumerate(comparison.cells, start=1)
     ]
@@ -201,6 +205,11 @@ def _metric(row: pd.Series, name: str) -> Shown:
         return Shown("", "")
     text = plus_minus(mean, half_width, _COLUMNS[name].decimals)
     return Shown(text.replace("-", "\N{MINUS SIGN}"), repr(mean))
+
+
+def _shown_of(runs: pd.DataFrame) -> list[str]:
+    """Return the metrics of a table of runs: those that are optional where a run has them."""
+    return [m.name for m in METRICS if not m.optional or runs[m.name].notna().any()]
 
 
 def _varying(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
