@@ -46,7 +46,7 @@ class Thresholds:
     ``parameters`` are those of the likelihood. ``largest`` are those at noise_std 1; where there is
     none to tell, ``untold`` says why. ``reconstruction_of_nothing`` is R_0, in nats an image of
     the training split, that of a model that gives every image the mean; ``first`` tells how many of
-    the ``n_images`` carry t_1.
+    the ``n_images`` carry t_1. ``n_constant`` inputs never vary in training.
     """
 
     dataset: str
@@ -59,6 +59,7 @@ class Thresholds:
     first: theory.Direction | None
     parameters: Mapping[str, float | str] = field(default_factory=dict)
     scale: Scale = "auto"
+    n_constant: int = 0
     untold: str = ""
 
 
@@ -99,8 +100,13 @@ class Predicted:
 
     @property
     def beta_eff_as_mse(self) -> float | None:
-        """The weight for ``mse`` that a learned sigma amounts to: ``2 sigma^2 beta_eff``."""
-        return None if self.sigma is None else 2 * self.sigma**2 * self.final_beta_eff
+        """The weight for ``mse`` that a learned sigma amounts to: ``2 sigma^2 beta_eff``.
+
+        None where each input has its own: it amounts to no one weight.
+        """
+        if self.sigma is None or self.run.likelihood.learns == "learned_per_input":
+            return None
+        return 2 * self.sigma**2 * self.final_beta_eff
 
     def facts(self) -> dict[str, object]:
         """Return the setting, but for its seed, and its prediction as JSON has them."""
@@ -225,6 +231,7 @@ def _thresholds(
         first=theory.first_direction(*known, kind),
         parameters={name: getattr(kind, name) for name in kind.parameters},
         scale=scale,
+        n_constant=int((~known[1].varies).sum()),
         untold=kind.no_threshold,
     )
 

@@ -12,8 +12,8 @@ from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import expit, softmax
 
-from lossbench.loss import LIKELIHOODS, Categorical, Likelihood, group_sizes
-from lossbench.theory import first_direction, moments
+from lossbench.loss import LIKELIHOODS, Categorical, Gaussian, Likelihood, group_sizes
+from lossbench.theory import first_direction, moments, thresholds
 
 Floats = NDArray[np.float64]
 D = 6
@@ -226,6 +226,24 @@ def test_the_thresholds_are_those_of_a_numeric_hessian(kind: Likelihood) -> None
     first = first_direction(x, known, kind)
     assert first is not None
     assert first.n_carrying > 1
+
+
+def test_the_thresholds_of_a_learned_sigma_are_those_of_a_numeric_hessian() -> None:
+    """A shared sigma is the data's, constant inputs counted; each its own leaves correlations.
+
+    At the collapsed solution sigma and the decoder's outputs do not mix to second order.
+    """
+    x = drawn(KINDS["gaussian"], n=12, seed=4) * np.array([1, 2, 0.5, 3, 1, 1])
+    known = moments(x)
+    shared = np.sqrt(x.var(axis=0).mean())
+    brute = brute_thresholds(Gaussian(sigma=float(shared)), x)
+    for how in ("learned", "optimal"):
+        assert thresholds(known, Gaussian(sigma=how)) == pytest.approx(brute, rel=1e-5)  # type: ignore[arg-type]
+    own = thresholds(known, Gaussian(sigma="learned_per_input"))
+    assert own == pytest.approx(brute_thresholds(Gaussian(), x / x.std(axis=0)), rel=1e-5)
+    wider = moments(np.hstack([x, np.zeros((12, 6))]))
+    assert thresholds(wider, Gaussian(sigma="learned"))[:6] == pytest.approx(2 * brute, rel=1e-5)
+    assert thresholds(wider, Gaussian(sigma="learned_per_input")) == pytest.approx(own, rel=1e-5)
 
 
 @every

@@ -9,21 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import skew
 
 from lossbench.data import load
 from lossbench.errors import DataError
-from lossbench.loss import Objective, likelihood
+from lossbench.loss import Gaussian, Objective, likelihood
 from lossbench.store import Store
 from lossbench.theory import (
     collapse_threshold,
+    expected,
     first_direction,
     linear_optimum,
     moments,
     predicted_active_units,
     predicted_kl,
     reconstruction_of_nothing,
+    shared_sigma_optimum,
     thresholds,
 )
 
@@ -319,3 +321,59 @@ def test_the_predicted_kl_is_that_of_a_linear_optimum(ratio: float) -> None:
     known = thresholds_of(_images(), "mse")
     by_hand = sum(0.5 * math.log(t / (ratio * known[0])) for t in known[:4] if t > ratio * known[0])
     assert predicted_kl(known, ratio * known[0], 4) == pytest.approx(by_hand, abs=1e-12)
+
+
+MADE = moments(np.random.default_rng(0).standard_normal((9, 6)))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_optimum_of_a_shared_sigma_is_the_least_over_all_sigmas(seed: int) -> None:
+    """Brute force: water-filling at every sigma, the objective minimised over it."""
+    rng = np.random.default_rng(seed)
+    d, k = int(rng.integers(4, 12)), int(rng.integers(1, 4))
+    eigenvalues = np.sort(rng.exponential(size=d) ** 3)[::-1]
+    beta_eff = float(rng.choice([0.3, 1.0, 2.0, 5.0]))
+    variance = float(eigenvalues.mean())
+
+    def objective(log_sigma: float) -> float:
+        kind = Gaussian(sigma=math.exp(log_sigma))
+        best = linear_optimum(
+            eigenvalues * math.exp(-2 * log_sigma), beta_eff, k, kind.without_error(d)
+        )
+        return best.reconstruction + beta_eff * best.kl
+
+    grid = np.linspace(-8, 3, 400)
+    start = float(grid[np.argmin([objective(x) for x in grid])])
+    least = minimize_scalar(objective, bounds=(start - 0.1, start + 0.1), method="bounded")
+    found = shared_sigma_optimum(eigenvalues / variance, variance, d, beta_eff, k)
+    assert found is not None
+    assert found.reconstruction + beta_eff * found.kl == pytest.approx(least.fun, abs=1e-6)
+    assert found.sigma == pytest.approx(math.exp(least.x), rel=1e-3)
+
+
+def test_a_shared_sigma_has_no_minimum_where_the_latents_carry_everything() -> None:
+    """Of rank 3 in 6 inputs: k = 3 at weights up to d/rank = 2, and no smaller k."""
+    t = 6 * np.array([0.6, 0.3, 0.1, 0.0])
+    unbounded = [
+        (k, beta_eff)
+        for k in (1, 2, 3, 4)
+        for beta_eff in (0.5, 1.0, 2.0, 2.5)
+        if shared_sigma_optimum(t, 0.1, 6, beta_eff, k) is None
+    ]
+    assert unbounded == [(k, beta_eff) for k in (3, 4) for beta_eff in (0.5, 1.0, 2.0)]
+    assert shared_sigma_optimum(t, 0.1, 6, 3.7, 3).active_units == 0  # type: ignore[union-attr]
+    assert expected(t, MADE, Gaussian(sigma="learned"), 1.0, 3, 1.0).is_unbounded
+
+
+def test_what_a_learned_sigma_leaves_open_is_not_told() -> None:
+    """With another noise, and below t_1 with a sigma for each input."""
+    t = np.array([3.0, 2.0, 1.0])
+    for how, beta_eff, noise_std, active in (
+        ("learned", 1.0, 0.5, None),
+        ("learned", 13.0, 0.5, 0),
+        ("learned_per_input", 2.0, 1.0, None),
+        ("learned_per_input", 3.0, 1.0, 0),
+    ):
+        found = expected(t, MADE, Gaussian(sigma=how), beta_eff, 2, noise_std)  # type: ignore[arg-type]
+        assert (found.active_units, found.is_unbounded) == (active, False)
+    assert expected(t, MADE, Gaussian(sigma="learned_per_input"), 0.9, 2, 1.0).is_unbounded

@@ -8,12 +8,14 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.columns import MODEL_COLUMNS, end_note
+from lossbench.columns import MODEL_COLUMNS, end_note, goes_without_saying
 from lossbench.prediction import CriticalLatents, Predicted, Prediction, Thresholds
 from lossbench.settings import RunSettings, ranked
-from lossbench.words import joined, setting, significant
+from lossbench.words import counted, joined, setting, significant
 
 _DECIDING = ("noise_std", "batch_size")  # what beta_eff at beta 1 and t_1 depend on besides d and k
+_AT_DEFAULT = ("log_sigma_floor",)  # parameters that are told where they have another value
+_NO_MINIMUM = " Without a minimum a sigma runs to its floor; at a larger beta there is one."
 _UNBOUNDED = 1000
 _FEW = 30  # images that carry a direction
 # Breast cancer's 1.1 has an active optimum at 1.1 t_1; patches' 0.5 none beyond 1.02.
@@ -28,6 +30,7 @@ def prediction_tables(prediction: Prediction, console: Console) -> RenderableTyp
         parts += [*facts, *_settings(prediction, thresholds, console), Text()]
     held = [found.final_beta_eff for found in prediction.settings]
     whole = [found.run.beta_eff for found in prediction.settings]
+    learned = any(found.sigma is not None for found in prediction.settings)
     guessed = any(found.kl_guess is not None for found in prediction.settings)
     return Group(
         *parts,
@@ -36,6 +39,8 @@ def prediction_tables(prediction: Prediction, console: Console) -> RenderableTyp
             "A setting collapses where beta_eff reaches t_1. The active units are exact for a "
             "linear model with mse, close near t_1, and an upper bound far below it."
             + " A KL with ~ is a guess, usually too low." * guessed
+            + " A sigma with ~ is one, too, usually too large." * (guessed and learned)
+            + _NO_MINIMUM * any(found.is_unbounded for found in prediction.settings)
             + end_note(held, whole),
             style="dim",
         ),
@@ -43,7 +48,11 @@ def prediction_tables(prediction: Prediction, console: Console) -> RenderableTyp
 
 
 def _facts(thresholds: Thresholds, *, scheduled: bool) -> Iterator[Text]:
-    told = [f"{name} {setting(value)}" for name, value in thresholds.parameters.items()]
+    told = [
+        f"{name} {setting(value)}"
+        for name, value in thresholds.parameters.items()
+        if name not in _AT_DEFAULT or not goes_without_saying(name, value)
+    ]
     told += [] if thresholds.scale == "auto" else [f"scale {thresholds.scale}"]
     kind = ", ".join((thresholds.reconstruction_loss, *told))
     yield Text(f"{thresholds.dataset}, d {thresholds.d}, {kind}", style="bold")
@@ -52,6 +61,7 @@ def _facts(thresholds: Thresholds, *, scheduled: bool) -> Iterator[Text]:
     else:
         yield from _largest(thresholds)
     nothing = thresholds.reconstruction_of_nothing
+    yield from map(Text, _learned(thresholds))
     yield Text(
         f"R_0 = {significant(nothing, 4)} nats, {significant(nothing / thresholds.d, 4)} a pixel: "
         "a reconstruction that stays there draws everybody the mean image"
@@ -60,6 +70,22 @@ def _facts(thresholds: Thresholds, *, scheduled: bool) -> Iterator[Text]:
     for loss in dict.fromkeys(critical.loss for critical in thresholds.critical):
         cases = [each for each in thresholds.critical if each.loss == loss]
         yield from _critical(cases, f"{loss} at {weight}")
+
+
+def _learned(thresholds: Thresholds) -> Iterator[str]:
+    """Yield what a learned sigma brings with it."""
+    how = thresholds.parameters.get("sigma")
+    if how == "learned_per_input":
+        yield (
+            "a sigma for each input: t_1 is where collapse stops being stable; an active optimum "
+            "may stand beside it well above t_1, which a far start finds"
+        )
+        if thresholds.n_constant:
+            yield (
+                f"{counted(thresholds.n_constant, 'input')} that never "
+                f"{'varies' if thresholds.n_constant == 1 else 'vary'} in training: without a "
+                "sigma, left out of R"
+            )
 
 
 def _largest(thresholds: Thresholds) -> Iterator[Text]:
@@ -155,21 +181,25 @@ def _texts(differing: Sequence[str], found: Predicted) -> list[str]:
 
 def _table(differing: Sequence[str], chosen: Sequence[Predicted], *, narrow: bool = False) -> Table:
     exact = any(found.elbo is not None for found in chosen)
+    sigma = any(found.sigma is not None for found in chosen)
     table = Table(box=None, pad_edge=False)
     headings = [name.replace("_", "_\n") for name in differing]
     headings += ["k", "beta", "beta_eff", "t_1", *(() if narrow else ("beta_eff\n/ t_1",))]
     headings += ["active\nunits", "kl"]
     headings += ["recon-\nstruction", "elbo"] if exact else []
+    headings += ["sigma", "beta_eff\nas mse"] if sigma else []
     table.add_column("loss", no_wrap=True)
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("collapses", no_wrap=True)
     for found in chosen:
-        table.add_row(found.run.loss, *_texts(differing, found), *_cells(found, exact, narrow))
+        table.add_row(
+            found.run.loss, *_texts(differing, found), *_cells(found, exact, narrow, sigma)
+        )
     return table
 
 
-def _cells(found: Predicted, exact: bool, narrow: bool) -> Iterator[Text | str]:
+def _cells(found: Predicted, exact: bool, narrow: bool, sigma: bool) -> Iterator[Text | str]:
     yield str(found.run.k)
     yield significant(found.run.beta, 4)
     yield significant(found.final_beta_eff, 4)
@@ -181,7 +211,13 @@ def _cells(found: Predicted, exact: bool, narrow: bool) -> Iterator[Text | str]:
     yield f"~{found.kl_guess:.3f}" if found.kl_guess is not None else _number(found.kl)
     if exact:
         yield from map(_number, (found.reconstruction, found.elbo))
-    if found.collapses is None:
+    if sigma:
+        guess = "~" if found.kl_guess is not None and found.sigma is not None else ""
+        yield guess + _digits(found.sigma, 3)
+        yield guess * (found.beta_eff_as_mse is not None) + _digits(found.beta_eff_as_mse, 3)
+    if found.is_unbounded:
+        yield Text("no minimum", style="yellow")
+    elif found.collapses is None:
         yield ""
     else:
         yield Text("yes", style="yellow") if found.collapses else Text("no")
