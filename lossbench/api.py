@@ -194,7 +194,12 @@ def predict(
     """
     from lossbench import prediction
 
-    return prediction.predict(_read(file, settings), _path(data_dir))
+    asked = _read(file, settings)
+    if asked.own_losses():
+        from lossbench import proving
+
+        asked = proving.proved(asked, _path(data_dir))
+    return prediction.predict(asked, _path(data_dir))
 
 
 @_arguments_named()

@@ -204,7 +204,10 @@ def _thresholds(
 ) -> Thresholds:
     """Return what follows from the thresholds of the data that ``runs`` train on."""
     (dataset, d, _), kind, scale = key
-    cases = dict.fromkeys((run.loss, run.noise_std, run.batch_size) for run in runs)
+    own = {loss.name for loss in experiment.own_losses()}  # audited at the sizes of the grid alone
+    cases = dict.fromkeys(
+        (run.loss, run.noise_std, run.batch_size) for run in runs if run.loss not in own
+    )
     n_images = experiment.n_images[dataset]
     return Thresholds(
         dataset=dataset,

@@ -25,7 +25,7 @@ FLOORS = (
     ("run",),
     ("data", "store", "theory"),
     ("nn", "comparison", "explanation", "prediction", "measurement", "auditing", "description"),
-    ("worker",),
+    ("worker", "proving"),
     ("engine",),
     ("sweeping",),
     ("console", "report", "api"),

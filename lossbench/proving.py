@@ -1,0 +1,204 @@
+"""The losses of the user's own in an experiment, audited at every size and weight of its grid.
+
+Where a loss is proved to be ``a*R + b*K`` of the experiment's likelihood, that is what its runs
+train. The file is called in a child process, and nothing is trained.
+"""
+
+import hashlib
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lossbench import auditing, data
+from lossbench.errors import AuditError, ExperimentError, UsageError
+from lossbench.experiment import Experiment, OwnLoss, Proof
+from lossbench.loss import FORM, Sizes, canonical
+from lossbench.words import counted, joined
+
+_MOST_SECONDS = 60.0
+_SAME = 1e-9
+_AXES = ("dataset", "d", "k", "batch_size", "reconstruction_loss")
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What a loss is trained at: sizes, a likelihood, and the value of ``beta`` or ``beta_eff``."""
+
+    sizes: Sizes
+    reconstruction_loss: str
+    axis: str
+    value: float
+
+
+def proved(
+    experiment: Experiment,
+    data_dir: Path | None = None,
+    frozen: Experiment | None = None,
+    said: Callable[[str], None] = lambda _: None,
+) -> Experiment:
+    """Return the experiment with what is proved of its own losses; any other one as it is.
+
+    What was proved in the ``frozen`` experiment of a results folder is not audited again; ``said``
+    hears what takes long. ``AuditError`` if a loss cannot be audited or is not proved, and
+    ``ExperimentError`` if it has another likelihood or cannot have a weight.
+    """
+    own = experiment.own_losses()
+    if not own:
+        return experiment
+    resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
+    others = {
+        name: loss for name, loss in experiment.conventions.items() if not isinstance(loss, OwnLoss)
+    }
+    known = {loss.name: loss for loss in frozen.own_losses()} if frozen else {}
+    seconds = min(_MOST_SECONDS, float(str(experiment.fixed["time_limit"])))
+    losses = {}
+    for loss in own:
+        before = known.get(loss.name, loss)
+        if before.identity != loss.identity:
+            before = loss
+        asked = replace(loss, proofs=before.proofs, reconstruction_loss=before.reconstruction_loss)
+        where = experiment.places.get(("loss", loss.name), "")
+        losses[loss.name] = _proved(asked, tuple(_cases(resolved, loss)), where, seconds, said)
+    return replace(experiment, conventions=others | losses)
+
+
+def _cases(resolved: Experiment, loss: OwnLoss) -> Iterator[_Case]:
+    """Yield everything that a loss is trained at, once."""
+    found: dict[_Case, None] = {}
+    for grid in resolved.grids:
+        if loss.name not in grid["loss"]:
+            continue
+        axis = "beta_eff" if "beta_eff" in grid else "beta"
+        axes = [grid.get(name, (resolved.fixed.get(name, ""),)) for name in _AXES]
+        for dataset, d, k, batch_size, kind in itertools.product(*axes):
+            sizes = Sizes(
+                int(str(d)), int(str(k)), int(str(batch_size)), resolved.n_images[str(dataset)]
+            )
+            found |= {
+                _Case(sizes, str(kind), axis, canonical(float(str(value)))): None
+                for value in grid[axis]
+            }
+    yield from found
+
+
+def _proved(
+    loss: OwnLoss,
+    cases: tuple[_Case, ...],
+    where: str,
+    seconds: float,
+    said: Callable[[str], None],
+) -> OwnLoss:
+    """Return a loss with a proof for each case."""
+    asked = [(case.sizes, case.value if case.axis == "beta" else 1.0) for case in cases]
+    loss = _audited(loss, asked, where, seconds, said)
+    for case in cases:
+        if case.reconstruction_loss != loss.reconstruction_loss:
+            raise ExperimentError(
+                f"{loss.name} has another likelihood than the experiment",
+                where=where,
+                expected=f"reconstruction_loss = {case.reconstruction_loss!r} in the loss",
+                received=f"{loss.reconstruction_loss!r}, as the audit found",
+                remedy=f"reconstruction_loss = {loss.reconstruction_loss!r} in the experiment",
+            )
+    derived = {
+        case: canonical(float(loss.beta(case.value, case.sizes)))
+        for case in cases
+        if case.axis == "beta_eff"
+    }
+    loss = _audited(loss, [(c.sizes, beta) for c, beta in derived.items()], where, seconds, said)
+    for case, beta in derived.items():
+        trained = float(loss.coefficients(case.sizes, beta).beta_eff)
+        if not math.isclose(trained, case.value, rel_tol=_SAME, abs_tol=_SAME):
+            raise ExperimentError(
+                f"no beta gives {loss.name} that beta_eff: it is not proportional to beta",
+                where=where,
+                expected="beta in place of beta_eff",
+                received=f"beta_eff {case.value:g}; at beta {beta:g} it is {trained:g}",
+            )
+    return loss
+
+
+def _audited(
+    loss: OwnLoss,
+    asked: Iterable[tuple[Sizes, float]],
+    where: str,
+    seconds: float,
+    said: Callable[[str], None],
+) -> OwnLoss:
+    """Return a loss with proofs at these sizes and weights, audited where it lacks one."""
+    lacking = dict.fromkeys(
+        (sizes, loss.given(beta)) for sizes, beta in asked if loss.proof(sizes, beta) is None
+    )
+    if not lacking:
+        return loss
+    if not loss.source:
+        raise ExperimentError(
+            f"{loss.name} has to be audited, and its file is not there",
+            where=where,
+            expected=f"{loss.file}, of SHA-256 {loss.sha256[:12]}",
+        )
+    said(f"auditing {loss.name} at {counted(len(lacking), 'setting')}")
+    target = auditing.Target(loss.file, loss.function)
+    options = [_options(target, sizes, beta, seconds) for sizes, beta in lacking]
+    try:
+        audits = auditing.audit_each(target, options)
+    except AuditError as error:
+        raise AuditError(
+            f"{loss.name} cannot be trained: {error.problem}",
+            where=where,
+            expected=error.expected,
+            received=error.received,
+            remedy=f"mend it until this ends well: {_command(target, options[0])}",
+        ) from None
+    for each, option in zip(audits, options, strict=True):
+        if reason := auditing.unproved(each):
+            raise AuditError(
+                f"{loss.name} is not proved to be {FORM}, so it is not trained",
+                where=where,
+                expected=f"{FORM}, with numbers a > 0 and b >= 0, of {joined(auditing.TRAINED)}",
+                received=reason,
+                remedy=f"{_command(target, option)} tells more",
+            )
+    kinds = {auditing.kind_of(each) for each in audits} | {loss.reconstruction_loss} - {""}
+    if len(kinds) > 1 or loss.sha256 != hashlib.sha256(loss.file.read_bytes()).hexdigest():
+        raise UsageError(
+            f"{loss.name} is not one loss: it changes from call to call",
+            where=where,
+            expected="one likelihood, and a file that stays as it is",
+            received=joined(sorted(kinds)),
+        )
+    proofs = (
+        Proof(sizes, beta, auditing.exactly(each, each.a), auditing.exactly(each, each.b))
+        for (sizes, beta), each in zip(lacking, audits, strict=True)
+    )
+    return replace(loss, proofs=(*loss.proofs, *proofs), reconstruction_loss=kinds.pop())
+
+
+def _options(
+    target: auditing.Target, sizes: Sizes, beta: float | None, seconds: float
+) -> auditing.Options:
+    """Return what a loss is asked at these sizes, with the weight that it takes."""
+    return auditing.read_options(
+        target,
+        sizes.d,
+        sizes.k,
+        batch_size=sizes.batch_size or 1,
+        n_images=sizes.n_images or 1,
+        shape=None,
+        latent_shape=None,
+        args=(),
+        settings=() if beta is None else (f"beta={beta!r}",),
+        total=None,
+        time_limit=seconds,
+    )
+
+
+def _command(target: auditing.Target, options: auditing.Options) -> str:
+    sizes = options.sizes
+    beta = f" --set beta={options.settings['beta']}" if options.settings else ""
+    return (
+        f"`lossbench audit {target} --d {sizes.d} --k {sizes.k} --batch-size {sizes.batch_size} "
+        f"--n-images {sizes.n_images}{beta}`"
+    )
