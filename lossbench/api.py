@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from lossbench.errors import LossbenchError, UsageError
-from lossbench.loss import ReconstructionLoss, Sizes, likelihood
+from lossbench.loss import Entry, ReconstructionLoss, Sizes, likelihood
 from lossbench.words import setting
 
 if TYPE_CHECKING:
@@ -167,6 +167,7 @@ def explain(
     392.0
     """
     from lossbench import explanation
+    from lossbench.experiment import is_own
 
     _check_numbers(Integral, d=d, k=k, batch_size=batch_size, n_images=n_images)
     _check_numbers(Real, beta=beta)
@@ -175,9 +176,14 @@ def explain(
         likelihood(reconstruction_loss)
     weight = explanation.read_weight(beta if isinstance(beta, Fraction) else float(beta))
     sizes = explanation.checked(Sizes(d, k, batch_size, n_images))
+    found: str | Entry = loss
+    if is_own(loss):
+        from lossbench import proving
+
+        found = proving.entry(loss, sizes)
     if to is not None:
-        return explanation.equivalent(loss, weight, to, sizes)
-    return explanation.derivation(loss, sizes, weight, reconstruction_loss)
+        return explanation.equivalent(found, weight, to, sizes)
+    return explanation.derivation(found, sizes, weight, reconstruction_loss)
 
 
 @_arguments_named()

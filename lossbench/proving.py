@@ -13,8 +13,8 @@ from pathlib import Path
 
 from lossbench import auditing, data
 from lossbench.errors import AuditError, ExperimentError, UsageError
-from lossbench.experiment import Experiment, OwnLoss, Proof
-from lossbench.loss import FORM, Sizes, canonical
+from lossbench.experiment import Experiment, OwnLoss, Proof, read_own
+from lossbench.loss import FORM, Convention, Entry, Sizes, canonical, evaluate
 from lossbench.words import counted, joined
 
 _MOST_SECONDS = 60.0
@@ -98,9 +98,9 @@ def _proved(
             raise ExperimentError(
                 f"{loss.name} has another likelihood than the experiment",
                 where=where,
-                expected=f"reconstruction_loss = {case.reconstruction_loss!r} in the loss",
-                received=f"{loss.reconstruction_loss!r}, as the audit found",
-                remedy=f"reconstruction_loss = {loss.reconstruction_loss!r} in the experiment",
+                expected=f"{case.reconstruction_loss}, which the grid has",
+                received=f"{loss.reconstruction_loss}, as the audit found",
+                remedy=f"--reconstruction-loss {loss.reconstruction_loss}, or the key in the file",
             )
     derived = {
         case: canonical(float(loss.beta(case.value, case.sizes)))
@@ -140,8 +140,31 @@ def _audited(
             expected=f"{loss.file}, of SHA-256 {loss.sha256[:12]}",
         )
     said(f"auditing {loss.name} at {counted(len(lacking), 'setting')}")
+    audits = _audits(loss, lacking, where, seconds)
+    kinds = {auditing.kind_of(each) for each in audits} | {loss.reconstruction_loss} - {""}
+    if len(kinds) > 1 or loss.sha256 != hashlib.sha256(loss.file.read_bytes()).hexdigest():
+        raise UsageError(
+            f"{loss.name} is not one loss: it changes from call to call",
+            where=where,
+            expected="one likelihood, and a file that stays as it is",
+            received=joined(sorted(kinds)),
+        )
+    proofs = (
+        Proof(sizes, beta, auditing.exactly(each, each.a), auditing.exactly(each, each.b))
+        for (sizes, beta), each in zip(lacking, audits, strict=True)
+    )
+    return replace(loss, proofs=(*loss.proofs, *proofs), reconstruction_loss=kinds.pop())
+
+
+def _audits(
+    loss: OwnLoss,
+    asked: Iterable[tuple[Sizes, float | None]],
+    where: str,
+    seconds: float,
+) -> tuple[auditing.Audit, ...]:
+    """Return an audit for each of these; ``AuditError`` where one proves nothing."""
     target = auditing.Target(loss.file, loss.function)
-    options = [_options(target, sizes, beta, seconds) for sizes, beta in lacking]
+    options = [_options(target, sizes, beta, seconds) for sizes, beta in asked]
     try:
         audits = auditing.audit_each(target, options)
     except AuditError as error:
@@ -161,19 +184,54 @@ def _audited(
                 received=reason,
                 remedy=f"{_command(target, option)} tells more",
             )
-    kinds = {auditing.kind_of(each) for each in audits} | {loss.reconstruction_loss} - {""}
-    if len(kinds) > 1 or loss.sha256 != hashlib.sha256(loss.file.read_bytes()).hexdigest():
+    return audits
+
+
+def entry(text: str, sizes: Sizes) -> Entry:
+    """Return a loss of the user's own as a row of the catalogue has one, proved at these sizes.
+
+    Errors are those of ``proved``.
+    """
+    loss = read_own(text, "")
+    target = auditing.Target(loss.file, loss.function)
+    (audit,) = _audits(loss, [(sizes, loss.given(1.0))], "", _MOST_SECONDS)
+    a, b = auditing.exactly(audit, audit.a), auditing.exactly(audit, audit.b)
+    if loss.takes_beta and evaluate(b, {**sizes.symbols(), "beta": 2}) != 2 * evaluate(
+        b, {**sizes.symbols(), "beta": 1}
+    ):
         raise UsageError(
-            f"{loss.name} is not one loss: it changes from call to call",
-            where=where,
-            expected="one likelihood, and a file that stays as it is",
-            received=joined(sorted(kinds)),
+            f"b of {loss.name} is not proportional to its beta",
+            expected="a weight on the KL term",
+            received=f"b = {b}",
+            remedy=_command(target, _options(target, sizes, 1.0, _MOST_SECONDS)),
         )
-    proofs = (
-        Proof(sizes, beta, auditing.exactly(each, each.a), auditing.exactly(each, each.b))
-        for (sizes, beta), each in zip(lacking, audits, strict=True)
+    over_inputs = audit.over_inputs if a.endswith("/d") else None
+    over_latents = audit.over_latents if b.endswith("/k") else None
+    return Entry(
+        convention=Convention(
+            name=loss.name,
+            title="your own",
+            over_inputs=over_inputs or "sum",
+            over_latents=over_latents or "sum",
+            reconstruction_factor=a.removesuffix("/d") if over_inputs == "mean" else a,
+            kl_factor=b.removesuffix("/k") if over_latents == "mean" else b,
+        ),
+        lineage="own",
+        origin="your own",
+        source=str(loss.file),
+        citation="audited",
+        date=f"SHA-256 {loss.sha256[:12]}",
+        reconstruction=auditing.kind_of(audit),
+        noise_std=1.0,
+        a=a,
+        b=b,
+        beta_eff=audit.beta_eff.formula or f"{audit.beta_eff.value:.6g}",
+        sizes=sizes,
+        epoch=0,
+        beta_at_defaults=None,
+        reason="",
+        note=f"Proved by an audit at these sizes; `lossbench audit {text}` tells all of it.",
     )
-    return replace(loss, proofs=(*loss.proofs, *proofs), reconstruction_loss=kinds.pop())
 
 
 def _options(

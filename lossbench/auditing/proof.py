@@ -44,7 +44,8 @@ def exactly(audit: Audit, found: Coefficient) -> str:
     }
     weight = audit.settings.get("beta")
     given: dict[str, float] = {"beta": weight} if isinstance(weight, int | float) else {}
-    for formula in filter(None, (found.formula, *found.either)):
+    for text in filter(None, (found.formula, *found.either)):
+        formula = text.replace("^", "**")
         try:
             value = float(evaluate(formula, symbols | given))
         except UsageError:
