@@ -96,17 +96,13 @@ class Predicted:
     @property
     def collapses(self) -> bool | None:
         """Whether no latent is predicted to be active; None where that is not told."""
-        return None if self.threshold is None else self.final_beta_eff >= self.threshold
+        told = self.threshold is not None and self.run.likelihood.learns != "learned_per_input"
+        return self.final_beta_eff >= self.threshold if told and self.threshold else None
 
     @property
     def beta_eff_as_mse(self) -> float | None:
-        """The weight for ``mse`` that a learned sigma amounts to: ``2 sigma^2 beta_eff``.
-
-        None where each input has its own: it amounts to no one weight.
-        """
-        if self.sigma is None or self.run.likelihood.learns == "learned_per_input":
-            return None
-        return 2 * self.sigma**2 * self.final_beta_eff
+        """The weight for ``mse`` that a learned sigma amounts to: ``2 sigma^2 beta_eff``."""
+        return None if self.sigma is None else 2 * self.sigma**2 * self.final_beta_eff
 
     def facts(self) -> dict[str, object]:
         """Return the setting, but for its seed, and its prediction as JSON has them."""

@@ -227,9 +227,7 @@ def _with_learned_sigma(
 ) -> Expected:
     spread, d = moments.covariance.diagonal(), len(moments.mean)
     collapses = beta_eff >= thresholds[0] / noise_std**2
-    if kind.learns == "learned_per_input":
-        if collapses:  # a second, active optimum may stand beside it
-            return Expected(0, 0.0, None, math.sqrt(float(spread[moments.varies].mean())))
+    if kind.learns == "learned_per_input":  # an active optimum may stand beside a stable collapse
         return Expected(is_unbounded=beta_eff < 1)
     if noise_std != 1 or beta_eff == 0:
         return Expected(0 if collapses else None)

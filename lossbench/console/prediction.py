@@ -77,8 +77,8 @@ def _learned(thresholds: Thresholds) -> Iterator[str]:
     how = thresholds.parameters.get("sigma")
     if how == "learned_per_input":
         yield (
-            "a sigma for each input: t_1 is where collapse stops being stable; an active optimum "
-            "may stand beside it well above t_1, which a far start finds"
+            "a sigma for each input: from t_1 on the collapsed solution is stable, and an active "
+            "optimum may stand beside it; which one is reached depends on the start"
         )
         if thresholds.n_constant:
             yield (
@@ -214,7 +214,7 @@ def _cells(found: Predicted, exact: bool, narrow: bool, sigma: bool) -> Iterator
     if sigma:
         guess = "~" if found.kl_guess is not None and found.sigma is not None else ""
         yield guess + _digits(found.sigma, 3)
-        yield guess * (found.beta_eff_as_mse is not None) + _digits(found.beta_eff_as_mse, 3)
+        yield guess + _digits(found.beta_eff_as_mse, 3)
     if found.is_unbounded:
         yield Text("no minimum", style="yellow")
     elif found.collapses is None:

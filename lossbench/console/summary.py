@@ -18,6 +18,7 @@ from lossbench.columns import (
     at_the_end,
     belongs,
     end_note,
+    sigma_note,
 )
 from lossbench.console.screen import out, settled_range, show, show_json, sparkline
 from lossbench.loss import likelihood
@@ -164,7 +165,8 @@ def _notes(summary: pd.DataFrame) -> Iterator[Text]:
     yield Text(
         f"Nats per image on the test split; mean over {seeds} ± 95% t-interval. "
         "A setting collapses where beta_eff reaches its threshold."
-        + end_note(summary[HELD], summary["beta_eff"]),
+        + end_note(summary[HELD], summary["beta_eff"])
+        + sigma_note(summary),
         style="dim",
     )
     held = agreement(summary)
