@@ -227,8 +227,8 @@ class RunSettings:
         Setting(
             "data",
             check=_name_or_path,
-            rule="digits, digits_counts, digits_levels, patches, mnist, fashion_mnist or the path "
-            "of an .npz, .npy, .csv, .tsv or IDX file",
+            rule="the name of a data set, such as digits, patches or mnist, or the path of a file or "
+            "folder: `lossbench data --help`",
             option="digits, patches, mnist, fashion_mnist or a path.",
             prediction=True,
             column="name or path of the data",

@@ -18,6 +18,8 @@ _IN_SCIKIT_LEARN = {
     "digits": sources.digits,
     "digits_counts": sources.digits_counts,
     "digits_levels": sources.digits_levels,
+    "breast_cancer": sources.breast_cancer,
+    "wine": sources.wine,
 }
 _CUT = {"patches": (sources.patches, 64), "patches_rgb": (sources.patches_rgb, 192)}
 BUILT_IN: tuple[str, ...] = (*_IN_SCIKIT_LEARN, *_CUT, "mnist", "fashion_mnist")
