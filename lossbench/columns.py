@@ -20,6 +20,7 @@ Status = Literal["ok", "nan", "crashed", "timeout"]
 Kind = Literal["text", "int", "float", "bool"]
 NATS_NEED = tuple(each.field for each in SETTINGS if each.yardstick)
 _AT_FLOOR = 1.05  # times the floor, and below: a learned sigma has come to it
+_NEARLY_POISSON = 1e4  # a dispersion above it changes no digit that is shown
 HELD = "final_beta_eff"  # the weight that is held against the threshold
 
 
@@ -107,6 +108,14 @@ METRICS = (
         alike=("dataset", "scale"),
         optional=True,
     ),
+    Column(
+        "trained_dispersion",
+        "float",
+        "dispersion r where it is learned",
+        decimals=3,
+        alike=("dataset",),
+        optional=True,
+    ),
 )
 # The metrics of a table that has no room for all, in the order to read them in.
 COMPARED = (
@@ -120,8 +129,9 @@ COMPARED = (
     "collapsed",
     "objective",
     "trained_sigma",
+    "trained_dispersion",
 )
-SUMMARISED = ("elbo", "iwae", "kl", "reconstruction", "trained_sigma")
+SUMMARISED = ("elbo", "iwae", "kl", "reconstruction", "trained_sigma", "trained_dispersion")
 REPORTED = ("elbo", "elbo_best_sigma", "kl", "reconstruction", "bits_per_dim")
 _FOLLOWED = ("elbo", "reconstruction", "kl", "active_units", "objective")  # in every epoch
 
@@ -228,8 +238,8 @@ def end_note(held: Iterable[float], whole: Iterable[float]) -> str:
     return " beta_eff is that of the last step: a schedule ends at another w than 1." * differ
 
 
-def sigma_note(table: "pd.DataFrame") -> str:
-    """Return what to say of a table's settings where a learned sigma has a say in them."""
+def learned_note(table: "pd.DataFrame") -> str:
+    """Return what to say of a table's settings where a learned parameter has a say in them."""
     note = ""
     if (table["sigma"] == "learned_per_input").any():
         note += (
@@ -242,6 +252,12 @@ def sigma_note(table: "pd.DataFrame") -> str:
         note += (
             f" In {counted(n_low, 'row')} sigma came to its floor, so R and the ELBO are those "
             "of log_sigma_floor."
+        )
+    n_poisson = int((table["trained_dispersion"] > _NEARLY_POISSON).sum())
+    if n_poisson:
+        note += (
+            f" In {counted(n_poisson, 'row')} the dispersion ran away, past {_NEARLY_POISSON:g}: "
+            "poisson does as well."
         )
     return note
 

@@ -169,7 +169,10 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
         data.refuse_misfit(images[run.data], run.likelihood, run.scale, run.values_output)
         users.setdefault((run.data, run.likelihood, run.scale), []).append(run)
     moments = {key: theory.moments(found.train) for key, found in images.items()}
-    known = {key: theory.thresholds(moments[key[0]], key[1]) for key in users}
+    known = {
+        key: theory.thresholds(moments[key[0]], key[1].fitted(images[key[0]].train))
+        for key in users
+    }
     firsts: dict[tuple[object, ...], RunSettings] = {}
     for run in runs:
         firsts.setdefault(run.setting, run)
@@ -224,7 +227,7 @@ def _thresholds(
         ),
         n_images=n_images,
         reconstruction_of_nothing=theory.reconstruction_of_nothing(known[0], known[0], kind),
-        first=theory.first_direction(*known, kind),
+        first=theory.first_direction(*known, kind.fitted(known[0])),
         parameters={name: getattr(kind, name) for name in kind.parameters},
         scale=scale,
         n_constant=int((~known[1].varies).sum()),

@@ -227,8 +227,8 @@ class RunSettings:
         Setting(
             "data",
             check=_name_or_path,
-            rule="the name of a data set, such as digits, patches or mnist, or the path of a file or "
-            "folder: `lossbench data --help`",
+            rule="the name of a data set, such as digits, patches or mnist, or the path of a file "
+            "or folder: `lossbench data --help`",
             option="digits, patches, mnist, fashion_mnist or a path.",
             prediction=True,
             column="name or path of the data",
@@ -391,13 +391,14 @@ class RunSettings:
         ),
     ] = -6.0
     dispersion: Annotated[
-        float,
+        float | Literal["learned"],
         Setting(
             "model",
             above=0,
-            option="r of negative_binomial.",
+            option="r of negative_binomial, or learned.",
+            metavar="NUMBER|WORD",
             prediction=True,
-            column="r of negative_binomial, of variance m + m^2/r",
+            column="r of negative_binomial, of variance m + m^2/r; or learned",
             objective=True,
         ),
     ] = 1.0

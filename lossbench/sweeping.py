@@ -260,7 +260,7 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
 
 @functools.lru_cache(maxsize=64)
 def _thresholds(images: Dataset, kind: Likelihood) -> NDArray[np.float64]:
-    return theory.thresholds(_moments(images), kind)
+    return theory.thresholds(_moments(images), kind.fitted(images.train))
 
 
 @functools.lru_cache(maxsize=8)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from lossbench.errors import DataError
-from lossbench.loss import Likelihood
+from lossbench.loss import Gaussian, Likelihood
 
 _SIGNIFICANT_DIGITS = 6  # the last digits depend on the processor
 _IMAGES_A_PRODUCT = 4096
@@ -206,7 +206,7 @@ def expected(
     noise_std: float,
 ) -> Expected:
     """Return what theory says of training ``a*R + b*K`` with ``b/a = beta_eff``."""
-    if kind.learns:
+    if isinstance(kind, Gaussian) and kind.learns:
         return _with_learned_sigma(thresholds, moments, kind, beta_eff, k, noise_std)
     known = Expected(predicted_active_units(thresholds, beta_eff, k, noise_std))
     if not len(thresholds) or noise_std != 1 or beta_eff == 0:

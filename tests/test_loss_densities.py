@@ -12,7 +12,14 @@ from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import expit, softmax
 
-from lossbench.loss import LIKELIHOODS, Categorical, Gaussian, Likelihood, group_sizes
+from lossbench.loss import (
+    LIKELIHOODS,
+    Categorical,
+    Gaussian,
+    Likelihood,
+    NegativeBinomial,
+    group_sizes,
+)
 from lossbench.theory import first_direction, moments, thresholds
 
 Floats = NDArray[np.float64]
@@ -298,3 +305,28 @@ def test_groups_are_a_size_or_ranges_that_follow_each_other() -> None:
     for wrong in ("", "3", "9", "0", "1-4", "1-4+6-8", "1-4+5-9", "4+4", "1-0+1-8", "a-b"):
         with pytest.raises(ValueError, match="group"):
             group_sizes(wrong, 8)
+
+
+@pytest.mark.parametrize("r", [0.5, 3.0])
+def test_a_dispersion_is_fitted_at_the_mean_as_scipy_would(r: float) -> None:
+    """By brute force over scipy's probabilities; on data that are drawn so, it is nearly r."""
+    rng = np.random.default_rng(0)
+    mean = np.array([0.5, 4.0, 30.0])
+    x = rng.negative_binomial(r, r / (r + mean), size=(4_000, 3)).astype(np.float64)
+    own = x.mean(axis=0)
+
+    def cost(log_r: Floats) -> float:
+        each = math.exp(log_r[0])
+        return -float(stats.nbinom.logpmf(x, each, each / (each + own)).sum(axis=1).mean())
+
+    least = minimize(cost, [0.0], method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-12})
+    kind = NegativeBinomial(dispersion="learned")
+    fitted = kind.fitted(x)
+    assert fitted.dispersion == pytest.approx(math.exp(least.x[0]), rel=1e-4)
+    assert fitted.dispersion == pytest.approx(r, rel=0.1)
+    assert kind.reconstruction_of_nothing(x, x) == pytest.approx(least.fun, rel=1e-9)
+    known = moments(x)
+    brute = np.linalg.eigvalsh(
+        known.covariance / np.sqrt(np.outer(*[own + own**2 / fitted.number] * 2))
+    )
+    assert thresholds(known, fitted) == pytest.approx(brute[::-1], rel=1e-4)

@@ -18,7 +18,7 @@ from lossbench.columns import (
     at_the_end,
     belongs,
     end_note,
-    sigma_note,
+    learned_note,
 )
 from lossbench.console.screen import out, settled_range, show, show_json, sparkline
 from lossbench.loss import likelihood
@@ -166,7 +166,7 @@ def _notes(summary: pd.DataFrame) -> Iterator[Text]:
         f"Nats per image on the test split; mean over {seeds} ± 95% t-interval. "
         "A setting collapses where beta_eff reaches its threshold."
         + end_note(summary[HELD], summary["beta_eff"])
-        + sigma_note(summary),
+        + learned_note(summary),
         style="dim",
     )
     held = agreement(summary)

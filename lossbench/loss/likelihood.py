@@ -42,7 +42,7 @@ class Parameters(Protocol):
         """What the logarithm of a learned sigma stays above."""
 
     @property
-    def dispersion(self) -> float:
+    def dispersion(self) -> float | Literal["learned"]:
         """R of ``negative_binomial``, whose variance is ``m + m^2/r``."""
 
     @property
@@ -79,7 +79,6 @@ class Likelihood(ABC):
     * ``caution`` says, at length and in short, what its ELBO cannot be compared with.
     * ``has_linear_optimum`` is whether ``theory.linear_optimum`` is that of a linear model.
     * ``no_threshold`` says why no threshold is told; it is empty where there are some.
-    * ``learnable`` are the ways in which it can learn its sigma.
     """
 
     name: ClassVar[str]
@@ -97,11 +96,11 @@ class Likelihood(ABC):
     elbos: ClassVar[Mapping[str, str]] = MappingProxyType({"elbo": ""})
     has_linear_optimum: ClassVar[bool] = False
     no_threshold: ClassVar[str] = ""
-    learnable: ClassVar[tuple[Learned, ...]] = ()
+    learnable: ClassVar[tuple[Learned, ...]] = ()  # its ways to learn sigma
 
     @property
     def learns(self) -> Learned | Literal[""]:
-        """How sigma is learned; empty where it is given, or there is none."""
+        """How a parameter is learned; empty where all are given, or there is none."""
         return ""
 
     def of(self, run: Parameters) -> Self:
@@ -185,6 +184,13 @@ class Likelihood(ABC):
     ) -> float:
         """Return R_0 of ``x (n, d)``: each is decoded as suits ``train (n_train, d)`` best."""
         return self.of_nothing(x, self.nothing(train))
+
+    def fitted(self, train: "NDArray[np.floating]") -> Self:  # noqa: ARG002 - others learn
+        """Return it with a number for a learned parameter that thresholds need; itself without.
+
+        It is the one that suits ``train (n, d)`` best where the decoder gives the mean.
+        """
+        return self
 
     def without_error(self, d: int) -> float:  # noqa: ARG002 - densities depend on d
         """Return R of an example that is decoded without error, where there is such a thing."""
@@ -580,7 +586,7 @@ class Poisson(Likelihood):
 class NegativeBinomial(Likelihood):
     """Every input is a count that is spread wider than Poisson's: its variance is m + m^2/r."""
 
-    dispersion: float = 1.0
+    dispersion: float | Literal["learned"] = 1.0
 
     name = "negative_binomial"
     words = "negative binomial probability"
@@ -591,6 +597,48 @@ class NegativeBinomial(Likelihood):
     encodes_logarithm = True
     output = "exponential"
 
+    @property
+    def learns(self) -> Learned | Literal[""]:
+        """Whether r is learned."""
+        return self.dispersion if isinstance(self.dispersion, str) else ""
+
+    @property
+    def number(self) -> float:
+        """r; ``ValueError`` where it is learned."""
+        if isinstance(self.dispersion, str):
+            raise ValueError("the dispersion is known once a model is trained")
+        return self.dispersion
+
+    def fitted(self, train: "NDArray[np.floating]") -> Self:
+        """Return it with the r that suits ``train (n, d)`` best where the decoder gives the mean.
+
+        From e^-7 to e^12; above, it is Poisson to four digits.
+        """
+        if not self.learns:
+            return self
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+        from scipy.optimize import minimize_scalar  # noqa: PLC0415
+        from scipy.special import gammaln  # noqa: PLC0415
+
+        mean = train.mean(axis=0, dtype=np.float64)
+        counts, times = np.unique(train, return_counts=True)
+        counts = counts.astype(np.float64)
+
+        def cost(log_r: float) -> float:
+            r = math.exp(log_r)
+            ways = float(times @ (gammaln(counts + r) - gammaln(r))) / len(train)
+            return float(((mean + r) * np.log1p(mean / r)).sum() + log_r * mean.sum()) - ways
+
+        found = minimize_scalar(cost, bounds=(-7, 12), method="bounded", options={"xatol": 1e-8})
+        return replace(self, dispersion=math.exp(float(found.x)))
+
+    def reconstruction_of_nothing(
+        self, x: "NDArray[np.floating]", train: "NDArray[np.floating]"
+    ) -> float:
+        """Return R_0 with the r that suits ``train`` best."""
+        fitted = self.fitted(train)
+        return fitted.of_nothing(x, fitted.nothing(train))
+
     def reconstruction(
         self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
     ) -> "NDArray[np.float64]":
@@ -598,7 +646,7 @@ class NegativeBinomial(Likelihood):
         import numpy as np  # noqa: PLC0415 - the algebra is told without
         from scipy.special import gammaln  # noqa: PLC0415
 
-        r = self.dispersion
+        r = self.number
         share = np.maximum(x_hat, _LEAST) / r
         ways = gammaln(x + r) - gammaln(r) - gammaln(x + 1)
         terms: NDArray[np.float64] = ((x + r) * np.log1p(share) - x * np.log(share) - ways).sum(
@@ -612,7 +660,7 @@ class NegativeBinomial(Likelihood):
         spread: "NDArray[np.float64]",  # noqa: ARG002
     ) -> "NDArray[np.float64]":
         """Return ``m + m^2/r``."""
-        return mean + mean**2 / self.dispersion
+        return mean + mean**2 / self.number
 
 
 @final

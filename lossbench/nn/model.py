@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lossbench.network import Dense, Network
 from lossbench.nn.gradients import products, relu
-from lossbench.nn.sigma import LearnedSigma
+from lossbench.nn.learned import LearnedParameter
 from lossbench.nn.terms import Term, exponential, log_softmax
 
 _ACTIVATIONS = {
@@ -85,7 +85,7 @@ class StackedVAE:
         term: Term,
         width: int,
         dtype: str,
-        sigma: LearnedSigma | None = None,
+        learned: LearnedParameter | None = None,
     ) -> None:
         def stacked(layer: Dense) -> StackedDense:
             return StackedDense(layer, width, dtype)
@@ -96,13 +96,13 @@ class StackedVAE:
         self._output = _output(network)
         self._encodes_logarithm = network.encodes_logarithm
         self._term = term
-        self.sigma = sigma
+        self.learned = learned
 
     @property
     def trained(self) -> list[keras.Variable]:
-        """All that is trained: the layers' variables, and a sigma."""
-        has_sigma = self.sigma is not None and not self.sigma.is_fitted
-        return [*self.variables, *([self.sigma.raw] if self.sigma and has_sigma else [])]
+        """All that is trained: the layers' variables, and a parameter of the likelihood."""
+        learned = self.learned
+        return [*self.variables, *([learned.raw] if learned and not learned.is_fitted else [])]
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -130,12 +130,12 @@ class StackedVAE:
 
     def reconstruction(self, x: tf.Tensor, z: tf.Tensor, *, training: bool = False) -> tf.Tensor:
         """Return R per example, summed over the inputs: ``(members, batch)``."""
-        if self.sigma is not None:
-            sigma = self.sigma
-            of = sigma.training_reconstruction if training else sigma.reconstruction
-            return of(self.reconstruct(z), x)
         decoded = self.decode(z) if self._term.from_logits else self.reconstruct(z)
-        return self._term.summed(decoded, x)
+        if self.learned is None:
+            return self._term.summed(decoded, x)
+        if training:
+            return self.learned.training_reconstruction(decoded, x)
+        return self.learned.reconstruction(decoded, x)
 
 
 def plain(

@@ -95,15 +95,21 @@ def _gaussian(kind: Gaussian) -> "Term":
     return Term(from_logits=False, summed=summed)
 
 
+def negative_binomial(logits: tf.Tensor, x: tf.Tensor, log_r: tf.Tensor) -> tf.Tensor:
+    """Return the negative log-probability of counts with log means ``logits`` and dispersion r."""
+    exact = tf.cast(x, tf.float64)  # what is left of two large logarithms
+    r = tf.exp(tf.cast(log_r, tf.float64))
+    ways = tf.math.lgamma(exact + r) - tf.math.lgamma(r) - tf.math.lgamma(exact + 1)
+    over_r = logits - log_r
+    terms = (x + tf.exp(log_r)) * tf.math.softplus(over_r) - x * over_r
+    return tf.reduce_sum(terms, -1) - tf.cast(tf.reduce_sum(ways, -1), x.dtype)
+
+
 def _negative_binomial(kind: NegativeBinomial) -> "Term":
-    r = kind.dispersion
+    log_r = 0.0 if kind.learns else math.log(kind.number)  # a learned one is ``LearnedDispersion``
 
     def summed(logits: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        exact = tf.cast(x, tf.float64)  # what is left of two large logarithms
-        ways = tf.math.lgamma(exact + r) - math.lgamma(r) - tf.math.lgamma(exact + 1)
-        over_r = logits - math.log(r)
-        terms = (x + r) * tf.math.softplus(over_r) - x * over_r
-        return tf.reduce_sum(terms, -1) - tf.cast(tf.reduce_sum(ways, -1), x.dtype)
+        return negative_binomial(logits, x, tf.constant(log_r, x.dtype))
 
     return Term(from_logits=True, summed=summed)
 
