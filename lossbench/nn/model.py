@@ -24,11 +24,41 @@ _ACTIVATIONS = {
     "relu": relu,
     "sigmoid": ops.sigmoid,
     "exponential": exponential,
+    "softmax": tf.nn.softmax,
 }
+
+
+def pieces_of(x: tf.Tensor, network: Network) -> list[tf.Tensor]:
+    """Return the columns of each piece of a mixed likelihood."""
+    parts: list[tf.Tensor] = tf.split(x, [piece.size for piece in network.pieces], axis=-1)
+    return parts
+
+
+def _encoded(x: tf.Tensor, network: Network) -> tf.Tensor:
+    """Return what the encoder sees of x: ln(1 + x) of counts beside other pieces."""
+    if not any(piece.output == "exponential" for piece in network.pieces):
+        return x
+    return tf.concat(
+        [
+            tf.math.log1p(part) if piece.output == "exponential" else part
+            for piece, part in zip(network.pieces, pieces_of(x, network), strict=True)
+        ],
+        axis=-1,
+    )
 
 
 def _output(network: Network) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return what turns a network's logits into its image."""
+    if network.pieces:
+        return lambda logits: tf.concat(
+            [
+                tf.nn.softmax(part)
+                if piece.output == "softmax"
+                else _ACTIVATIONS[piece.output](part)
+                for piece, part in zip(network.pieces, pieces_of(logits, network), strict=True)
+            ],
+            axis=-1,
+        )
     if network.groups:
         return lambda logits: tf.exp(log_softmax(logits, network.groups))
     return _ACTIVATIONS[network.output]
@@ -95,6 +125,7 @@ class StackedVAE:
         self._decoder = [stacked(layer) for layer in network.decoder]
         self._output = _output(network)
         self._encodes_logarithm = network.encodes_logarithm
+        self._network = network
         self._term = term
         self.learned = learned
 
@@ -112,7 +143,7 @@ class StackedVAE:
 
     def encode(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return ``z_mean`` and ``z_log_var``, each ``(members, batch, k)``."""
-        x = tf.math.log1p(x) if self._encodes_logarithm else x
+        x = tf.math.log1p(x) if self._encodes_logarithm else _encoded(x, self._network)
         for layer in self._encoder:
             x = layer(x)
         z_mean, z_log_var = products(x, self._z_mean.kernel.value, self._z_log_var.kernel.value)
@@ -131,6 +162,8 @@ class StackedVAE:
     def reconstruction(self, x: tf.Tensor, z: tf.Tensor, *, training: bool = False) -> tf.Tensor:
         """Return R per example, summed over the inputs: ``(members, batch)``."""
         decoded = self.decode(z) if self._term.from_logits else self.reconstruct(z)
+        if self._term.from_both:
+            return self._term.summed((decoded, self._output(decoded)), x)
         if self.learned is None:
             return self._term.summed(decoded, x)
         if training:

@@ -19,6 +19,7 @@ from lossbench.loss import (
     Gaussian,
     Laplace,
     Likelihood,
+    Mixed,
     NegativeBinomial,
 )
 from lossbench.nn.gradients import cross_entropy
@@ -129,17 +130,33 @@ def multinomial(logits: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     return -tf.reduce_sum(x * tf.nn.log_softmax(logits), -1) - tf.cast(ways, x.dtype)
 
 
+def _mixed(kind: Mixed) -> "Term":
+    def summed(logits_and_image: tuple[tf.Tensor, tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+        parts = kind.parts(x.shape[-1])
+        sizes = [size for _, size in parts]
+        columns = (tf.split(y, sizes, axis=-1) for y in (*logits_and_image, x))
+        total = 0.0
+        for (part, _), logits, image, own in zip(parts, *columns, strict=True):
+            of = term(part)
+            total += of.summed(logits if of.from_logits else image, own)
+        return total
+
+    return Term(from_logits=True, summed=summed, from_both=True)
+
+
 @dataclass(frozen=True)
 class Term:
     """The reconstruction term of one likelihood.
 
-    ``summed`` takes the decoded logits (``from_logits``) or image, and x: R per example.
+    ``summed`` takes the decoded logits (``from_logits``) or image, or a pair of both
+    (``from_both``), and x: R per example.
     ``as_keras`` makes the loss of Keras that is R / d, averaged over examples, where it has one.
     """
 
     from_logits: bool
-    summed: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    summed: Callable[[Any, tf.Tensor], tf.Tensor]
     as_keras: Callable[[], keras.losses.Loss] | None = None
+    from_both: bool = False
 
 
 _BCE = Term(
@@ -157,6 +174,7 @@ TERMS: Mapping[str, Callable[[Any], Term]] = {
     "poisson": lambda _: Term(from_logits=True, summed=poisson),
     "negative_binomial": _negative_binomial,
     "categorical": _categorical,
+    "mixed": _mixed,
     "multinomial": lambda _: Term(from_logits=True, summed=multinomial),
 }
 if TERMS.keys() != LIKELIHOODS.keys():
