@@ -229,7 +229,8 @@ def measure(
             raise UsageError(
                 "the arrays do not fit together",
                 where=name,
-                expected=f"{expected[0]} examples, as x has, of as many latents as z_mean has",
+                expected=f"{counted(expected[0], 'example')}, as x has, of as many latents as "
+                "z_mean has",
                 received=f"shape {to_array(z_mean if name == 'z_mean' else z_log_var).shape}",
             )
     at_mean = None if x_hat_at_mean is None else _like("x_hat_at_mean", x_hat_at_mean, shape)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossbench.errors import DataError
+from lossbench.words import counted
 
 Raw = NDArray[np.generic]
 Floats = NDArray[np.float32]
@@ -134,11 +135,12 @@ def _largest(train: Raw, test: Raw, where: str) -> float:
     kind = train.dtype.kind
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         n_bad = sum(int(np.count_nonzero(~np.isfinite(x))) for x in (train, test))
+        are = "is" if n_bad == 1 else "are"
         raise DataError(
             "the data has values that are not finite",
             where=where,
             expected="every value in [0, 1]",
-            received=f"{n_bad} values that are NaN or infinite",
+            received=f"{counted(n_bad, 'value')} that {are} NaN or infinite",
             remedy="replace or leave out these values",
         )
     if lowest < 0 or (kind == "f" and highest > 1):
@@ -186,7 +188,7 @@ def _frozen(images: Images) -> Images:
             "the data is constant: every training image is the same",
             where=images.where,
             expected="training images that differ",
-            received=f"{len(images.train)} images equal to the first",
+            received=f"{counted(len(images.train), 'image')} equal to the first",
             remedy="give other images, or a larger d where they were averaged",
         )
     images.train.setflags(write=False)

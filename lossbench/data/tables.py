@@ -12,6 +12,7 @@ import numpy as np
 
 from lossbench.data.images import Raw
 from lossbench.errors import DataError, did_you_mean
+from lossbench.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,7 @@ def read(dataset: str) -> Raw:
             "the table is empty",
             where=str(path),
             expected="rows of numbers below the header",
-            received=f"{len(table)} rows, {table.shape[1]} columns",
+            received=f"{counted(len(table), 'row')}, {counted(table.shape[1], 'column')}",
             remedy="save the table again, or choose other columns",
         )
     for column in table.columns:
