@@ -227,6 +227,8 @@ def test_several_values_come_in_any_sequence() -> None:
     (one,) = {each.run.hidden for each in lossbench.predict(hidden=(8, 4)).settings}
     several = {each.run.hidden for each in lossbench.predict(hidden=[(8, 4), ()]).settings}
     assert (one, several) == ((8, 4), {(8, 4), ()})
+    axis = {each.run.hidden for each in lossbench.predict(hidden=[8, 4]).settings}
+    assert axis == {(8,), (4,)}
 
 
 def test_an_audit_here_puts_generators_back() -> None:
