@@ -1,5 +1,6 @@
 """What a data set is, and what follows from it for a VAE, before anything is trained."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,10 @@ class Fit:
 
 @dataclass(frozen=True)
 class Description(Told):
-    """A data set: sizes, range as it is trained on, inputs that never vary in training (from 1)."""
+    """A data set: sizes, range as it is trained on, inputs that never vary in training (from 1).
+
+    ``constant_names`` are those of the same inputs, where the data is a table.
+    """
 
     dataset: str
     shape: tuple[int, ...]
@@ -40,18 +44,30 @@ class Description(Told):
     mean: float
     divided_by: float
     constant_inputs: tuple[int, ...]
+    constant_names: tuple[str, ...]
     sha256: str
     fits: tuple[Fit, ...]
 
 
-def describe(dataset: str, d: int | None = None, data_dir: Path | None = None) -> Description:
-    """Return what a data set is; ``DataError`` where it is missing or unfit."""
-    loaded = data.load(dataset, d, data_dir)
+def describe(
+    dataset: str,
+    d: int | None = None,
+    data_dir: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Description:
+    """Return what a data set is; ``DataError`` where it is missing or unfit.
+
+    ``progress`` is called with how much of a folder of images has been read, and of how much.
+    """
+    reading = data.Reading(progress) if progress else data.Reading()
+    loaded = data.load(dataset, d, data_dir, reading)
     train, test = loaded.train, loaded.test
     least = min(float(train.min()), float(test.min()))
     largest = max(float(train.max()), float(test.max()))
     mean = train.mean(dtype=np.float64)
     varies = (train != train[0]).any(axis=0)
+    constant = [int(place) for place in np.flatnonzero(~varies)]
+    names = data.input_names(dataset) if constant else ()
     moments = theory.moments(train) if loaded.d <= _MOST_D else None
     fits = []
     for kind in data.fitting(loaded):
@@ -74,7 +90,8 @@ def describe(dataset: str, d: int | None = None, data_dir: Path | None = None) -
         largest=largest,
         mean=float(mean),
         divided_by=loaded.divided_by,
-        constant_inputs=tuple(int(place) + 1 for place in np.flatnonzero(~varies)),
+        constant_inputs=tuple(place + 1 for place in constant),
+        constant_names=tuple(names[place] for place in constant) if names else (),
         sha256=loaded.sha256,
         fits=tuple(fits),
     )

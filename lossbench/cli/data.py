@@ -21,9 +21,10 @@ def data(
     """
     from lossbench import description  # noqa: PLC0415
     from lossbench.console import screen  # noqa: PLC0415
-    from lossbench.console.description import description_tables  # noqa: PLC0415
+    from lossbench.console.description import description_tables, reading_bar  # noqa: PLC0415
 
-    described = description.describe(dataset, d, data_dir)
+    with reading_bar() as progress:
+        described = description.describe(dataset, d, data_dir, progress)
     if json:
         screen.show_json(described)
         return

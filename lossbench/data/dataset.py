@@ -46,20 +46,25 @@ class Dataset:
         return int(self.train.shape[1])
 
 
-def load(dataset: str, d: int | None, data_dir: Path | None = None) -> Dataset:
+def load(
+    dataset: str,
+    d: int | None,
+    data_dir: Path | None = None,
+    reading: folders.Reading = folders.Reading(),  # noqa: B008 - frozen
+) -> Dataset:
     """Return a dataset at ``d`` pixels; None leaves the images as they are.
 
     ``dataset`` is one of BUILT_IN or the path of an ``.npz``, ``.npy``, ``.csv``, ``.tsv`` or IDX
     file or of a folder of images; ``data_dir`` is where the files of ``mnist`` and
     ``fashion_mnist`` are looked for first. A smaller d is the average over whole blocks of a square
-    grey image; ``patches`` are cut at d.
+    grey image; ``patches`` are cut at d. ``reading`` is told of the images of a folder.
 
     Raises DataError when the data is unknown, missing, damaged, unfit, or cannot be given at ``d``.
     """
     if dataset == "patches":
         images = sources.patches(_PATCHES_D if d is None else d)
     else:
-        images = _native(dataset, data_dir)
+        images = _native(dataset, data_dir, reading)
         images = images if d is None else images.at(d)
     return Dataset(
         *(dataset, images.train, images.test, _sha256(images)),
@@ -77,7 +82,18 @@ def native_sizes(dataset: str, data_dir: Path | None = None) -> tuple[int, int]:
     return images.d, len(images.train)
 
 
-def _native(dataset: str, data_dir: Path | None) -> Images:
+def input_names(dataset: str) -> tuple[str, ...]:
+    """Return the names of the inputs of a table, which has names; nothing of other data."""
+    if tables.is_table(dataset) and not folders.is_folder(dataset):
+        return tables.names(dataset)
+    return ()
+
+
+def _native(
+    dataset: str,
+    data_dir: Path | None,
+    reading: folders.Reading = folders.Reading(),  # noqa: B008 - frozen
+) -> Images:
     if dataset in _IN_SCIKIT_LEARN:
         return _IN_SCIKIT_LEARN[dataset]()
     if dataset in BUILT_IN:
@@ -94,7 +110,7 @@ def _native(dataset: str, data_dir: Path | None) -> Images:
     if tables.is_table(dataset) and not folders.is_folder(dataset):
         return _in_table(dataset)
     if folders.is_folder(dataset):
-        return _folder_parsed(dataset, folders.where(dataset), folders.stamp(dataset))
+        return _folder_parsed(dataset, folders.where(dataset), folders.stamp(dataset), reading)
     if not _is_path(dataset):
         raise DataError(
             f"unknown dataset {dataset!r}",
@@ -126,8 +142,8 @@ def _table_parsed(dataset: str, path: Path, _stamp: tuple[int, int]) -> Images:
 
 
 @lru_cache(maxsize=2)
-def _folder_parsed(dataset: str, where: str, _stamp: str) -> Images:
-    return checked(folders.read(dataset), None, where=where)
+def _folder_parsed(dataset: str, where: str, _stamp: str, reading: folders.Reading) -> Images:
+    return checked(folders.read(dataset, reading), None, where=where)
 
 
 def _in_files(*paths: Path) -> Images:

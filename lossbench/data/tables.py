@@ -51,11 +51,7 @@ def read(dataset: str) -> Raw:
     values, values out of [0, 1] beside floats, and columns that are not there, by row and column.
     """
     path = path_of(dataset)
-    _, without, names = _taken_apart(dataset)
-    table = _table(path)
-    if names:
-        _refuse_unknown(table, names, path)
-        table = table.drop(columns=list(names)) if without else table[list(names)]
+    table = _chosen(_table(path), dataset)
     if table.shape[1] == 0 or len(table) == 0:
         raise DataError(
             "the table is empty",
@@ -74,8 +70,22 @@ def read(dataset: str) -> Raw:
     return values
 
 
-def _table(path: Path) -> "pd.DataFrame":
-    """Return what pandas reads; every column has a name of its own."""
+def names(dataset: str) -> tuple[str, ...]:
+    """Return the names of the columns that ``read`` gives, from the head of the table."""
+    return tuple(map(str, _chosen(_table(path_of(dataset), n_rows=1), dataset).columns))
+
+
+def _chosen(table: "pd.DataFrame", dataset: str) -> "pd.DataFrame":
+    """Return the columns that were asked for, all but those left out, or all."""
+    _, without, chosen = _taken_apart(dataset)
+    if not chosen:
+        return table
+    _refuse_unknown(table, chosen, path_of(dataset))
+    return table.drop(columns=list(chosen)) if without else table[list(chosen)]
+
+
+def _table(path: Path, n_rows: int | None = None) -> "pd.DataFrame":
+    """Return what pandas reads, all or the first rows; every column has a name of its own."""
     import pandas as pd  # noqa: PLC0415 - only tables need it
 
     if path.stat().st_size > _LIMIT:
@@ -110,6 +120,7 @@ def _table(path: Path) -> "pd.DataFrame":
                 compression=None,
                 skipinitialspace=True,
                 low_memory=False,
+                nrows=n_rows,
             )
     # What pandas raises on text that it cannot make a table of.
     except (OSError, ValueError, OverflowError, MemoryError, RuntimeError) as problem:
