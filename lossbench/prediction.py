@@ -26,15 +26,16 @@ _REST = tuple(s.field for s in SETTINGS if s.column and s.field not in (*_FIRST,
 
 
 @dataclass(frozen=True)
-class CriticalLatents:
-    """The latent sizes at which a convention at weight 1 collapses: every k up to ``k``.
+class CriticalBeta:
+    """The weight from which on a convention collapses, at ``k`` latents or, if None, at any k.
 
-    ``k`` is 0 if it collapses at none, and None if it collapses at all of them. It holds for one
-    factor on the noise and one batch size, which thresholds and weights depend on.
+    ``beta`` is None if it collapses at none. It holds for one factor on the noise and one batch
+    size, which thresholds and weights depend on, and for a weight that stays what it is.
     """
 
     loss: str
     k: int | None
+    beta: float | None
     noise_std: float
     batch_size: int
 
@@ -53,7 +54,7 @@ class Thresholds:
     d: int
     reconstruction_loss: str
     largest: tuple[float, ...]
-    critical: tuple[CriticalLatents, ...]
+    critical: tuple[CriticalBeta, ...]
     n_images: int
     reconstruction_of_nothing: float
     first: theory.Direction | None
@@ -203,7 +204,6 @@ def _thresholds(
 ) -> Thresholds:
     """Return what follows from the thresholds of the data that ``runs`` train on."""
     (dataset, d, _), kind, scale = key
-    cases = dict.fromkeys((run.loss, run.noise_std, run.batch_size) for run in runs)
     n_images = experiment.n_images[dataset]
     return Thresholds(
         dataset=dataset,
@@ -213,17 +213,15 @@ def _thresholds(
         critical=()
         if kind.no_threshold
         else tuple(
-            CriticalLatents(
-                loss,
-                _critical_k(
-                    experiment.convention(loss),
-                    Sizes(d=d, k=1, batch_size=batch_size, n_images=n_images),
-                    theory.collapse_threshold(thresholds, noise_std),
-                ),
-                noise_std,
-                batch_size,
+            dict.fromkeys(
+                _critical(
+                    run,
+                    experiment.convention(run.loss),
+                    n_images,
+                    theory.collapse_threshold(thresholds, run.noise_std),
+                )
+                for run in runs
             )
-            for loss, noise_std, batch_size in cases
         ),
         n_images=n_images,
         reconstruction_of_nothing=theory.reconstruction_of_nothing(known[0], known[0], kind),
@@ -235,13 +233,17 @@ def _thresholds(
     )
 
 
-def _critical_k(loss: Convention, sizes: Sizes, threshold: float | None) -> int | None:
-    """Return the largest k up to which the convention at weight 1 collapses at every k."""
-    for k in range(1, (sizes.d or 0) + 1):
-        beta_eff = loss.coefficients(replace(sizes, k=k), 1).beta_eff
-        if threshold is not None and float(beta_eff) < threshold:
-            return k - 1
-    return None
+def _critical(
+    run: RunSettings, loss: Convention, n_images: int, threshold: float | None
+) -> CriticalBeta:
+    """Return the weight at which the convention's ``beta_eff`` reaches the threshold."""
+    sizes = Sizes(d=run.d, k=run.k, batch_size=run.batch_size, n_images=n_images)
+    unit, others = (
+        loss.coefficients(each, 1).beta_eff for each in (sizes, replace(sizes, k=run.k + 1))
+    )
+    beta = None if threshold is None or not unit else float(loss.beta(threshold, sizes))
+    k = None if unit == others else run.k
+    return CriticalBeta(run.loss, k, beta, run.noise_std, run.batch_size)
 
 
 def _predicted(

@@ -75,6 +75,7 @@ def plan(
     ``UsageError`` if a d cannot be had, a batch is larger than the training split, or the
     folder holds another experiment.
     """
+    _refuse_file(out)
     resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
     runs = resolved.runs()
     datasets = {
@@ -99,6 +100,19 @@ def plan(
     store = Store(out)
     _joined(asked, store)
     return Plan(asked, runs, datasets, store, retry_failed, save_weights)
+
+
+def _refuse_file(out: Path) -> None:
+    """Refuse results in or below what is a file."""
+    for place in (out, *out.parents):
+        if place.is_file():
+            raise ResultsError(
+                "this is a file, and results need a folder",
+                where=str(place),
+                expected="a folder, or a path where nothing is yet",
+                received="a file",
+                remedy=f"--out {_free(place)}",
+            )
 
 
 def _joined(asked: Experiment, store: Store) -> Experiment:

@@ -80,7 +80,9 @@ def summary_tables(found: Summary, console: Console) -> RenderableType:
             table = _table(title, rows, wide, {})
         parts.append(table)
     if len(shown) < len(summary):
-        rest = f"{len(summary) - len(shown):,} more settings are in {SUMMARY_TABLE}"
+        n_more = len(summary) - len(shown)
+        are = "is" if n_more == 1 else "are"
+        rest = f"{counted(n_more, 'more setting')} {are} in {SUMMARY_TABLE}"
         parts.append(Text(f"\n{rest}; --json prints all.", style="yellow"))
     return Group(*parts, *_notes(found.settings))
 
@@ -173,7 +175,8 @@ def _notes(summary: pd.DataFrame) -> Iterator[Text]:
     if held.n_settings:
         yield Text(
             f"Predicted active units, where 0 < predicted < k: equal to the measured in "
-            f"{held.n_equal} of {held.n_settings} settings, within one in {held.n_within_one}.",
+            f"{held.n_equal} of {counted(held.n_settings, 'setting')}, within one in "
+            f"{held.n_within_one}.",
             style="dim",
         )
     for kind in summary["reconstruction_loss"].unique():
