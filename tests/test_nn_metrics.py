@@ -68,7 +68,14 @@ def test_what_is_measured_is_what_the_tables_have(
     """Every metric has its column and every column its metric, in every epoch and at the end."""
     run = small_run("docs", 1.0, **OF_TWO, epochs=1, hidden=(), iwae_samples=2)
     (result,) = train_stack([run], 2, *split)
-    assert set(result.metrics) == set(METRIC_COLUMNS)
+    found = set(result.metrics)
+    for learned in (
+        {"reconstruction_loss": "gaussian", "sigma": "learned"},
+        {"reconstruction_loss": "negative_binomial", "dispersion": "learned"},
+    ):
+        (other,) = train_stack([replace(run, iwae_samples=0, **learned)], 1, *split)
+        found |= set(other.metrics)
+    assert found == set(METRIC_COLUMNS)
     assert set(HISTORY_COLUMNS) - set(result.history) <= {"kl_weight"}  # where a schedule runs
     assert set(result.history) <= set(HISTORY_COLUMNS)
 
