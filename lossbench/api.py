@@ -5,7 +5,8 @@ loads when its function is called.
 """
 
 # ruff: noqa: PLC0415
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -29,22 +30,62 @@ if TYPE_CHECKING:
 Scalar = str | float | bool
 Given = Scalar | Sequence[Scalar | tuple[int, ...]]
 
+# How errors write options, for `as_python`.
+_COMMAND = re.compile(r"lossbench (?P<name>audit) (?P<of>\S+)(?P<options>(?: --[a-z-]+ \S+)*)")
+_PAIRS = re.compile(r"--(args|set) [\w.]+=[^\s;,]+(?: --\1 [\w.]+=[^\s;,]+)*")
+_OPTIONS = re.compile(
+    r"(?<![\w-])--(?P<name>[a-z][a-z-]+|[dk]\b)"
+    r"(?: (?P<value>'[^']*'|\d[\d.,]*\d|\d|(?<=--out )\S+))?"
+)
+_NO_OPTIONS = re.compile(r"no --[dk]\b")
+_BARE = re.compile(r"\d+(\.\d+)?|'[^']*'")
+
 
 @contextmanager
 def _arguments_named() -> Iterator[None]:
-    """Name an argument as Python has it where an error names the command's option."""
+    """Name arguments as Python has them where an error names the command's options."""
     try:
         yield
     except LossbenchError as error:
-        if not error.where.startswith("--"):
-            raise
         raise type(error)(
-            error.problem,
-            where=error.where[2:].replace("-", "_"),
-            expected=error.expected,
-            received=error.received,
-            remedy=error.remedy,
+            as_python(error.problem),
+            where=as_python(error.where),
+            expected=as_python(error.expected),
+            received=_NO_OPTIONS.sub(lambda no: as_python(no[0]), error.received),
+            remedy=as_python(error.remedy),
         ) from None
+
+
+def as_python(advice: str) -> str:
+    """Return advice with the arguments of Python in place of the command's options.
+
+    >>> as_python("--d 784; --args x_hat=decoded; --set a=1 --set b=B/N; a longer --time-limit")
+    'd=784; args={"x_hat": "decoded"}; settings={"a": 1, "b": "B/N"}; a longer time_limit'
+    >>> as_python("lossbench audit my_vae.py:vae_loss --d 784 --shape 28,28,1")
+    'lossbench.audit("my_vae.py:vae_loss", d=784, shape="28,28,1")'
+    """
+    if command := _COMMAND.fullmatch(advice):
+        options = as_python(command["options"].strip()).split()
+        given = ", ".join((_quoted(command["of"]), *options))
+        return f"lossbench.{command['name']}({given})"
+    return _OPTIONS.sub(_argument, _PAIRS.sub(_pairs, advice))
+
+
+def _pairs(found: re.Match[str]) -> str:
+    """Return options of pairs as one dictionary."""
+    given = [text.partition("=") for text in found[0].split()[1::2]]
+    inside = ", ".join(f"{_quoted(name)}: {_quoted(value)}" for name, _, value in given)
+    return f"{'settings' if found[1] == 'set' else 'args'}={{{inside}}}"
+
+
+def _argument(found: re.Match[str]) -> str:
+    name = {"set": "settings"}.get(found["name"], found["name"].replace("-", "_"))
+    return name if found["value"] is None else f"{name}={_quoted(found['value'])}"
+
+
+def _quoted(text: str) -> str:
+    """Return a text as Python has it; a number, and what is in quotes already, as it is."""
+    return text if _BARE.fullmatch(text) else f'"{text}"'
 
 
 @_arguments_named()
@@ -57,8 +98,8 @@ def audit(
     n_images: int = 60_000,
     shape: str | None = None,
     latent_shape: str | None = None,
-    args: Sequence[str] = (),
-    settings: Sequence[str] = (),
+    args: Mapping[str, str] | Sequence[str] = (),
+    settings: Mapping[str, object] | Sequence[str] = (),
     total: str | None = None,
     time_limit: float = 60.0,
     dataset: str | None = None,
@@ -68,8 +109,10 @@ def audit(
     """Return what a loss trains; ``AuditError`` says why that cannot be told.
 
     ``"FILE.py:NAME"`` is asked in a child process, a callable in this one: ``process`` tells.
-    The options are those of the command, in the same words: ``args=["x_hat=decoded"]``,
-    ``settings=["beta=4"]``; ``dataset`` or ``threshold`` (t_1) adds whether it collapses there.
+    The options are those of the command: ``args={"x_hat": "decoded"}`` names an argument by its
+    role, ``settings={"beta": 4}`` gives one its value, a text being a formula in d, k, B and N or a
+    name of the file; lists such as ``["beta=4"]`` are taken too. ``dataset`` or ``threshold`` (t_1)
+    adds whether it collapses there.
 
     >>> def vae_loss(x, x_hat, z_mean, z_log_var):
     ...     kl = -0.5 * (1 + z_log_var - z_mean**2 - np.exp(z_log_var)).mean(axis=1)
@@ -113,12 +156,17 @@ def audit(
     )
     asked = auditing.read_options(
         *(where, d, k, batch_size, n_images, shape, latent_shape),
-        *(args, settings, total, time_limit),
+        *(_pairs_of("args", args), _pairs_of("settings", settings), total, time_limit),
     )
     found = (
         auditing.audit(where, asked)
         if isinstance(target, str)
         else auditing.audit_here(target, where, asked)
+    )
+    found = replace(
+        found,
+        filled=tuple(map(as_python, found.filled)),
+        findings=tuple(replace(each, text=as_python(each.text)) for each in found.findings),
     )
     return auditing.predicted(found, dataset, threshold, _path(data_dir))
 
@@ -231,6 +279,13 @@ def sweep(
     from lossbench import sweeping
     from lossbench.run import Record
 
+    if not (progress is None or callable(progress)):
+        raise UsageError(
+            "`progress` cannot be called",
+            where="progress",
+            expected="a function of the runs finished and of all",
+            received=repr(progress),
+        )
     _check_numbers(Integral, workers=workers)
     if workers is not None and workers < 1:
         raise UsageError(
@@ -260,6 +315,7 @@ def sweep(
     return sweeping.sweep(plan, n_workers=workers, scheduler=scheduler, progress=told)
 
 
+@_arguments_named()
 def compare(a: str | Path, b: str | Path) -> "Comparison":
     """Return two runs, or two selections of runs, compared: every difference is B minus A.
 
@@ -277,6 +333,7 @@ def compare(a: str | Path, b: str | Path) -> "Comparison":
     return replace(found, curves=comparison.elbo_curves(found, *sides))
 
 
+@_arguments_named()
 def show(results: str | Path) -> "Summary":
     """Return the summary of a results folder, a row a setting.
 
@@ -297,6 +354,36 @@ def show(results: str | Path) -> "Summary":
 
 def _path(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
+
+
+def _pairs_of(name: str, given: Mapping[str, object] | Sequence[str]) -> Sequence[str]:
+    """Return pairs as the command has them, of a mapping or of such texts."""
+    if isinstance(given, Mapping):
+        for key, value in given.items():
+            plain = value is None or isinstance(value, str | Real | list | tuple)
+            if not plain or (isinstance(value, str) and "," in value):
+                raise UsageError(
+                    f"`{key}` has a value that cannot be handed over",
+                    where=name,
+                    expected="a number, True, False, None, a list, a formula, a name of the file",
+                    received=repr(value),
+                )
+        return [f"{key}={_item(value)}" for key, value in given.items()]
+    texts = [given] if isinstance(given, str) else [*given]
+    if not all(isinstance(text, str) for text in texts):
+        raise UsageError(
+            f"`{name}` takes pairs",
+            where=name,
+            expected='a dictionary, or a list such as ["beta=4"]',
+            received=repr(given),
+        )
+    return texts
+
+
+def _item(value: object) -> str:
+    if isinstance(value, Real) and not isinstance(value, bool):
+        value = int(value) if isinstance(value, Integral) else float(value)
+    return str(value)
 
 
 def _read(file: str | Path | None, settings: dict[str, Given]) -> "Experiment":

@@ -4,13 +4,14 @@ A setting's column comes from the table of settings; what follows from the setti
 measured stands here.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lossbench.loss import ELBOS, OWN_SETTINGS, likelihood
 from lossbench.settings import SETTINGS
-from lossbench.words import setting
+from lossbench.words import counted, setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 Status = Literal["ok", "nan", "crashed", "timeout"]
 Kind = Literal["text", "int", "float", "bool"]
 NATS_NEED = tuple(each.field for each in SETTINGS if each.yardstick)
+_AT_FLOOR = 1.05  # times the floor, and below: a learned sigma has come to it
+_NEARLY_POISSON = 1e4  # a dispersion above it changes no digit that is shown
 HELD = "final_beta_eff"  # the weight that is held against the threshold
 
 
@@ -105,6 +108,14 @@ METRICS = (
         alike=("dataset", "scale"),
         optional=True,
     ),
+    Column(
+        "trained_dispersion",
+        "float",
+        "dispersion r where it is learned",
+        decimals=3,
+        alike=("dataset",),
+        optional=True,
+    ),
 )
 # The metrics of a table that has no room for all, in the order to read them in.
 COMPARED = (
@@ -118,8 +129,9 @@ COMPARED = (
     "collapsed",
     "objective",
     "trained_sigma",
+    "trained_dispersion",
 )
-SUMMARISED = ("elbo", "iwae", "kl", "reconstruction", "trained_sigma")
+SUMMARISED = ("elbo", "iwae", "kl", "reconstruction", "trained_sigma", "trained_dispersion")
 REPORTED = ("elbo", "elbo_best_sigma", "kl", "reconstruction", "bits_per_dim")
 _FOLLOWED = ("elbo", "reconstruction", "kl", "active_units", "objective")  # in every epoch
 
@@ -224,6 +236,30 @@ def end_note(held: Iterable[float], whole: Iterable[float]) -> str:
     """
     differ = any(abs(last - b_over_a) > 0 for last, b_over_a in zip(held, whole, strict=True))
     return " beta_eff is that of the last step: a schedule ends at another w than 1." * differ
+
+
+def learned_note(table: "pd.DataFrame") -> str:
+    """Return what to say of a table's settings where a learned parameter has a say in them."""
+    note = ""
+    if (table["sigma"] == "learned_per_input").any():
+        note += (
+            " With a sigma for each input an active optimum may stand beside the collapsed one "
+            "above the threshold."
+        )
+    floor = table["log_sigma_floor"].astype("float64").map(math.exp)
+    n_low = int((table["trained_sigma"] < _AT_FLOOR * floor).sum())
+    if n_low:
+        note += (
+            f" In {counted(n_low, 'row')} sigma came to its floor, so R and the ELBO are those "
+            "of log_sigma_floor."
+        )
+    n_poisson = int((table["trained_dispersion"] > _NEARLY_POISSON).sum())
+    if n_poisson:
+        note += (
+            f" In {counted(n_poisson, 'row')} the dispersion ran away, past {_NEARLY_POISSON:g}: "
+            "poisson does as well."
+        )
+    return note
 
 
 def _of_a_setting(*, first: bool) -> Iterator[Column]:

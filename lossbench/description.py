@@ -1,5 +1,6 @@
 """What a data set is, and what follows from it for a VAE, before anything is trained."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,8 @@ class Fit:
 class Description(Told):
     """A data set: sizes, range under its scale, inputs that never vary in training (from 1).
 
-    ``n_clipped`` test values lay outside what the training split spans; ``columns`` are the names
-    of a table's.
+    ``n_clipped`` test values lay outside what the training split spans; ``constant_names`` are
+    those of the inputs that never vary, where the data is a table.
     """
 
     dataset: str
@@ -50,25 +51,33 @@ class Description(Told):
     scale: Scale
     divided_by: float
     n_clipped: int
-    columns: tuple[str, ...]
     constant_inputs: tuple[int, ...]
+    constant_names: tuple[str, ...]
     sha256: str
     fits: tuple[Fit, ...]
 
 
 def describe(
-    dataset: str, d: int | None = None, data_dir: Path | None = None, scale: Scale | None = None
+    dataset: str,
+    d: int | None = None,
+    data_dir: Path | None = None,
+    scale: Scale | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Description:
     """Return what a data set is; ``DataError`` where it is missing or unfit.
 
     Without a ``scale`` it is ``auto``, or ``none`` where ``auto`` does not take the numbers.
+    ``progress`` is called with how much of a folder of images has been read, and of how much.
     """
-    loaded = _loaded(dataset, d, data_dir, scale)
+    reading = data.Reading(progress) if progress else data.Reading()
+    loaded = _loaded(dataset, d, data_dir, scale, reading)
     train, test, scaling = loaded.train, loaded.test, loaded.scaling
     least = min(float(train.min()), float(test.min()))
     largest = max(float(train.max()), float(test.max()))
     mean = train.mean(dtype=np.float64)
     varies = (train != train[0]).any(axis=0)
+    constant = [int(place) for place in np.flatnonzero(~varies)]
+    names = loaded.source.columns
     fits = []
     moments: dict[Dataset, theory.Moments] = {}
     for kind, seen in data.fitting(loaded, loaded.scaling.scale).items():
@@ -96,21 +105,27 @@ def describe(
         scale=scaling.scale,
         divided_by=1.0 if scaling.is_by_input else float(scaling.factor),
         n_clipped=scaling.n_clipped,
-        columns=loaded.source.columns,
-        constant_inputs=tuple(int(place) + 1 for place in np.flatnonzero(~varies)),
+        constant_inputs=tuple(place + 1 for place in constant),
+        constant_names=tuple(names[place] for place in constant) if names else (),
         sha256=loaded.sha256,
         fits=tuple(fits),
     )
 
 
-def _loaded(dataset: str, d: int | None, data_dir: Path | None, scale: Scale | None) -> Dataset:
+def _loaded(
+    dataset: str,
+    d: int | None,
+    data_dir: Path | None,
+    scale: Scale | None,
+    reading: data.Reading,
+) -> Dataset:
     """Return the data under a scale: where none is asked for, under the first that takes it."""
     if scale is not None:
-        return data.load(dataset, d, data_dir, scale)
+        return data.load(dataset, d, data_dir, scale, reading)
     try:
-        return data.load(dataset, d, data_dir)
+        return data.load(dataset, d, data_dir, reading=reading)
     except DataError as error:
         try:
-            return data.load(dataset, d, data_dir, "none")
+            return data.load(dataset, d, data_dir, "none", reading)
         except DataError:
             raise error from None

@@ -7,7 +7,7 @@ far it is from one that gives every example the mean.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _ONE_PERCENT = 0.01
 _SMALLEST = 1e-7
+_ROUNDED = 1e-6  # so little beyond a bound is rounding, as of float32
+_OTHER_SCALE = 10.0  # times: x and x_hat that spread so differently are of two scales
 _LARGEST_LOG_VAR = 300.0  # its exponential is a number in double precision
 _NO_LOG_VARIANCE = 0.1  # a collapsed encoder's may lie a little above 0
 _DECODED = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "exponential": (0.0, math.inf)}
@@ -227,7 +229,8 @@ def measure(
             raise UsageError(
                 "the arrays do not fit together",
                 where=name,
-                expected=f"{expected[0]} examples, as x has, of as many latents as z_mean has",
+                expected=f"{counted(expected[0], 'example')}, as x has, of as many latents as "
+                "z_mean has",
                 received=f"shape {to_array(z_mean if name == 'z_mean' else z_log_var).shape}",
             )
     at_mean = None if x_hat_at_mean is None else _like("x_hat_at_mean", x_hat_at_mean, shape)
@@ -267,7 +270,7 @@ def measure(
     reconstruction, kl = _mean(kind, images, samples), float(divergences.sum())
     d = images.shape[1]
     elbo = kind.elbo(reconstruction, kl, d)
-    return Measurement(
+    measured = Measurement(
         reconstruction_loss=kind.name,
         n_examples=len(images),
         d=d,
@@ -284,6 +287,7 @@ def measure(
         beta_eff=None if beta_eff is None else float(beta_eff),
         notes=tuple(_notes(images, samples, log_vars, kind)),
     )
+    return replace(measured, notes=(*_scales(measured, images, samples), *measured.notes))
 
 
 def _mean(kind: Likelihood, images: _Rows, decoded: list[_Rows]) -> float:
@@ -348,17 +352,28 @@ def _check_domain(name: str, arrays: list[_Rows], kind: Likelihood) -> None:
         )
     low, high = kind.domain if name == "x" else _DECODED.get(kind.output, (-math.inf, math.inf))
     for array in arrays:
-        if array.min() < low or array.max() > high:
-            logits = f"{kind.output}({name}), if these are logits"
+        least, most = array.min(), array.max()
+        if least < low or most > high:
+            if max(low - least, most - high) <= _ROUNDED:
+                remedy = f"numpy.clip({name}, {low:g}, {high:g}): so little beyond is rounding"
+            elif name == "x":
+                remedy = "scale the data, or name another reconstruction_loss"
+            else:
+                remedy = f"{kind.output}({name}), if these are logits"
             raise UsageError(
                 f"`{name}` has values that {kind.name} cannot have",
                 where=name,
                 expected=f"values from {low:g} to {high:g}",
-                received=f"{significant(array.min(), 4)} to {significant(array.max(), 4)}",
-                remedy="scale the data, or name another reconstruction_loss"
-                if name == "x"
-                else logits,
+                received=f"{_beyond(least, low)} to {_beyond(most, high)}",
+                remedy=remedy,
             )
+
+
+def _beyond(value: float, bound: float) -> str:
+    """Return a value to four digits, or to as many as tell it from a bound that it is not."""
+    digits = (4, 6, 8, 10, 12, 15, 17)
+    shown = (significant(value, n) for n in digits)
+    return next(text for text in shown if value == bound or float(text) != bound)
 
 
 def _notes(images: _Rows, samples: list[_Rows], log_vars: _Rows, kind: Likelihood) -> Iterator[str]:
@@ -385,9 +400,33 @@ def _notes(images: _Rows, samples: list[_Rows], log_vars: _Rows, kind: Likelihoo
         )
         if n_certain:
             yield (
-                f"{counted(n_certain, 'value')} of x_hat are certain of what x is not: such a "
-                "probability counts as 1e-7, as in Keras. Decode in float32 or float64."
+                f"{counted(n_certain, 'value')} of x_hat "
+                f"{'is' if n_certain == 1 else 'are'} certain of what x is not: such a "
+                "probability counts as 1e-7, as in Keras. "
+                + (
+                    "Are x and x_hat swapped? If not, decode"
+                    if all(_n_certain(one) > _n_certain(images) for one in samples)
+                    else "Decode"
+                )
+                + " in float32 or float64."
             )
+
+
+def _n_certain(rows: _Rows) -> int:
+    """Return how many values are 0 or 1, as data's are and a decoder's are not."""
+    return int(np.sum((rows <= _SMALLEST) | (rows >= 1 - _SMALLEST)))
+
+
+def _scales(measured: Measurement, images: _Rows, samples: list[_Rows]) -> Iterator[str]:
+    """Yield that x and x_hat are of two scales, where that may be why R is above R_0."""
+    decoded = np.stack(samples)
+    ratio = np.abs(decoded).max() / max(np.abs(images).max(), np.finfo(float).tiny)
+    if measured.below_nothing < -_ONE_PERCENT and not 1 / _OTHER_SCALE < ratio < _OTHER_SCALE:
+        x, x_hat = (
+            f"{significant(rows.min(), 3)} to {significant(rows.max(), 3)}"
+            for rows in (images, decoded)
+        )
+        yield f"x goes from {x}, x_hat from {x_hat}: bring both to one scale."
 
 
 def _nats(number: float) -> str:

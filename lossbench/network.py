@@ -12,7 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Activation = Literal["linear", "relu", "sigmoid", "exponential", "softmax"]
+Activation = Literal["linear", "relu", "sigmoid", "exponential", "softmax", "parts"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The columns of one part of a mixed likelihood, and what their logits go through.
+
+    A "softmax" is over all of them; of what is "exponential" the encoder sees ln(1 + x).
+    """
+
+    output: Activation
+    size: int
 
 
 @dataclass(frozen=True)
@@ -34,8 +45,8 @@ class Network:
     """A VAE: ``encoder`` and two heads, and ``decoder``, whose last layer gives the logits.
 
     Both heads see what the encoder gives; without layers it gives x. An image is ``output`` of
-    its logits: a softmax over each group of so many columns as ``groups`` says. Where it
-    ``encodes_logarithm`` the encoder sees ln(1 + x).
+    its logits: a softmax over each group of so many columns as ``groups`` says, or that of each
+    of the ``pieces``. Where it ``encodes_logarithm`` the encoder sees ln(1 + x).
     """
 
     encoder: tuple[Dense, ...]
@@ -44,6 +55,7 @@ class Network:
     decoder: tuple[Dense, ...]
     output: Activation
     groups: tuple[int, ...] = ()
+    pieces: tuple[Piece, ...] = ()
     encodes_logarithm: bool = False
 
     @property
@@ -81,6 +93,7 @@ def dense(
     hidden: tuple[int, ...],
     output: Activation | Literal["values"],
     groups: tuple[int, ...] = (),
+    pieces: tuple[Piece, ...] = (),
     *,
     encodes_logarithm: bool = False,
 ) -> Network:
@@ -104,6 +117,7 @@ def dense(
         decoder=(*_relu_layers(decoder), Dense(decoder[-1], d)),
         output=output,
         groups=groups,
+        pieces=pieces,
         encodes_logarithm=encodes_logarithm,
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossbench import data, theory
-from lossbench.experiment import Experiment
+from lossbench.experiment import Experiment, OwnLoss
 from lossbench.loss import Convention, Likelihood, Scale, Sizes
 from lossbench.settings import SETTINGS, RunSettings
 from lossbench.words import Told
@@ -26,15 +26,16 @@ _REST = tuple(s.field for s in SETTINGS if s.column and s.field not in (*_FIRST,
 
 
 @dataclass(frozen=True)
-class CriticalLatents:
-    """The latent sizes at which a convention at weight 1 collapses: every k up to ``k``.
+class CriticalBeta:
+    """The weight from which on a convention collapses, at ``k`` latents or, if None, at any k.
 
-    ``k`` is 0 if it collapses at none, and None if it collapses at all of them. It holds for one
-    factor on the noise and one batch size, which thresholds and weights depend on.
+    ``beta`` is None if it collapses at none. It holds for one factor on the noise and one batch
+    size, which thresholds and weights depend on, and for a weight that stays what it is.
     """
 
     loss: str
     k: int | None
+    beta: float | None
     noise_std: float
     batch_size: int
 
@@ -53,7 +54,7 @@ class Thresholds:
     d: int
     reconstruction_loss: str
     largest: tuple[float, ...]
-    critical: tuple[CriticalLatents, ...]
+    critical: tuple[CriticalBeta, ...]
     n_images: int
     reconstruction_of_nothing: float
     first: theory.Direction | None
@@ -96,17 +97,13 @@ class Predicted:
     @property
     def collapses(self) -> bool | None:
         """Whether no latent is predicted to be active; None where that is not told."""
-        return None if self.threshold is None else self.final_beta_eff >= self.threshold
+        told = self.threshold is not None and self.run.likelihood.learns != "learned_per_input"
+        return self.final_beta_eff >= self.threshold if told and self.threshold else None
 
     @property
     def beta_eff_as_mse(self) -> float | None:
-        """The weight for ``mse`` that a learned sigma amounts to: ``2 sigma^2 beta_eff``.
-
-        None where each input has its own: it amounts to no one weight.
-        """
-        if self.sigma is None or self.run.likelihood.learns == "learned_per_input":
-            return None
-        return 2 * self.sigma**2 * self.final_beta_eff
+        """The weight for ``mse`` that a learned sigma amounts to: ``2 sigma^2 beta_eff``."""
+        return None if self.sigma is None else 2 * self.sigma**2 * self.final_beta_eff
 
     def facts(self) -> dict[str, object]:
         """Return the setting, but for its seed, and its prediction as JSON has them."""
@@ -173,7 +170,10 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
         data.refuse_misfit(images[run.data], run.likelihood, run.scale, run.values_output)
         users.setdefault((run.data, run.likelihood, run.scale), []).append(run)
     moments = {key: theory.moments(found.train) for key, found in images.items()}
-    known = {key: theory.thresholds(moments[key[0]], key[1]) for key in users}
+    known = {
+        key: theory.thresholds(moments[key[0]], key[1].fitted(images[key[0]].train))
+        for key in users
+    }
     firsts: dict[tuple[object, ...], RunSettings] = {}
     for run in runs:
         firsts.setdefault(run.setting, run)
@@ -204,10 +204,6 @@ def _thresholds(
 ) -> Thresholds:
     """Return what follows from the thresholds of the data that ``runs`` train on."""
     (dataset, d, _), kind, scale = key
-    own = {loss.name for loss in experiment.own_losses()}  # audited at the sizes of the grid alone
-    cases = dict.fromkeys(
-        (run.loss, run.noise_std, run.batch_size) for run in runs if run.loss not in own
-    )
     n_images = experiment.n_images[dataset]
     return Thresholds(
         dataset=dataset,
@@ -217,21 +213,21 @@ def _thresholds(
         critical=()
         if kind.no_threshold
         else tuple(
-            CriticalLatents(
-                loss,
-                _critical_k(
-                    experiment.convention(loss),
-                    Sizes(d=d, k=1, batch_size=batch_size, n_images=n_images),
-                    theory.collapse_threshold(thresholds, noise_std),
-                ),
-                noise_std,
-                batch_size,
+            dict.fromkeys(
+                _critical(
+                    run,
+                    experiment.convention(run.loss),
+                    n_images,
+                    theory.collapse_threshold(thresholds, run.noise_std),
+                )
+                for run in runs
+                if not isinstance(own := experiment.convention(run.loss), OwnLoss)
+                or own.is_proportional
             )
-            for loss, noise_std, batch_size in cases
         ),
         n_images=n_images,
         reconstruction_of_nothing=theory.reconstruction_of_nothing(known[0], known[0], kind),
-        first=theory.first_direction(*known, kind),
+        first=theory.first_direction(*known, kind.fitted(known[0])),
         parameters={name: getattr(kind, name) for name in kind.parameters},
         scale=scale,
         n_constant=int((~known[1].varies).sum()),
@@ -239,13 +235,19 @@ def _thresholds(
     )
 
 
-def _critical_k(loss: Convention, sizes: Sizes, threshold: float | None) -> int | None:
-    """Return the largest k up to which the convention at weight 1 collapses at every k."""
-    for k in range(1, (sizes.d or 0) + 1):
-        beta_eff = loss.coefficients(replace(sizes, k=k), 1).beta_eff
-        if threshold is not None and float(beta_eff) < threshold:
-            return k - 1
-    return None
+def _critical(
+    run: RunSettings, loss: Convention, n_images: int, threshold: float | None
+) -> CriticalBeta:
+    """Return the weight at which the convention's ``beta_eff`` reaches the threshold."""
+    sizes = Sizes(d=run.d, k=run.k, batch_size=run.batch_size, n_images=n_images)
+    unit = loss.coefficients(sizes, 1).beta_eff
+    beta = None if threshold is None or not unit else float(loss.beta(threshold, sizes))
+    # one's own is known at the sizes of the grid alone
+    k: int | None = run.k
+    if not isinstance(loss, OwnLoss):
+        others = loss.coefficients(replace(sizes, k=run.k + 1), 1).beta_eff
+        k = None if unit == others else run.k
+    return CriticalBeta(run.loss, k, beta, run.noise_std, run.batch_size)
 
 
 def _predicted(

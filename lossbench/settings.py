@@ -28,7 +28,7 @@ from lossbench.loss import (
     likelihood,
     schedule,
 )
-from lossbench.network import Network, dense
+from lossbench.network import Network, Piece, dense
 from lossbench.optimizer import HAVE_EPSILON, OPTIMIZER_NAMES, OptimizerName
 from lossbench.words import joined
 
@@ -204,7 +204,8 @@ def _schedule(text: str) -> str:
 
 def _groups(text: str) -> str:
     groups = "".join(text.split())
-    if not re.fullmatch(r"|[1-9]\d*|\d+-\d+([+]\d+-\d+)*", groups) or len(groups) > 1000:
+    part = r"([a-z_]+:)?\d+(-\d+)?"
+    if not re.fullmatch(rf"|{part}([+]{part})*", groups) or len(groups) > 10_000:
         raise ValueError
     return groups
 
@@ -227,8 +228,8 @@ class RunSettings:
         Setting(
             "data",
             check=_name_or_path,
-            rule="digits, digits_counts, digits_levels, patches, mnist, fashion_mnist or the path "
-            "of an .npz, .npy, .csv, .tsv or IDX file",
+            rule="the name of a data set, such as digits, patches or mnist, or the path of a file "
+            "or folder: `lossbench data --help`",
             option="digits, patches, mnist, fashion_mnist or a path.",
             prediction=True,
             column="name or path of the data",
@@ -391,13 +392,14 @@ class RunSettings:
         ),
     ] = -6.0
     dispersion: Annotated[
-        float,
+        float | Literal["learned"],
         Setting(
             "model",
             above=0,
-            option="r of negative_binomial.",
+            option="r of negative_binomial, or learned.",
+            metavar="NUMBER|WORD",
             prediction=True,
-            column="r of negative_binomial, of variance m + m^2/r",
+            column="r of negative_binomial, of variance m + m^2/r; or learned",
             objective=True,
         ),
     ] = 1.0
@@ -407,10 +409,10 @@ class RunSettings:
             "model",
             check=_groups,
             rule="the columns of each choice of categorical: a size such as 4, or ranges such as "
-            "1-3+4-8",
-            option="Columns of each choice of categorical.",
+            "1-3+4-8; of mixed with its likelihood: gaussian:1-3+categorical:4-8",
+            option="Columns of each choice of categorical, of each part of mixed.",
             prediction=True,
-            column="columns of each choice of categorical",
+            column="columns of each choice of categorical, of each part of mixed",
             objective=True,
         ),
     ] = ""
@@ -502,8 +504,12 @@ class RunSettings:
         """The network that is trained; its description follows from the settings."""
         kind = self.likelihood
         output = self.values_output if kind.output == "values" else kind.output
+        pieces = (
+            Piece(self.values_output if part.output == "values" else part.output, size)
+            for part, size in kind.parts(self.d)
+        )
         return dense(
-            *(self.d, self.k, self.hidden, output, kind.choices(self.d)),
+            *(self.d, self.k, self.hidden, output, kind.choices(self.d), tuple(pieces)),
             encodes_logarithm=kind.encodes_logarithm,
         )
 
@@ -515,7 +521,8 @@ class RunSettings:
         data to [0, 1].
         """
         if self.output == "auto":
-            return "sigmoid" if self.hidden and self.scale in _TO_UNIT else "linear"
+            is_unit = self.likelihood.scale(self.scale) in _TO_UNIT
+            return "sigmoid" if self.hidden and is_unit else "linear"
         return "sigmoid" if self.output == "sigmoid" else "linear"
 
     @property

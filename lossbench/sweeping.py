@@ -76,6 +76,7 @@ def plan(
     ``UsageError`` if a d cannot be had, a batch is larger than the training split, or the
     folder holds another experiment. A loss of the user's own is audited; ``said`` hears of it.
     """
+    _refuse_file(out)
     store = Store(out)
     if experiment.own_losses():
         from lossbench import proving  # noqa: PLC0415 - few experiments need an audit
@@ -104,6 +105,19 @@ def plan(
     asked = replace(resolved, data_sha256=hashes)
     _joined(asked, store)
     return Plan(asked, runs, datasets, store, retry_failed, save_weights)
+
+
+def _refuse_file(out: Path) -> None:
+    """Refuse results in or below what is a file."""
+    for place in (out, *out.parents):
+        if place.is_file():
+            raise ResultsError(
+                "this is a file, and results need a folder",
+                where=str(place),
+                expected="a folder, or a path where nothing is yet",
+                received="a file",
+                remedy=f"--out {_free(place)}",
+            )
 
 
 def _joined(asked: Experiment, store: Store) -> Experiment:
@@ -265,7 +279,7 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
 
 @functools.lru_cache(maxsize=64)
 def _thresholds(images: Dataset, kind: Likelihood) -> NDArray[np.float64]:
-    return theory.thresholds(_moments(images), kind)
+    return theory.thresholds(_moments(images), kind.fitted(images.train))
 
 
 @functools.lru_cache(maxsize=8)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from lossbench.errors import DataError
-from lossbench.loss import Likelihood
+from lossbench.loss import Gaussian, Likelihood
 
 _SIGNIFICANT_DIGITS = 6  # the last digits depend on the processor
 _IMAGES_A_PRODUCT = 4096
@@ -206,7 +206,7 @@ def expected(
     noise_std: float,
 ) -> Expected:
     """Return what theory says of training ``a*R + b*K`` with ``b/a = beta_eff``."""
-    if kind.learns:
+    if isinstance(kind, Gaussian) and kind.learns:
         return _with_learned_sigma(thresholds, moments, kind, beta_eff, k, noise_std)
     known = Expected(predicted_active_units(thresholds, beta_eff, k, noise_std))
     if not len(thresholds) or noise_std != 1 or beta_eff == 0:
@@ -227,9 +227,7 @@ def _with_learned_sigma(
 ) -> Expected:
     spread, d = moments.covariance.diagonal(), len(moments.mean)
     collapses = beta_eff >= thresholds[0] / noise_std**2
-    if kind.learns == "learned_per_input":
-        if collapses:  # a second, active optimum may stand beside it
-            return Expected(0, 0.0, None, math.sqrt(float(spread[moments.varies].mean())))
+    if kind.learns == "learned_per_input":  # an active optimum may stand beside a stable collapse
         return Expected(is_unbounded=beta_eff < 1)
     if noise_std != 1 or beta_eff == 0:
         return Expected(0 if collapses else None)

@@ -94,6 +94,22 @@ def docs_loss(x, x_hat, z_mean, z_log_var):  # type: ignore[no-untyped-def]  # n
     return (((x - x_hat) ** 2).sum(axis=1) + kl).mean()
 
 
+def odd_loss(x, x_hat, z_mean, z_log_var, gamma):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, RUF100
+    """Return a loss with an argument that has no value."""
+    kl = -0.5 * (1 + z_log_var - z_mean**2 - np.exp(z_log_var)).sum(axis=1)
+    return (((x - x_hat) ** 2).sum(axis=1) + gamma * kl).mean()
+
+
+def foo_loss(x, foo, z_mean, z_log_var):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, RUF100
+    """Return a loss with a reconstruction of an unusual name."""
+    return odd_loss(x, foo, z_mean, z_log_var, 1)
+
+
+def sized_loss(x, x_hat, z_mean, z_log_var, x_dim=4):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, RUF100
+    """Return a loss with a size that has a default."""
+    return odd_loss(x, x_hat, z_mean, z_log_var, 1 / x_dim)
+
+
 def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a script of its own."""
     script = folder / "script.py"
@@ -155,6 +171,20 @@ REFUSED = {
     "no loss": (lambda: lossbench.explain(None), "loss: "),
     "no folder": (lambda: lossbench.show(3), "results: "),
     "nobody": (lambda: lossbench.sweep(workers=0, out="o"), "workers: somebody has to train"),
+    "a file": (lambda: lossbench.sweep(out=__file__), 'received: a file\n  try: out="'),
+    "below a file": (lambda: lossbench.sweep(out=f"{__file__}/o"), "this is a file, and results"),
+    "progress": (
+        lambda: lossbench.sweep(out="o", progress="print"),
+        "progress: `progress` cannot be called",
+    ),
+    "a size": (lambda: lossbench.audit(f"{__file__}:docs_loss", d=4), "d=4, k=20)"),
+    "arguments": (lambda: lossbench.audit(odd_loss, d=4, k=2), 'try: settings={"gamma": 1}'),
+    "a role": (lambda: lossbench.audit(foo_loss, d=4, k=2), 'try: args={"x_hat": "foo"} if'),
+    "a setting": (
+        lambda: lossbench.audit(odd_loss, d=4, k=2, settings={"gamma": print}),
+        "settings: `gamma` has a value that cannot be handed over",
+    ),
+    "no pair": (lambda: lossbench.audit(odd_loss, d=4, k=2, settings=[3]), "takes pairs"),
     "a weight": (
         lambda: lossbench.measure(
             [[0, 1]], [[0, 1]], [[0]], [[0]], reconstruction_loss="mse", beta_eff="1"
@@ -171,7 +201,22 @@ def test_what_cannot_be_is_named_as_python_has_it(name: str) -> None:
     with pytest.raises(UsageError) as refused:
         call()
     assert told in str(refused.value)
-    assert "--" not in refused.value.where
+    assert "--" not in str(refused.value)
+
+
+def test_pairs_are_a_dictionary_a_list_or_a_text() -> None:
+    """The same audit; numbers of NumPy, formulas and lists are values, too."""
+    answers = [
+        lossbench.audit(odd_loss, d=4, k=2, settings=settings).beta_eff
+        for settings in ({"gamma": 4}, {"gamma": np.float32(4)}, {"gamma": "d"}, ["gamma=4"])
+    ]
+    assert answers == pytest.approx([4] * 4)
+    assert lossbench.audit(odd_loss, d=4, k=2, settings="gamma=4").beta_eff == pytest.approx(4)
+    args = {"x_hat": "foo"}
+    assert lossbench.audit(foo_loss, d=4, k=2, args=args).beta_eff == pytest.approx(1)
+    sized = lossbench.audit(sized_loss, d=4, k=2)
+    assert 'x_dim = 4 by default: args={"d": "x_dim"} has it follow d' in sized.filled
+    assert not any("--" in finding.text for finding in sized.findings)
 
 
 def test_several_values_come_in_any_sequence() -> None:
@@ -182,6 +227,8 @@ def test_several_values_come_in_any_sequence() -> None:
     (one,) = {each.run.hidden for each in lossbench.predict(hidden=(8, 4)).settings}
     several = {each.run.hidden for each in lossbench.predict(hidden=[(8, 4), ()]).settings}
     assert (one, several) == ((8, 4), {(8, 4), ()})
+    axis = {each.run.hidden for each in lossbench.predict(hidden=[8, 4]).settings}
+    assert axis == {(8,), (4,)}
 
 
 def test_an_audit_here_puts_generators_back() -> None:

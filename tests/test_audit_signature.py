@@ -118,3 +118,31 @@ def test_a_letter_beside_a_step_is_no_size() -> None:
     assert found(sized).arguments["k"] == "k"
     assert "k := 3, the latent size" in found(sized).filled
     assert "k" not in found(annealed, step=1.0, k=0.5).arguments
+
+
+def test_arguments_that_are_left_at_their_default_are_told() -> None:
+    """Numbers, words, switches, None and what a dict has by default; a long one is cut short."""
+
+    def weighed(
+        x: Any,
+        x_hat: Any,
+        mu: Any,
+        log_var: Any,
+        beta: float = 4.0,
+        reduction: str = "mean",
+        floor: None = None,
+        table: tuple[int, ...] = tuple(range(99)),
+        **rest: Any,
+    ) -> Any:
+        assert (reduction, floor, len(table)) == ("mean", None, 99)
+        kl = rest.get("scale", 2) * (mu**2 + log_var**2).sum(1).mean()
+        return ((x - x_hat) ** 2).sum(1).mean() + beta * kl
+
+    assert found(weighed).filled == (
+        "beta = 4.0 by default",
+        "reduction = 'mean' by default",
+        "floor = None by default",
+        "table = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9,... by default",
+        "scale = 2 by default",
+    )
+    assert "beta = 4.0 by default" not in found(weighed, beta=1.0).filled

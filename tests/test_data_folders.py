@@ -139,6 +139,20 @@ def test_what_is_no_folder_of_images_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_limit_is_that_of_what_is_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four bytes a pixel, as float32 has them, and one a pixel in the files."""
+    folder = _folder(tmp_path, random_images(10, 6, 4))
+    monkeypatch.setattr(folders, "_LIMIT", 4 * 240 - 1)
+    with pytest.raises(DataError) as refused:
+        folders.read(str(folder))
+    assert refused.value.expected == "at most 959 bytes as float32"
+    assert refused.value.received == "960 bytes: 10 images of 4 x 6"
+    monkeypatch.setattr(folders, "_LIMIT", 4 * 240)
+    assert folders.read(str(folder)).shape == (10, 6, 4, 1)
+
+
 def test_damaged_images_never_end_in_a_traceback(tmp_path: Path) -> None:
     """Images with bytes changed or cut are read or refused."""
     rng = np.random.default_rng(0)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from image_files import random_images, saved
+from PIL import Image
 
 from lossbench import description, prediction
 from lossbench.cli import main
@@ -72,6 +73,36 @@ def test_the_command_tells_it_and_what_to_type_next(
         "negative_binomial",
         "multinomial",
     ]
+
+
+def test_constant_columns_of_a_table_have_their_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the header among the columns that were chosen; without a header, their places."""
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    file = tmp_path / "named.csv"
+    file.write_text("id,age,dose,unit\n" + "x,1,3,0\ny,2,3,0\nz,4,3,0\n" * 5)
+    described = description.describe(f"{file}:-id")
+    assert (described.constant_inputs, described.constant_names) == ((2, 3), ("dose", "unit"))
+    assert "2 inputs never vary in training: dose, unit" in _told(capsys, f"{file}:-id")[0]
+    file.write_text("1,3,4\n2,3,1\n4,3,2\n" * 5)
+    assert description.describe(str(file)).constant_names == ("column 2",)
+
+
+def test_a_bar_is_shown_while_a_folder_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes from the first step to the last; what is no terminal is spared it."""
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    for row, image in enumerate(random_images(10, 6, 6)):
+        Image.fromarray(image).save(tmp_path / f"{row}.png")
+    told: list[tuple[int, int]] = []
+    description.describe(str(tmp_path), progress=lambda *counts: told.append(counts))
+    assert told == [(step, 20) for step in range(1, 21)]
+    description.describe(str(tmp_path), progress=lambda *counts: told.append(counts))
+    assert len(told) == 20, "what is read already is not read again"
+    _, following = _told(capsys, str(tmp_path))
+    assert following.startswith("next: ")
 
 
 def test_too_many_inputs_have_no_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,16 @@
 """The experiment room: what a file says is what its runs are."""
 
+import re
+from typing import get_args
+
 import pytest
 from asked import Write
 
+from lossbench.data import BUILT_IN
 from lossbench.experiment import TEMPLATE, read
-from lossbench.settings import RunSettings
+from lossbench.loss import LIKELIHOODS
+from lossbench.optimizer import OptimizerName
+from lossbench.settings import SETTINGS, RunSettings
 
 
 def test_no_file_is_the_default_experiment_of_240_runs() -> None:
@@ -89,6 +95,18 @@ def test_the_template_spells_out_the_defaults(write: Write) -> None:
     template, empty = read(TEMPLATE), read(write(""))
     assert template.fixed == empty.fixed
     assert template.grids == empty.grids
+
+
+def test_the_template_has_every_setting_and_every_word() -> None:
+    """In its section, or as a comment there; likelihoods, optimizers and data sets by name."""
+    text = TEMPLATE.read_text(encoding="utf-8")
+    _, *parts = re.split(r"^\[(data|model|training|sweep)\]", text, flags=re.M)
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    for key in SETTINGS:
+        if key.section:
+            assert re.search(rf"\b{key.name} = ", sections[key.section]), key.name
+    words = [*LIKELIHOODS, *get_args(OptimizerName), *BUILT_IN]
+    assert [word for word in words if not re.search(rf"\b{word}\b", text)] == []
 
 
 def test_without_a_d_every_dataset_has_its_own(write: Write) -> None:

@@ -64,8 +64,8 @@ from lossbench.experiment import read
         ("[model]\nhidden = 64\n", 2, "layer sizes"),
         ("[model]\nhidden = [0]\n", 2, "layer sizes"),
         ("[model]\nhidden = [true]\n", 2, "layer sizes"),
-        ("[data]\ndataset = ''\n", 2, "digits_levels, patches, mnist"),
-        ("[data]\ndataset = 3\n", 2, "digits_levels, patches, mnist"),
+        ("[data]\ndataset = ''\n", 2, "digits, patches or mnist"),
+        ("[data]\ndataset = 3\n", 2, "digits, patches or mnist"),
         ("[frozen]\nformat = 99\n", 1, "format = 1"),
         ("frozen = 3\n", 1, "format = 1"),
         # Lines that are hard to find.

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from test_cli import run as cli
 
+from lossbench import theory
 from lossbench.console.prediction import prediction_tables
 from lossbench.data import load, refuse_misfit
 from lossbench.errors import DataError, ExperimentError
@@ -173,3 +174,63 @@ def test_groups_that_are_none_are_refused(groups: str) -> None:
     """By the rule of the key; a comma would be two values of an axis."""
     with pytest.raises((ExperimentError, DataError), match="groups"):
         predicted(**LEVELS, groups=groups)
+
+
+def _mixed_table(tmp_path: Path, colours: int = 3) -> str:
+    """Write a table of two measures, a choice of three colours and a count."""
+    rng = np.random.default_rng(0)
+    choice = np.eye(colours)[rng.integers(colours, size=60)]
+    rows = np.column_stack([rng.standard_normal((60, 2)), choice, rng.poisson(5, size=60)])
+    np.savetxt(tmp_path / "mixed.csv", rows, delimiter=",", fmt="%.6g")
+    return str(tmp_path / "mixed.csv")
+
+
+MIXED = COUNTS | {"reconstruction_loss": "mixed", "d": "6"}
+PARTS = "gaussian:1-2+categorical:3-5+poisson:6"
+
+
+def test_every_group_of_columns_has_a_likelihood_of_its_own(tmp_path: Path) -> None:
+    """The thresholds are those of the groups beside each other; the network ends as each asks."""
+    asked = MIXED | {"dataset": _mixed_table(tmp_path), "groups": PARTS, "seeds": "1"}
+    found = predicted(**asked)
+    (run,) = runs(**asked)
+    data = load(asked["dataset"], 6, scale="none")
+    known = theory.moments(data.train)
+    variance = np.concatenate([np.ones(2), known.mean[2:]])
+    scaled = known.covariance / np.sqrt(np.outer(variance, variance))
+    brute = np.linalg.eigvalsh(scaled)[::-1]
+    assert found.thresholds[0].largest[:5] == pytest.approx(brute[:5], rel=1e-4)
+    assert [(piece.output, piece.size) for piece in run.network.pieces] == [
+        ("linear", 2),
+        ("softmax", 3),
+        ("exponential", 1),
+    ]
+    assert "groups " + PARTS in shown(found)
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        ("6", "gaussian:1-3"),
+        ("gaussian:1-2+categorical:3-5", "end at column 5"),
+        ("gaussian:1-2+laplace:3-6", "gaussian:1-3"),
+        ("gaussian:1-2+categorical:3-6", "a single 1 in each group"),
+        ("gaussian:1-2+poisson:3-6", ""),
+        ("poisson:1-6", "whole numbers"),
+        ("gaussian:1-2+bce:3-6", "values from 0 to 1, for bce there"),
+    ],
+)
+def test_groups_that_the_data_cannot_have_are_refused(
+    tmp_path: Path, groups: str, words: str
+) -> None:
+    """By what is wrong with the text, or by the first value and the likelihood there."""
+    asked = MIXED | {"dataset": _mixed_table(tmp_path), "groups": groups}
+    if not words:
+        assert predicted(**asked).settings
+        return
+    with pytest.raises(DataError) as caught:
+        predicted(**asked)
+    assert words in str(caught.value) + caught.value.expected
+    for option, parts in (("sigma", PARTS), ("dispersion", "gaussian:1-5+negative_binomial:6")):
+        with pytest.raises((DataError, ExperimentError)):
+            predicted(**asked | {"groups": parts, option: "learned"})

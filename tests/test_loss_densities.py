@@ -12,7 +12,15 @@ from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import expit, softmax
 
-from lossbench.loss import LIKELIHOODS, Categorical, Gaussian, Likelihood, group_sizes
+from lossbench.loss import (
+    LIKELIHOODS,
+    Categorical,
+    Gaussian,
+    Likelihood,
+    Mixed,
+    NegativeBinomial,
+    group_sizes,
+)
 from lossbench.theory import first_direction, moments, thresholds
 
 Floats = NDArray[np.float64]
@@ -25,6 +33,9 @@ def _groups(kind: Likelihood, numbers: Floats) -> list[Floats]:
 
 def decoded(kind: Likelihood, logits: Floats) -> Floats:
     """Return x_hat of a decoder's last numbers."""
+    if kind.output == "parts":
+        parts = zip(MIXED, np.split(logits, 3, axis=-1), strict=True)
+        return np.concatenate([decoded(KINDS[name], x) for name, x in parts], axis=-1)
     if kind.output == "softmax":
         return np.concatenate([softmax(x, axis=-1) for x in _groups(kind, logits)], axis=-1)
     return {"values": lambda x: x, "sigmoid": expit, "exponential": np.exp}[kind.output](logits)
@@ -40,8 +51,11 @@ KINDS = {
     "negative_binomial": replace(LIKELIHOODS["negative_binomial"], dispersion=1.7),
     "categorical": Categorical("1-2+3-6"),
     "multinomial": LIKELIHOODS["multinomial"],
+    "mixed": Mixed(sigma=0.3, dispersion=1.7, groups="gaussian:1-2+categorical:3-4+poisson:5-6"),
 }
-every = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+KINDS["two"] = Categorical("2")  # a part of the mixed one
+MIXED = ("gaussian", "two", "poisson")
+every = pytest.mark.parametrize("kind", [KINDS[name] for name in LIKELIHOODS], ids=LIKELIHOODS)
 
 
 def _with_lambda(x: Floats, coin: Floats) -> Floats:
@@ -71,12 +85,21 @@ LOG_PROBABILITIES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "multinomial": lambda x, p: np.array(
         [stats.multinomial.logpmf(row, row.sum(), q / q.sum()) for row, q in zip(x, p, strict=True)]
     ),
+    "mixed": lambda x, m: (
+        stats.norm.logpdf(x[:, :2], m[:, :2], 0.3).sum(axis=-1)
+        + stats.multinomial.logpmf(x[:, 2:4], 1, m[:, 2:4])
+        + stats.poisson.logpmf(x[:, 4:], m[:, 4:]).sum(axis=-1)
+    ),
 }
 
 
 def drawn(kind: Likelihood, n: int = 40, seed: int = 0) -> Floats:
     """Return small data that a likelihood can have: ``(n, 6)``, with directions that differ."""
     generator = np.random.default_rng(seed)
+    if kind.output == "parts":
+        parts = zip(MIXED, range(3), strict=True)
+        columns = [drawn(KINDS[name], n, seed)[:, 2 * part : 2 * part + 2] for name, part in parts]
+        return np.concatenate(columns, axis=1)
     numbers = generator.standard_normal((n, D)) + 1.5 * generator.standard_normal((n, 1))
     if kind.output == "softmax" and isinstance(kind, Categorical):
         ranks = [x.argmax(axis=1) for x in _groups(kind, numbers)]
@@ -91,7 +114,7 @@ def drawn(kind: Likelihood, n: int = 40, seed: int = 0) -> Floats:
 
 def test_every_likelihood_is_held_against_scipy() -> None:
     """A new one needs a line here."""
-    assert KINDS.keys() == LOG_PROBABILITIES.keys() == LIKELIHOODS.keys()
+    assert KINDS.keys() - {"two"} == LOG_PROBABILITIES.keys() == LIKELIHOODS.keys()
 
 
 @every
@@ -165,7 +188,10 @@ def brute_thresholds(kind: Likelihood, x: Floats) -> Floats:
         "values": lambda m: m,
         "sigmoid": lambda m: np.log(m) - np.log1p(-m),
     }
-    eta = inverse.get(kind.output, np.log)(nothing)
+    if kind.output == "parts":
+        eta = np.concatenate([nothing[:2], np.log(nothing[2:])])
+    else:
+        eta = inverse.get(kind.output, np.log)(nothing)
     nodes, node_weights = np.polynomial.hermite_e.hermegauss(12)
     node_weights = node_weights / node_weights.sum()
 
@@ -213,7 +239,9 @@ def brute_thresholds(kind: Likelihood, x: Floats) -> Floats:
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in KINDS.values() if not kind.no_threshold], ids=lambda kind: kind.name
+    "kind",
+    [KINDS[name] for name in LIKELIHOODS if not KINDS[name].no_threshold],
+    ids=lambda kind: kind.name,
 )
 def test_the_thresholds_are_those_of_a_numeric_hessian(kind: Likelihood) -> None:
     """V by brute force, to 1e-6, and the variance of the data along the first direction is t_1."""
@@ -254,7 +282,7 @@ def test_a_threshold_is_told_or_it_is_told_why_not(kind: Likelihood) -> None:
         with pytest.raises(ValueError, match=kind.name):
             kind.variance(np.ones(3), np.ones(3))
     else:
-        assert kind.variance(np.full(3, 0.25), np.ones(3)).shape == (3,)
+        assert kind.variance(np.full(D, 0.25), np.ones(D)).shape == (D,)
 
 
 def test_a_gaussian_is_mse_at_another_weight() -> None:
@@ -298,3 +326,28 @@ def test_groups_are_a_size_or_ranges_that_follow_each_other() -> None:
     for wrong in ("", "3", "9", "0", "1-4", "1-4+6-8", "1-4+5-9", "4+4", "1-0+1-8", "a-b"):
         with pytest.raises(ValueError, match="group"):
             group_sizes(wrong, 8)
+
+
+@pytest.mark.parametrize("r", [0.5, 3.0])
+def test_a_dispersion_is_fitted_at_the_mean_as_scipy_would(r: float) -> None:
+    """By brute force over scipy's probabilities; on data that are drawn so, it is nearly r."""
+    rng = np.random.default_rng(0)
+    mean = np.array([0.5, 4.0, 30.0])
+    x = rng.negative_binomial(r, r / (r + mean), size=(4_000, 3)).astype(np.float64)
+    own = x.mean(axis=0)
+
+    def cost(log_r: Floats) -> float:
+        each = math.exp(log_r[0])
+        return -float(stats.nbinom.logpmf(x, each, each / (each + own)).sum(axis=1).mean())
+
+    least = minimize(cost, [0.0], method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-12})
+    kind = NegativeBinomial(dispersion="learned")
+    fitted = kind.fitted(x)
+    assert fitted.dispersion == pytest.approx(math.exp(least.x[0]), rel=1e-4)
+    assert fitted.dispersion == pytest.approx(r, rel=0.1)
+    assert kind.reconstruction_of_nothing(x, x) == pytest.approx(least.fun, rel=1e-9)
+    known = moments(x)
+    brute = np.linalg.eigvalsh(
+        known.covariance / np.sqrt(np.outer(*[own + own**2 / fitted.number] * 2))
+    )
+    assert thresholds(known, fitted) == pytest.approx(brute[::-1], rel=1e-4)

@@ -24,7 +24,11 @@ from lossbench.theory import moments
 HOUSE = Path(lossbench.__file__).parent
 BCE, MSE = LIKELIHOODS["bce"], LIKELIHOODS["mse"]
 Floats = NDArray[np.float64]
-every = pytest.mark.parametrize("kind", LIKELIHOODS.values(), ids=LIKELIHOODS)
+KINDS = [
+    replace(kind, groups="mse:1-3+gaussian:4-5") if kind.name == "mixed" else kind
+    for kind in LIKELIHOODS.values()
+]
+every = pytest.mark.parametrize("kind", KINDS, ids=LIKELIHOODS)
 
 
 @pytest.fixture
@@ -96,11 +100,16 @@ def test_data_lie_in_the_domain(kind: Likelihood) -> None:
 
     Pixels of 0 and 1 are data of all of them, if each image is one choice.
     """
-    assert (kind.misfit(load("digits", 64).train) is None) == (not kind.counts)
-    assert (
-        replace(kind, **({"groups": "8"} if "groups" in kind.parameters else {})).misfit(np.eye(8))
-        is None
-    )
+
+    def grouped(groups: str) -> Likelihood:
+        """Return it for so many columns."""
+        return replace(kind, **({"groups": groups} if "groups" in kind.parameters else {}))
+
+    mixed = kind.output == "parts"
+    grey = grouped("bce:1-32+gaussian:33-64" if mixed else "64")
+    assert (grey.misfit(load("digits", 64).train) is None) == (not kind.counts)
+    choices = grouped("categorical:1-8" if mixed else "8")
+    assert choices.misfit(np.eye(8)) is None
 
 
 def test_an_unknown_likelihood_is_refused_with_the_nearest_name() -> None:

@@ -159,7 +159,9 @@ def test_what_is_spelt_is_told_in_words() -> None:
             "constant",
             "linear:0.125",
             "linear:1",
+            "linear:1epochs",
             "linear:400epochs",
+            "far:1steps:0",
             "far:0.3:0.01",
             "far:5000steps:0",
             "sigmoid:0.5",
@@ -171,13 +173,15 @@ def test_what_is_spelt_is_told_in_words() -> None:
         "constant": "constant",
         "linear:0.125": "from 0 to 1 over the first 12.5% of training",
         "linear:1": "from 0 to 1 over the whole of training",
+        "linear:1epochs": "from 0 to 1 over the first epoch, one value an epoch",
+        "far:1steps:0": "0 over the first step, then 1",
         "linear:400epochs": "from 0 to 1 over the first 400 epochs, one value an epoch",
         "far:0.3:0.01": "0.01 over the first 30% of training, then 1",
-        "far:5000steps:0": "0 over the first 5000 steps, then 1",
+        "far:5000steps:0": "0 over the first 5,000 steps, then 1",
         "sigmoid:0.5": "from 0 to 1 along a sigmoid over the first 50% of training",
         "cosine:3epochs": "from 0 to 1 along a cosine over the first 3 epochs, one value an epoch",
         "cyclical:4:0.5": "from 0 to 1 over the first 50% of each of 4 cycles",
-        "cyclical:1:1": "from 0 to 1 over each of 1 cycle",
+        "cyclical:1:1": "from 0 to 1 over the whole of training",
     }
 
 

@@ -161,6 +161,41 @@ def test_what_does_not_fit_is_named(name: str) -> None:
     assert "received" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("beyond", "shown", "remedy"),
+    [(1e-7, "1.0000001", "rounding"), (1e-3, "1.001", "sigmoid(x_hat)")],
+)
+def test_a_value_beyond_its_bound_is_shown_beyond_it(
+    beyond: float, shown: str, remedy: str
+) -> None:
+    """With as many digits as that takes; what is within 1e-6 is rounding, and no logit."""
+    arrays = drawn()
+    arrays["x_hat"][0, 0] = 1 + beyond
+    with pytest.raises(UsageError) as refused:
+        measure(**arrays, reconstruction_loss="bce")
+    assert f" to {shown}\n" in str(refused.value)
+    assert remedy in refused.value.remedy
+
+
+def test_swapped_arrays_are_asked_about() -> None:
+    """Data is 0 and 1 where a decoder is not; a decoder that is as certain as data is no swap."""
+    arrays = drawn(binary=True)
+    swapped = arrays | {"x": arrays["x_hat"], "x_hat": arrays["x"]}
+    notes = measure(**swapped, reconstruction_loss="bce").notes
+    assert any("Are x and x_hat swapped? If not, decode in float32" in note for note in notes)
+    wrong = measure(**arrays | {"x_hat": 1 - arrays["x"]}, reconstruction_loss="bce")
+    assert not any("swapped" in note for note in wrong.notes)
+
+
+@pytest.mark.parametrize(("of_x", "of_x_hat"), [(255, 1), (1, 255), (255, 255)])
+def test_two_scales_are_told(of_x: float, of_x_hat: float) -> None:
+    """Pixels from 0 to 255 against a reconstruction from 0 to 1, or the other way round."""
+    arrays = drawn()
+    scaled = arrays | {"x": of_x * arrays["x"], "x_hat": of_x_hat * arrays["x_hat"]}
+    notes = measure(**scaled, reconstruction_loss="mse").notes
+    assert any("bring both to one scale" in note for note in notes) == (of_x != of_x_hat)
+
+
 def test_a_standard_deviation_in_place_of_a_log_variance_is_told() -> None:
     """It is above 0 throughout, as no trained log variance is; nothing is guessed."""
     arrays = drawn()

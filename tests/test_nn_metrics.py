@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from small_runs import program_of, refill, sigmoid, small_run, train_epoch, trained_weights
 
+from lossbench.columns import HISTORY_COLUMNS, METRIC_COLUMNS
 from lossbench.loss import likelihood
 from lossbench.nn.train import train_stack
 from lossbench.settings import RunSettings
@@ -59,6 +60,24 @@ def _brute_force(
         "active_units": active_units,
         "collapsed": active_units == 0,
     }
+
+
+def test_what_is_measured_is_what_the_tables_have(
+    split: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> None:
+    """Every metric has its column and every column its metric, in every epoch and at the end."""
+    run = small_run("docs", 1.0, **OF_TWO, epochs=1, hidden=(), iwae_samples=2)
+    (result,) = train_stack([run], 2, *split)
+    found = set(result.metrics)
+    for learned in (
+        {"reconstruction_loss": "gaussian", "sigma": "learned"},
+        {"reconstruction_loss": "negative_binomial", "dispersion": "learned"},
+    ):
+        (other,) = train_stack([replace(run, iwae_samples=0, **learned)], 1, *split)
+        found |= set(other.metrics)
+    assert found == set(METRIC_COLUMNS)
+    assert set(HISTORY_COLUMNS) - set(result.history) <= {"kl_weight"}  # where a schedule runs
+    assert set(result.history) <= set(HISTORY_COLUMNS)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def test_a_term_is_the_likelihood(kind: Likelihood, size: float) -> None:
     x_hat = decoded(kind, logits)
     for dtype, rel in (("float64", 1e-9), ("float32", 1e-4)):
         given = tf.constant(logits if term.from_logits else x_hat, dtype)
+        given = (given, tf.constant(x_hat, dtype)) if term.from_both else given
         found = np.asarray(term.summed(given, tf.constant(x, dtype)))
         assert found == pytest.approx(kind.reconstruction(x, x_hat), rel=rel, abs=rel)
 
@@ -48,7 +49,8 @@ def test_a_term_and_its_slope_are_finite_at_the_edges(kind: Likelihood) -> None:
         logits = tf.constant(np.where(np.arange(6) % 2, size, -size) * np.ones_like(x), tf.float32)
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            cost = tf.reduce_sum(term.summed(logits, tf.constant(x, tf.float32)))
+            given = (logits, logits) if term.from_both else logits  # its values are their logits
+            cost = tf.reduce_sum(term.summed(given, tf.constant(x, tf.float32)))
         assert np.isfinite(float(cost))
         assert np.isfinite(np.asarray(tape.gradient(cost, logits))).all()
 

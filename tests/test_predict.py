@@ -31,20 +31,24 @@ def predicted(**options: str) -> Prediction:
     return predict(read(None, options))
 
 
-def test_the_blog_collapses_up_to_its_critical_latent_size() -> None:
-    """Every k up to d/t_1 collapses and the next one does not; the documentation never does."""
-    prediction = predicted(d="64", k="1,19,20,64", beta="1", reconstruction_loss="bce")
+def test_a_loss_collapses_from_its_critical_beta() -> None:
+    """The blog's is t_1 * k/d, another one for each k; the documentation's is t_1 at any k."""
+    prediction = predicted(d="64", k="19,20", beta="0.5,1", reconstruction_loss="bce")
     (thresholds,) = prediction.thresholds
-    critical = {each.loss: each.k for each in thresholds.critical}
-    assert critical == {"blog": int(64 / thresholds.largest[0]), "docs": 0}
-    collapses = {s.run.k: s.collapses for s in prediction.settings if s.run.loss == "blog"}
-    assert collapses == {1: True, 19: True, 20: False, 64: False}
+    t_1 = thresholds.largest[0]
+    critical = {(each.loss, each.k): each.beta for each in thresholds.critical}
+    expected = {("blog", 19): t_1 * 19 / 64, ("blog", 20): t_1 * 20 / 64, ("docs", None): t_1}
+    assert critical == pytest.approx(expected)
+    for setting in prediction.settings:
+        run = setting.run
+        beta = critical[run.loss, run.k if run.loss == "blog" else None]
+        assert setting.collapses == (beta is not None and run.beta >= beta)
 
 
-def test_a_loss_above_every_threshold_collapses_for_every_k() -> None:
-    """At d = 4 even the documentation's loss has nothing to say."""
-    prediction = predicted(d="4", k="2", beta="1", loss="docs", reconstruction_loss="mse")
-    assert prediction.thresholds[0].critical[0].k is None
+def test_a_loss_without_a_kl_term_collapses_at_no_beta() -> None:
+    """There is no weight to raise."""
+    prediction = predicted(d="64", k="2", loss="irmae-vae-2021", reconstruction_loss="bce")
+    assert prediction.thresholds[0].critical[0].beta is None
 
 
 def test_only_the_linear_model_has_a_closed_form() -> None:
@@ -108,7 +112,7 @@ def test_agreement_counts_only_where_the_prediction_could_be_wrong() -> None:
 def test_the_command_prints_tables_and_json(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sentence about the critical size, and the same facts as JSON."""
+    """The sentence about the critical weight, and the same facts as JSON."""
     options = ["--d", "64", "--k", "2", "--beta", "1", "--reconstruction-loss", "bce"]
     for extra in ([], ["--json"]):
         monkeypatch.setattr(sys, "argv", ["lossbench", "predict", *options, *extra])
@@ -116,7 +120,7 @@ def test_the_command_prints_tables_and_json(
             main()
         assert not stop.value.code
     text, _, rest = capsys.readouterr().out.partition("{")
-    assert "blog at beta 1 collapses for every k up to 19" in text
+    assert "blog collapses from beta 0.1038 on at k 2" in text
     facts = json.loads("{" + rest)
     assert [s["predicted_active_units"] for s in facts["settings"]] == [0, 2]
 

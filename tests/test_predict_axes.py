@@ -55,8 +55,7 @@ HAVE = {
 }  # what has a parameter
 PER_BATCH = "antixk-pytorch-vae-2020"  # its weight depends on the batch size
 SENTENCE = re.compile(
-    r"(?P<loss>\S+) at beta 1(?P<where>.*?) (?:collapses for every k(?: up to (?P<k>\d+))?"
-    r"|(?P<never>does not collapse at k = 1))"
+    r"(?P<loss>\S+)(?: at (?P<where>.*?))? collapses (?P<what>from beta .*|at no beta.*)"
 )
 
 
@@ -118,32 +117,33 @@ def test_a_narrow_terminal_loses_no_axis() -> None:
     [("bce", 16), *(pytest.param(kind, 64, marks=pytest.mark.slow) for kind in ("bce", "mse"))],
 )
 def test_every_sentence_holds_for_all_that_it_speaks_of(kind: str, d: int) -> None:
-    """For every setting of that loss at the values that it names, and for no larger k."""
+    """For every setting of that loss at the values that it names, whatever its beta."""
     prediction = predicted(
         d=str(d),
-        k=",".join(map(str, range(1, d + 1))),
+        k="1,2,3,5,8,13,16",
         loss=f"blog,docs,{PER_BATCH}",
+        beta="0.01,0.1,0.5,4",
         noise_std="0.5,1,2",
         batch_size="32,128",
         hidden="64,linear",
         reconstruction_loss=kind,
     )
-    sentences = [found for line in shown(prediction) if (found := SENTENCE.fullmatch(line))]
+    sentences = [found for line in shown(prediction, 400) if (found := SENTENCE.fullmatch(line))]
     spoken_of = 0
     for found in sentences:
-        named = dict(re.findall(r"(noise_std|batch_size) ([\d.]+)", found["where"]))
-        meant = [
-            setting
-            for setting in prediction.settings
-            if setting.run.loss == found["loss"]
-            and all(getattr(setting.run, name) == float(value) for name, value in named.items())
-        ]
-        most = 0 if found["never"] else int(found["k"] or d)
-        spoken_of += len(meant)
-        assert {s.run.k for s in meant if s.collapses} >= set(range(1, most + 1))
-        assert all(s.collapses for s in meant if s.run.k <= most)
-        assert not any(s.collapses for s in meant if s.run.k == most + 1)
-    assert spoken_of == len(prediction.settings) == 3 * 3 * 2 * 2 * d
+        named = dict(re.findall(r"(noise_std|batch_size) ([\d.]+)", found["where"] or ""))
+        betas = re.findall(r"from beta ([\d.e-]+) on(?: at k (\d+))?", found["what"])
+        for beta, k in betas:
+            meant = [
+                setting
+                for setting in prediction.settings
+                if setting.run.loss == found["loss"]
+                and (not k or setting.run.k == int(k))
+                and all(getattr(setting.run, name) == float(value) for name, value in named.items())
+            ]
+            spoken_of += len(meant)
+            assert all(s.collapses == (s.run.beta >= float(beta)) for s in meant)
+    assert spoken_of == len(prediction.settings) == 3 * 3 * 2 * 2 * 7 * 4
 
 
 def test_a_sentence_names_what_it_depends_on_and_nothing_else() -> None:
@@ -151,7 +151,7 @@ def test_a_sentence_names_what_it_depends_on_and_nothing_else() -> None:
     axes = {"d": "64", "loss": f"docs,{PER_BATCH}", "hidden": "64,linear", "batch_size": "8,512"}
     lines = shown(predicted(**axes))
     told = [line for line in lines if SENTENCE.fullmatch(line)]
-    assert [line.split(" at ")[0] for line in told] == [PER_BATCH, PER_BATCH, "docs"]
+    assert [line.split()[0] for line in told] == [PER_BATCH, PER_BATCH, "docs"]
     assert [("batch_size" in line, "noise_std" in line) for line in told] == [
         (True, False),
         (True, False),
@@ -161,8 +161,19 @@ def test_a_sentence_names_what_it_depends_on_and_nothing_else() -> None:
     for noise in ("0.5", "0.5,1"):
         moved = shown(predicted(d="64", noise_std=noise))
         assert any(line.startswith("thresholds t_1, t_2, ... at noise_std 1: 1.") for line in moved)
-    alone = [line for line in shown(predicted(d="64", noise_std="0.5")) if " at beta 1" in line]
-    assert alone == ["docs at beta 1 and noise_std 0.5 does not collapse at k = 1"]
+    (alone,) = [line for line in shown(predicted(d="64", noise_std="0.5")) if " from " in line]
+    assert alone == "docs at noise_std 0.5 collapses from beta 5.582 on"
+
+
+def test_a_grid_without_beta_1_is_told_in_its_own_betas() -> None:
+    """No sentence speaks of another beta, and k stands where the weight depends on it."""
+    axes = {"d": "64", "loss": "blog,docs", "reconstruction_loss": "bce"}
+    lines = shown(predicted(**axes, k="1,2", beta="0.5,4"))
+    assert [line for line in lines if SENTENCE.fullmatch(line)] == [
+        "blog collapses from beta 0.05189 on at k 1 and from beta 0.1038 on at k 2",
+        "docs collapses from beta 3.321 on",
+    ]
+    assert not any("beta 1" in line for line in lines)
 
 
 def test_seeds_are_no_settings_of_their_own() -> None:
@@ -185,4 +196,4 @@ def test_json_has_every_setting_of_a_row(
     for loss in ("blog", "docs"):
         own = [row for row in thresholds["critical"] if row["loss"] == loss]
         assert {(row["noise_std"], row["batch_size"]) for row in own} == pairs
-        assert len({row["k"] for row in own if row["noise_std"] == 0.5}) == 1
+        assert len({row["beta"] for row in own if row["noise_std"] == 0.5}) == 1

@@ -248,7 +248,7 @@ def test_the_last_sentence_counts_where_the_prediction_was_right(tmp_path: Path)
     unknown = [run | {"threshold": None} for run in right]
     assert answer(summary_of(tmp_path / "unknown", unknown), NO_THRESHOLDS) == []
     one = [run for run in unknown if run["beta"] != 1.0] + right[:2]
-    assert said("one", one) == KNOWN.format(0, 1, 1, "")
+    assert said("one", one) == KNOWN.format(0, 1, 1, "").replace("settings", "setting")
 
 
 # KL, active units, the sweep over d and the thresholds.

@@ -208,8 +208,8 @@ def run_command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[in
 
 BAD = {
     "linaer:0.5": [SPELLINGS, "did you mean 'linear'?"],
-    "linear": ["expected: linear:F"],
-    "linear:0.5:1": ["expected: linear:F"],
+    "linear": ["too few parts", "expected: linear:F"],
+    "linear:0.5:1": ["too many parts", "expected: linear:F"],
     "linear:1.5": ["above 0 and at most 1"],
     "linear:0": ["above 0 and at most 1"],
     "linear:-0.5": ["above 0 and at most 1"],
@@ -218,8 +218,8 @@ BAD = {
     "linear:2.5epochs": ["as in 400epochs or 5000steps"],
     "far:0.5:-0.1": ["a number of at least 0"],
     "far:0.5": ["expected: far:F:W0"],
-    "linear:6epochs": ["longer than the training", "5 epochs of 11 steps"],
-    "cyclical:28:0.5": ["cycles of less than two steps", "5 epochs of 11 steps"],
+    "linear:6epochs": ["longer than the training", "5 epochs of 11 steps", "try: a longer"],
+    "cyclical:28:0.5": ["cycles of less than two steps", "try: at most 27 cycles, or a longer"],
     "cyclical:4:3epochs": ["a fraction above 0 and at most 1"],
     "cyclical:0:0.5": ["a whole number of at least 1"],
     "far:56steps:0.1": ["longer than the training", "5 epochs of 11 steps"],

@@ -130,11 +130,16 @@ def test_every_setting_has_its_curve(tmp_path: Path) -> None:
     assert single == [-30.0 - below for below in BELOW_THE_LAST]
 
 
-def test_a_long_summary_shows_its_beginning_and_says_where_the_rest_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("n", "told"), [(500, "100 more settings are"), (401, "1 more setting is")]
+)
+def test_a_long_summary_shows_its_beginning_and_says_where_the_rest_is(
+    tmp_path: Path, n: int, told: str
+) -> None:
     """Of 500 settings 400 are laid out, and none is lost without a word."""
-    store = results_of(tmp_path, [made_run("docs", 1 + number / 1000) for number in range(500)])
+    store = results_of(tmp_path, [made_run("docs", 1 + number / 1000) for number in range(n)])
     console = Console(width=100, file=io.StringIO(), record=True)
     console.print(summary_tables(summary(store.folder), console))
     text = console.export_text()
     assert sum(line.startswith("docs") for line in text.splitlines()) == 400
-    assert "100 more settings are in summary.csv" in text
+    assert f"{told} in summary.csv" in text

@@ -372,7 +372,7 @@ def test_what_a_learned_sigma_leaves_open_is_not_told() -> None:
         ("learned", 1.0, 0.5, None),
         ("learned", 13.0, 0.5, 0),
         ("learned_per_input", 2.0, 1.0, None),
-        ("learned_per_input", 3.0, 1.0, 0),
+        ("learned_per_input", 3.0, 1.0, None),
     ):
         found = expected(t, MADE, Gaussian(sigma=how), beta_eff, 2, noise_std)  # type: ignore[arg-type]
         assert (found.active_units, found.is_unbounded) == (active, False)

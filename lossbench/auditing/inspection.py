@@ -15,7 +15,7 @@ from lossbench.auditing.records import Answer, Ask, Failure, Found, Stopped
 from lossbench.auditing.result import Audit, Finding
 from lossbench.auditing.signature import FILLING
 from lossbench.auditing.telling import Obstacle
-from lossbench.words import joined
+from lossbench.words import counted, joined
 
 _USUAL_D = (784, 1024, 3072, 4096, 12288, 64)
 _PATIENCE_SECONDS = 2.0
@@ -195,12 +195,14 @@ class _Asking:
             return failure
         waited = time.monotonic() - self._since
         if waited <= self._options.time_limit / 3:
-            return Failure("budget", "", f"{self._n_answers} calls")
+            return Failure("budget", "", counted(self._n_answers, "call"))
         at = ", ".join(f"{name} up to {size:.2g}" for name, size in _sizes(self._probe).items())
         x_hat = (
             f"{self._probe.x_hat.replace('_', ' ')} {self._probe.level:g}" if self._probe else ""
         )
-        message = f"{waited:.0f} s, after {self._n_answers} answers, at {at}, x_hat {x_hat}"
+        message = (
+            f"{waited:.0f} s, after {counted(self._n_answers, 'answer')}, at {at}, x_hat {x_hat}"
+        )
         return replace(failure, message=message)
 
 

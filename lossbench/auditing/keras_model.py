@@ -20,6 +20,7 @@ from lossbench.auditing.probe import Floats, Probe, arrays
 from lossbench.auditing.records import Answer, Failure, Found
 from lossbench.auditing.signature import Refusal, usual_role
 from lossbench.auditing.tensors import Maker, seed_everything
+from lossbench.words import counted
 
 _NOISE = ("dense", "fc", "layer", "linear", "to", "head", "enc", "encoder", "out", "conv")
 _SHARED = ("z_mean", "z_log_var")
@@ -317,7 +318,7 @@ def _chosen(model: Any, calls: list[_Call], probe: Probe) -> tuple[dict[str, Any
         decoder = next(layer for layer, _, given in calls if _is_same(given, images[-1][1]))
     absent = [role for role in _SHARED if role not in heads] + ["decoder"] * (decoder is None)
     if absent:
-        wanted = f"(batch, {probe.k}) for each, and (batch, ...) of {probe.d} values"
+        wanted = f"(batch, {probe.k}) for each, and (batch, ...) of {counted(probe.d, 'value')}"
         raise ValueError(
             f"its layers for {', '.join(absent)} were not recognised: name them z_mean, z_log_var "
             f"and decoder; their outputs are {wanted}"

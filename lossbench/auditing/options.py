@@ -12,6 +12,7 @@ from lossbench.auditing.signature import ROLES
 from lossbench.auditing.total import read_total
 from lossbench.errors import AuditError, UsageError, did_you_mean
 from lossbench.loss import Sizes, evaluate
+from lossbench.words import counted
 
 _WORDS: Mapping[str, Setting] = {"true": True, "false": False, "none": None}
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -176,7 +177,7 @@ def _shape(option: str, text: str | None, size: str, n_values: int) -> tuple[int
             f"the shape of the {what} does not have {size} values",
             where=option,
             expected=f"sides whose product is {size} = {n_values}",
-            received=f"{text!r}, {math.prod(sides)} values",
+            received=f"{text!r}, {counted(math.prod(sides), 'value')}",
             remedy=f"leave {option} out for flat {what}, or --{size} out: the shape tells it",
         )
     return sides

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lossbench.auditing.probe import Floats, Probe
 from lossbench.auditing.records import Answer, Ask, Failure, Moved, Output, Stopped
 from lossbench.auditing.total import Total, find_total
+from lossbench.words import counted
 
 # Images and seeds for a stochastic loss, the best first; fewer seeds for one that is slow.
 _MOST_SEEDS = 12
@@ -126,7 +127,7 @@ class Probing:
     def answer(self, probe: Probe) -> Answer:
         """Return the whole answer to a probe; ``Stopped`` if it is none."""
         if time.monotonic() > self._deadline:
-            raise Stopped(Failure("budget", "", f"{self.n_calls} calls"))
+            raise Stopped(Failure("budget", "", counted(self.n_calls, "call")))
         self.n_calls += 1
         answer = self._ask(probe)
         if answer.failure is not None:

@@ -92,6 +92,7 @@ _WHEN = "step steps iteration iterations iter niter numiter epoch t globalstep i
 _WHEN += " currentstep"
 _OF_SCHEDULE = "step steps x0 iteration iterations iter niter numiter epoch epochs t globalstep it"
 _OF_SCHEDULE += " currentepoch currentstep nepochs maxepoch totalsteps annealsteps warmup tmax"
+_LONGEST_DEFAULT = 30  # letters of it that are shown
 _LETTERS = ("k", "n", "b", "d")
 _CONTAINERS = (
     "outputs output out outs batch data results result res modeloutput modeloutputs preds "
@@ -235,6 +236,12 @@ def kept_at(p: inspect.Parameter, role: str) -> str:
     return f"{p.name} = {p.default} by default: --args {role}={p.name} has it follow {role}"
 
 
+def _short(value: object) -> str:
+    """Return a default in a few words: a function or a class by its name."""
+    shown = getattr(value, "__name__", repr(value))
+    return shown if len(shown) <= _LONGEST_DEFAULT else f"{shown[:_LONGEST_DEFAULT]}..."
+
+
 def read_signature(
     loss: Callable[..., object],
     named: Mapping[str, str],
@@ -266,6 +273,8 @@ def read_signature(
         elif p.default is p.empty:
             needed += _needed(p.name, arguments, given, reading)
         for name, value in usual.items():
+            if value is not p.empty and not any(note.startswith(f"{name} = ") for note in notes):
+                notes.append(f"{name} = {_short(value)} by default")
             if isinstance(value, int | float) and not isinstance(value, bool):
                 defaults[name] = value
     handed = {name for name, *_ in reading.passed if not reading.into(name)}

@@ -248,7 +248,7 @@ class Obstacle:
         name, limit = self.target.name, self.options.time_limit
         missing = message.split(", ")
         given = message.rpartition("=")[2]
-        n_calls = re.match(r"\d+", message) if self.failure.stage == "budget" else None
+        n_calls = re.match(r"[\d,]+", message) if self.failure.stage == "budget" else None
         return {
             "name": name,
             "message": message,
@@ -270,7 +270,7 @@ class Obstacle:
             "calls": CALLS,
             "waited": message if " " in message else f"{message} s",
             "more": 3 * limit,
-            "each": 1000 * limit / max(int(n_calls[0]), 1) if n_calls else 0.0,
+            "each": 1000 * limit / max(int(n_calls[0].replace(",", "")), 1) if n_calls else 0.0,
             "functions": f"functions {message}" if message else "no function",
             "meant": f"did you mean {line!r}?" if line else "",
             "near": did_you_mean(given, line.split(", ")),

@@ -27,11 +27,12 @@ def data(
     """
     from lossbench import description  # noqa: PLC0415
     from lossbench.console import screen  # noqa: PLC0415
-    from lossbench.console.description import description_tables  # noqa: PLC0415
+    from lossbench.console.description import description_tables, reading_bar  # noqa: PLC0415
     from lossbench.settings import KEYS  # noqa: PLC0415
 
     asked_scale = None if scale is None else cast("Scale", KEYS["scale"].parsed(scale, "--scale"))
-    described = description.describe(dataset, d, data_dir, asked_scale)
+    with reading_bar() as progress:
+        described = description.describe(dataset, d, data_dir, asked_scale, progress)
     if json:
         screen.show_json(described)
         return

@@ -1,4 +1,4 @@
-"""``lossbench predict``: thresholds, critical latent sizes, active units, before any training."""
+"""``lossbench predict``: thresholds, critical weights, active units, before any training."""
 
 from pathlib import Path
 from typing import Annotated

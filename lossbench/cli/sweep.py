@@ -10,7 +10,7 @@ from lossbench.cli.interrupts import Interrupted, raise_swallowed, undisguised
 from lossbench.cli.options import asked_for
 from lossbench.errors import RunsFailedError, UsageError
 from lossbench.settings import SETTINGS
-from lossbench.words import joined
+from lossbench.words import counted, joined
 
 if TYPE_CHECKING:
     from lossbench.sweeping import Event
@@ -118,7 +118,7 @@ def sweep(
     if failed := swept.failed:
         first = [f"{run_id} ({status})" for run_id, status in failed.items()][:_MOST_SHOWN]
         raise RunsFailedError(
-            f"{len(failed)} of {len(plan.runs)} runs failed; every other one is kept",
+            f"{len(failed)} of {counted(len(plan.runs), 'run')} failed; every other one is kept",
             where=str(folder),
             received=joined(first),
             remedy="the same command tries again what crashed; --retry-failed also what is `nan`",

@@ -166,7 +166,9 @@ def _collapsed(shares: Sequence[MetricDifference]) -> str:
         round(sum((share.b or 0.0) * share.n for share in shares)),
         sum(share.n for share in shares),
     )
-    return f"Collapsed: {n_a} of {n_runs} runs of A, {n_b} of {n_runs} of B." if n_a or n_b else ""
+    if not (n_a or n_b):
+        return ""
+    return f"Collapsed: {n_a} of {counted(n_runs, 'run')} of A, {n_b} of {n_runs:,} of B."
 
 
 def _sentence(elbo: MetricDifference, rests_on: str) -> str:

@@ -1,12 +1,21 @@
 """A data set on a terminal: what it is, which likelihoods fit, and what they make of it."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Group, RenderableType
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
+from lossbench.console.screen import messages
 from lossbench.description import Description
 from lossbench.words import counted, joined, significant
 
@@ -23,6 +32,19 @@ _SCALED = {
     "standard": "; each input has mean 0, variance 1",
     "max": "; divided by the largest magnitude",
 }
+
+
+@contextmanager
+def reading_bar() -> Iterator[Callable[[int, int], None]]:
+    """Show a bar, on a terminal alone, for what has been read and all that there is to read."""
+    with Progress(
+        *(TextColumn("reading"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()),
+        console=messages(),
+        transient=True,
+        disable=not messages().is_terminal or messages().is_dumb_terminal,
+    ) as bar:
+        task = bar.add_task("reading", total=None, visible=False)
+        yield lambda done, n_all: bar.update(task, completed=done, total=n_all, visible=True)
 
 
 def description_tables(described: Description) -> Group:
@@ -51,9 +73,7 @@ def _parts(described: Description) -> Iterator[RenderableType]:
             style="yellow",
         )
     if constant := described.constant_inputs:
-        columns = described.columns
-        shown = constant[:_MOST_LISTED]
-        listed = ", ".join(repr(columns[x - 1]) if columns else str(x) for x in shown)
+        listed = ", ".join(map(str, (described.constant_names or constant)[:_MOST_LISTED]))
         more = f" and {len(constant) - _MOST_LISTED} more" if len(constant) > _MOST_LISTED else ""
         yield Text(
             f"{counted(len(constant), 'input')} never "

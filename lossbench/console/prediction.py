@@ -1,4 +1,4 @@
-"""The prediction: thresholds of the data, critical latent sizes, and every setting of the grid."""
+"""The prediction: thresholds of the data, critical weights, and every setting of the grid."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -9,14 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from lossbench.columns import MODEL_COLUMNS, end_note, goes_without_saying
-from lossbench.prediction import CriticalLatents, Predicted, Prediction, Thresholds
+from lossbench.prediction import CriticalBeta, Predicted, Prediction, Thresholds
 from lossbench.settings import RunSettings, ranked
 from lossbench.words import counted, joined, setting, significant
 
-_DECIDING = ("noise_std", "batch_size")  # what beta_eff at beta 1 and t_1 depend on besides d and k
+_DECIDING = ("noise_std", "batch_size")  # what a critical beta depends on besides d and k
 _AT_DEFAULT = ("log_sigma_floor",)  # parameters that are told where they have another value
 _NO_MINIMUM = " Without a minimum a sigma runs to its floor; at a larger beta there is one."
 _UNBOUNDED = 1000
+_MOST_TOLD = 8  # latent sizes in one sentence
 _FEW = 30  # images that carry a direction
 # Breast cancer's 1.1 has an active optimum at 1.1 t_1; patches' 0.5 none beyond 1.02.
 _SKEWED = 1.0
@@ -66,10 +67,9 @@ def _facts(thresholds: Thresholds, *, scheduled: bool) -> Iterator[Text]:
         f"R_0 = {significant(nothing, 4)} nats, {significant(nothing / thresholds.d, 4)} a pixel: "
         "a reconstruction that stays there draws everybody the mean image"
     )
-    weight = "a constant beta of 1" if scheduled else "beta 1"
+    weight = "a constant beta of" if scheduled else "beta"
     for loss in dict.fromkeys(critical.loss for critical in thresholds.critical):
-        cases = [each for each in thresholds.critical if each.loss == loss]
-        yield from _critical(cases, f"{loss} at {weight}")
+        yield from _critical([each for each in thresholds.critical if each.loss == loss], weight)
 
 
 def _learned(thresholds: Thresholds) -> Iterator[str]:
@@ -77,8 +77,8 @@ def _learned(thresholds: Thresholds) -> Iterator[str]:
     how = thresholds.parameters.get("sigma")
     if how == "learned_per_input":
         yield (
-            "a sigma for each input: t_1 is where collapse stops being stable; an active optimum "
-            "may stand beside it well above t_1, which a far start finds"
+            "a sigma for each input: from t_1 on the collapsed solution is stable, and an active "
+            "optimum may stand beside it; which one is reached depends on the start"
         )
         if thresholds.n_constant:
             yield (
@@ -112,37 +112,39 @@ def _first(thresholds: Thresholds) -> Iterator[str]:
         )
 
 
-def _critical(cases: Sequence[CriticalLatents], at: str) -> Iterator[Text]:
-    """Yield up to which k one loss collapses, for each value of what that depends on.
+def _critical(cases: Sequence[CriticalBeta], weight: str) -> Iterator[Text]:
+    """Yield from which beta on one loss collapses, for each value of what that depends on.
 
     A sentence that names no noise holds at noise_std 1.
     """
     plain = any(case.noise_std == 1 for case in cases)
-    names, k_of = next(
-        (names, k_of)
+    names, found = next(
+        (names, found)
         for n_names in range(len(_DECIDING) + 1)
         for names in itertools.combinations(_DECIDING, n_names)
-        if (plain or "noise_std" in names) and (k_of := _by(names, cases)) is not None
+        if (plain or "noise_std" in names) and (found := _by(names, cases)) is not None
     )
-    for values, k in k_of.items():
+    for values, beta_of in found.items():
         told = [f"{name} {setting(value)}" for name, value in zip(names, values, strict=True)]
-        where = joined([at, *told])
-        if k is None:
-            yield Text(f"{where} collapses for every k")
-        elif k == 0:
-            yield Text(f"{where} does not collapse at k = 1")
-        else:
-            yield Text(f"{where} collapses for every k up to {k}")
+        where = f" at {joined(told)}" if told else ""
+        parts = [
+            ("at no beta" if beta is None else f"from {weight} {significant(beta, 4)} on")
+            + (f" at k {k}" if k else "")
+            for k, beta in beta_of.items()
+        ]
+        rest = len(parts) - _MOST_TOLD
+        parts[_MOST_TOLD:] = [f"so on at {rest} more k"] if rest > 0 else []
+        yield Text(f"{cases[0].loss}{where} collapses {joined(parts)}")
 
 
 def _by(
-    names: Sequence[str], cases: Sequence[CriticalLatents]
-) -> dict[tuple[float, ...], int | None] | None:
-    """Return k by the values of these settings; None if it depends on others, too."""
-    found: dict[tuple[float, ...], int | None] = {}
+    names: Sequence[str], cases: Sequence[CriticalBeta]
+) -> dict[tuple[float, ...], dict[int | None, float | None]] | None:
+    """Return beta of each k by the values of these settings; None if it depends on others, too."""
+    found: dict[tuple[float, ...], dict[int | None, float | None]] = {}
     for case in cases:
-        values = tuple(getattr(case, name) for name in names)
-        if found.setdefault(values, case.k) != case.k:
+        beta_of = found.setdefault(tuple(getattr(case, name) for name in names), {})
+        if beta_of.setdefault(case.k, case.beta) != case.beta:
             return None
     return found
 
@@ -214,7 +216,7 @@ def _cells(found: Predicted, exact: bool, narrow: bool, sigma: bool) -> Iterator
     if sigma:
         guess = "~" if found.kl_guess is not None and found.sigma is not None else ""
         yield guess + _digits(found.sigma, 3)
-        yield guess * (found.beta_eff_as_mse is not None) + _digits(found.beta_eff_as_mse, 3)
+        yield guess + _digits(found.beta_eff_as_mse, 3)
     if found.is_unbounded:
         yield Text("no minimum", style="yellow")
     elif found.collapses is None:

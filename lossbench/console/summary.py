@@ -18,6 +18,7 @@ from lossbench.columns import (
     at_the_end,
     belongs,
     end_note,
+    learned_note,
 )
 from lossbench.console.screen import out, settled_range, show, show_json, sparkline
 from lossbench.loss import likelihood
@@ -79,7 +80,9 @@ def summary_tables(found: Summary, console: Console) -> RenderableType:
             table = _table(title, rows, wide, {})
         parts.append(table)
     if len(shown) < len(summary):
-        rest = f"{len(summary) - len(shown):,} more settings are in {SUMMARY_TABLE}"
+        n_more = len(summary) - len(shown)
+        are = "is" if n_more == 1 else "are"
+        rest = f"{counted(n_more, 'more setting')} {are} in {SUMMARY_TABLE}"
         parts.append(Text(f"\n{rest}; --json prints all.", style="yellow"))
     return Group(*parts, *_notes(found.settings))
 
@@ -164,14 +167,16 @@ def _notes(summary: pd.DataFrame) -> Iterator[Text]:
     yield Text(
         f"Nats per image on the test split; mean over {seeds} ± 95% t-interval. "
         "A setting collapses where beta_eff reaches its threshold."
-        + end_note(summary[HELD], summary["beta_eff"]),
+        + end_note(summary[HELD], summary["beta_eff"])
+        + learned_note(summary),
         style="dim",
     )
     held = agreement(summary)
     if held.n_settings:
         yield Text(
             f"Predicted active units, where 0 < predicted < k: equal to the measured in "
-            f"{held.n_equal} of {held.n_settings} settings, within one in {held.n_within_one}.",
+            f"{held.n_equal} of {counted(held.n_settings, 'setting')}, within one in "
+            f"{held.n_within_one}.",
             style="dim",
         )
     for kind in summary["reconstruction_loss"].unique():

@@ -27,7 +27,7 @@ def refuse_misfit(dataset: Dataset, kind: Likelihood, scale: Scale, values_outpu
             raise DataError(
                 f"this data cannot have the likelihood {kind.name}",
                 where=where,
-                expected=kind.takes,
+                expected=misfit.takes or kind.takes,
                 received=misfit.received,
                 remedy=_others(dataset, scale, values_output),
             )

@@ -13,7 +13,8 @@ import tempfile
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from lossbench.data import files
 from lossbench.data.images import Raw
 from lossbench.errors import DataError
+from lossbench.words import counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,7 +34,8 @@ _ENDS = (".png", ".jpg", ".jpeg")
 _SIZED = re.compile(r"(?P<path>.+):(?P<size>[0-9]{1,4})", re.S)
 _MOST_PIXELS = 2**25  # of one image: what a bomb unpacks to is never asked for
 _MOST_FILE = 2**28  # bytes of one file
-_LIMIT = 4 * 2**30  # bytes of all images
+_LIMIT = 4 * 2**30  # bytes of all images as they are trained on
+_BYTES = 4  # of a pixel there: float32
 _MOST_ENTRIES = 500_000
 _MOST_KEPT = 8  # folders
 _FORM = 1  # of what is kept: another number where the same bytes are read in another way
@@ -52,6 +55,16 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Who is told of images as they are read: how much is done, and of how much.
+
+    Two are equal: who is told makes no other images.
+    """
+
+    told: Callable[[int, int], None] = field(default=lambda _done, _all: None, compare=False)
 
 
 def is_folder(dataset: str) -> bool:
@@ -88,7 +101,7 @@ def stamp(dataset: str) -> str:
     return digest.hexdigest()
 
 
-def read(dataset: str) -> Raw:
+def read(dataset: str, reading: Reading = Reading()) -> Raw:
     """Return the images of a folder and of those in it, in the order of their names: uint8.
 
     The shape is (n, H, W, C): C is 1 where every image is grey, else 3; transparency is left out,
@@ -111,7 +124,7 @@ def read(dataset: str) -> Raw:
             images, _ = files.read(kept)
             os.utime(kept)
             return images
-    images = _decoded(paths, size, folder)
+    images = _decoded(paths, size, folder, reading)
     with contextlib.suppress(OSError):  # no room, no right to write: read again the next time
         _keep(images, kept)
     return images
@@ -224,16 +237,20 @@ def _bomb(path: Path, received: str) -> DataError:
     )
 
 
-def _decoded(paths: Sequence[Path], size: int | None, folder: Path) -> NDArray[np.uint8]:
+def _decoded(
+    paths: Sequence[Path], size: int | None, folder: Path, reading: Reading
+) -> NDArray[np.uint8]:
     """Return all images; their sizes and colours are known before memory is asked for."""
+    n_steps = 2 * len(paths)
     sizes: Counter[tuple[int, int]] = Counter()
     first: dict[tuple[int, int], Path] = {}
     n_channels = 1
-    for path in paths:
+    for step, path in enumerate(paths, start=1):
         with _opened(path) as image:
             sizes[image.size] += 1
             first.setdefault(image.size, path)
             n_channels = n_channels if image.mode in _GREY else 3
+        reading.told(step, n_steps)
     if size is None and len(sizes) > 1:
         told = [
             f"{n} of {width} x {height} ({first[width, height].relative_to(folder)})"
@@ -247,19 +264,21 @@ def _decoded(paths: Sequence[Path], size: int | None, folder: Path) -> NDArray[n
             remedy=f"{folder.name}:64 takes the middle square of each, made 64 x 64",
         )
     width, height = (size, size) if size is not None else next(iter(sizes))
-    n_bytes = len(paths) * height * width * n_channels
+    n_bytes = len(paths) * height * width * n_channels * _BYTES
     if n_bytes > _LIMIT:
         raise DataError(
             "the images are too many to be read",
             where=str(folder),
-            expected=f"at most {_LIMIT:,} bytes, unpacked",
-            received=f"{n_bytes:,} bytes",
+            expected=f"at most {_LIMIT:,} bytes as float32",
+            received=f"{n_bytes:,} bytes: {counted(len(paths), 'image')} of {width} x {height}"
+            + (" in colour" if n_channels > 1 else ""),
             remedy=f"make them smaller: {folder.name}:64",
         )
     images = np.empty((len(paths), height, width, n_channels), np.uint8)
     for row, path in enumerate(paths):
         with _opened(path) as image:
             images[row] = _pixels(image, size, n_channels)
+        reading.told(len(paths) + row + 1, n_steps)
     return images
 
 

@@ -114,11 +114,12 @@ def checked(train: Raw, test: Raw | None, where: str, columns: Sequence[str] = (
     extremes = [float(edge) for part in (train, test) for edge in (part.min(), part.max())]
     if not all(map(math.isfinite, extremes)):
         n_bad = sum(int(np.count_nonzero(~np.isfinite(x))) for x in (train, test))
+        are = "is" if n_bad == 1 else "are"
         raise DataError(
             "the data has values that are not finite",
             where=where,
             expected="numbers",
-            received=f"{n_bad} values that are NaN or infinite",
+            received=f"{counted(n_bad, 'value')} that {are} NaN or infinite",
             remedy="replace or leave out these values",
         )
     shape = train.shape[1:] if columns else shape
@@ -290,7 +291,7 @@ def _frozen(images: Images, where: str) -> Images:
             "the data is constant: every training image is the same",
             where=where,
             expected="training images that differ",
-            received=f"{len(images.train)} images equal to the first",
+            received=f"{counted(len(images.train), 'image')} equal to the first",
             remedy="give other images, or a larger d where they were averaged",
         )
     images.train.setflags(write=False)

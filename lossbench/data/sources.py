@@ -7,6 +7,7 @@ that a finished sweep has to do.
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,26 @@ def digits_levels() -> Source:
     levels = np.minimum(means // 4, 3).astype(int)
     columns = [f"pixel {pixel} level {level}" for pixel in range(1, 17) for level in range(1, 5)]
     return checked(np.eye(4, dtype=bool)[levels].reshape(-1, 64), None, "digits_levels", columns)
+
+
+@lru_cache(maxsize=1)
+def breast_cancer() -> Source:
+    """Return scikit-learn's 569 breast tumours: 30 columns of very different units, as they are."""
+    from sklearn.datasets import load_breast_cancer  # noqa: PLC0415 - it takes a second
+
+    return _table(load_breast_cancer(), "breast_cancer")
+
+
+@lru_cache(maxsize=1)
+def wine() -> Source:
+    """Return scikit-learn's 178 wines: 13 columns of very different units, as they are."""
+    from sklearn.datasets import load_wine  # noqa: PLC0415 - it takes a second
+
+    return _table(load_wine(), "wine")
+
+
+def _table(loaded: Any, name: str) -> Source:
+    return checked(loaded.data, None, name, list(map(str, loaded.feature_names)))
 
 
 @lru_cache(maxsize=1)

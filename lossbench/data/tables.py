@@ -12,6 +12,7 @@ import numpy as np
 
 from lossbench.data.images import Raw
 from lossbench.errors import DataError, did_you_mean
+from lossbench.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,17 +53,13 @@ def read(dataset: str) -> tuple[Raw, tuple[str, ...]]:
     values, and columns that are not there, by row and column.
     """
     path = path_of(dataset)
-    _, without, names = _taken_apart(dataset)
-    table = _table(path)
-    if names:
-        _refuse_unknown(table, names, path)
-        table = table.drop(columns=list(names)) if without else table[list(names)]
+    table = _chosen(_table(path), dataset)
     if table.shape[1] == 0 or len(table) == 0:
         raise DataError(
             "the table is empty",
             where=str(path),
             expected="rows of numbers below the header",
-            received=f"{len(table)} rows, {table.shape[1]} columns",
+            received=f"{counted(len(table), 'row')}, {counted(table.shape[1], 'column')}",
             remedy="save the table again, or choose other columns",
         )
     for column in table.columns:
@@ -73,6 +70,15 @@ def read(dataset: str) -> tuple[Raw, tuple[str, ...]]:
     values = table.to_numpy(dtype=None if kinds in ({"b"}, {"i"}, {"u"}) else np.float64)
     _refuse_unfit(values, table, path)
     return values, tuple(map(str, table.columns))
+
+
+def _chosen(table: "pd.DataFrame", dataset: str) -> "pd.DataFrame":
+    """Return the columns that were asked for, all but those left out, or all."""
+    _, without, chosen = _taken_apart(dataset)
+    if not chosen:
+        return table
+    _refuse_unknown(table, chosen, path_of(dataset))
+    return table.drop(columns=list(chosen)) if without else table[list(chosen)]
 
 
 def _table(path: Path) -> "pd.DataFrame":

@@ -136,7 +136,7 @@ class Experiment:
                 expected=f"what fits into {counted(run.epochs, 'epoch')} of "
                 f"{counted(steps_an_epoch, 'step')} on {run.dataset}",
                 received=run.kl_schedule,
-                remedy="a longer training, or a fraction of it, as in linear:0.5",
+                remedy=run.schedule.remedy(n_steps),
             )
 
     def schedules_told(self, runs: Iterable[RunSettings]) -> tuple[str, ...]:

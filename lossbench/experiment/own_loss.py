@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from lossbench.errors import ExperimentError, UsageError, did_you_mean
-from lossbench.loss import FORM, Convention, Objective, Sizes
+from lossbench.loss import FORM, Convention, Objective, Sizes, evaluate
 
 SECTION = "own_loss"
 
@@ -61,6 +61,15 @@ class OwnLoss(Convention):
     def identity(self) -> str:
         """What makes it this loss: the content of the file, and which function of it."""
         return f"{self.sha256} {self.function}"
+
+    @property
+    def is_proportional(self) -> bool:
+        """Whether b is a number times beta wherever it is known: then a beta_eff has its beta."""
+        return not self.takes_beta or all(
+            evaluate(proof.b, proof.sizes.symbols() | {"beta": 2})
+            == 2 * evaluate(proof.b, proof.sizes.symbols() | {"beta": 1})
+            for proof in self.proofs
+        )
 
     def given(self, beta: float | Fraction) -> float | None:
         """Return the weight that the function is given where a sweep has ``beta``."""

@@ -7,11 +7,12 @@ fields of the class, named as the settings are.
 """
 
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self, final, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, final, get_args
 
 from lossbench.errors import UsageError, did_you_mean
 from lossbench.words import joined
@@ -23,11 +24,13 @@ if TYPE_CHECKING:  # the algebra is printed without NumPy, which takes as long t
 _SMALLEST = 1e-7  # that a probability of 0 counts for, as in Keras
 _LEAST = 1e-300  # that a rate of 0 counts for, or a share
 _ROWS_A_SUM = 4096
+_OF_GROUPS = ("bce", "mse", "gaussian", "poisson", "negative_binomial", "categorical")
+_MIXED_EXAMPLE = "gaussian:1-3+categorical:4-8+poisson:9"
 _LOG_2_PI = math.log(2 * math.pi)
 Scale = Literal["auto", "none", "unit", "standard", "max"]
 Learned = Literal["learned", "learned_per_input", "optimal"]
 Sigma = float | Learned
-Output = Literal["values", "sigmoid", "exponential", "softmax"]
+Output = Literal["values", "sigmoid", "exponential", "softmax", "parts"]
 
 
 class Parameters(Protocol):
@@ -42,24 +45,26 @@ class Parameters(Protocol):
         """What the logarithm of a learned sigma stays above."""
 
     @property
-    def dispersion(self) -> float:
+    def dispersion(self) -> float | Literal["learned"]:
         """R of ``negative_binomial``, whose variance is ``m + m^2/r``."""
 
     @property
     def groups(self) -> str:
-        """The columns that are one choice of ``categorical``."""
+        """The columns of each choice of ``categorical``, and of each part of ``mixed``."""
 
 
 @dataclass(frozen=True)
 class Misfit:
     """The first value that a likelihood cannot have; ``row`` and ``column`` count from 0.
 
-    Both are None where the likelihood's own parameter is to blame.
+    Both are None where the likelihood's own parameter is to blame. ``takes`` says what is taken
+    there, where it is not what the likelihood takes everywhere.
     """
 
     row: int | None
     column: int | None
     received: str
+    takes: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,6 @@ class Likelihood(ABC):
     * ``caution`` says, at length and in short, what its ELBO cannot be compared with.
     * ``has_linear_optimum`` is whether ``theory.linear_optimum`` is that of a linear model.
     * ``no_threshold`` says why no threshold is told; it is empty where there are some.
-    * ``learnable`` are the ways in which it can learn its sigma.
     """
 
     name: ClassVar[str]
@@ -97,11 +101,11 @@ class Likelihood(ABC):
     elbos: ClassVar[Mapping[str, str]] = MappingProxyType({"elbo": ""})
     has_linear_optimum: ClassVar[bool] = False
     no_threshold: ClassVar[str] = ""
-    learnable: ClassVar[tuple[Learned, ...]] = ()
+    learnable: ClassVar[tuple[Learned, ...]] = ()  # its ways to learn sigma
 
     @property
     def learns(self) -> Learned | Literal[""]:
-        """How sigma is learned; empty where it is given, or there is none."""
+        """How a parameter is learned; empty where all are given, or there is none."""
         return ""
 
     def of(self, run: Parameters) -> Self:
@@ -116,11 +120,13 @@ class Likelihood(ABC):
     @property
     def own_settings(self) -> tuple[str, ...]:
         """The settings that mean something for it, and not for every other."""
-        return (*self.parameters, *(("output",) if self.output == "values" else ()))
+        has_values = self.output in ("values", "parts")
+        return (*self.parameters, *(("output",) if has_values else ()))
 
     def scale(self, asked: Scale) -> Scale:
         """Return what is done to the data's numbers where ``asked``: counts stay as they are."""
-        return "none" if self.counts and asked == "auto" else asked
+        as_they_are = self.counts or self.output == "parts"
+        return "none" if as_they_are and asked == "auto" else asked
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -148,6 +154,10 @@ class Likelihood(ABC):
 
     def choices(self, d: int) -> tuple[int, ...]:  # noqa: ARG002 - others have some
         """Return how many of d inputs are alternatives of each other, group by group."""
+        return ()
+
+    def parts(self, d: int) -> tuple[tuple["Likelihood", int], ...]:  # noqa: ARG002 - others have some
+        """Return the likelihoods of groups of d inputs, and how many each has."""
         return ()
 
     def misfit(self, x: "NDArray[np.floating]") -> Misfit | None:
@@ -185,6 +195,13 @@ class Likelihood(ABC):
     ) -> float:
         """Return R_0 of ``x (n, d)``: each is decoded as suits ``train (n_train, d)`` best."""
         return self.of_nothing(x, self.nothing(train))
+
+    def fitted(self, train: "NDArray[np.floating]") -> Self:  # noqa: ARG002 - others learn
+        """Return it with a number for a learned parameter that thresholds need; itself without.
+
+        It is the one that suits ``train (n, d)`` best where the decoder gives the mean.
+        """
+        return self
 
     def without_error(self, d: int) -> float:  # noqa: ARG002 - densities depend on d
         """Return R of an example that is decoded without error, where there is such a thing."""
@@ -580,7 +597,7 @@ class Poisson(Likelihood):
 class NegativeBinomial(Likelihood):
     """Every input is a count that is spread wider than Poisson's: its variance is m + m^2/r."""
 
-    dispersion: float = 1.0
+    dispersion: float | Literal["learned"] = 1.0
 
     name = "negative_binomial"
     words = "negative binomial probability"
@@ -591,6 +608,48 @@ class NegativeBinomial(Likelihood):
     encodes_logarithm = True
     output = "exponential"
 
+    @property
+    def learns(self) -> Learned | Literal[""]:
+        """Whether r is learned."""
+        return self.dispersion if isinstance(self.dispersion, str) else ""
+
+    @property
+    def number(self) -> float:
+        """r; ``ValueError`` where it is learned."""
+        if isinstance(self.dispersion, str):
+            raise ValueError("the dispersion is known once a model is trained")
+        return self.dispersion
+
+    def fitted(self, train: "NDArray[np.floating]") -> Self:
+        """Return it with the r that suits ``train (n, d)`` best where the decoder gives the mean.
+
+        From e^-7 to e^12; above, it is Poisson to four digits.
+        """
+        if not self.learns:
+            return self
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+        from scipy.optimize import minimize_scalar  # noqa: PLC0415
+        from scipy.special import gammaln  # noqa: PLC0415
+
+        mean = train.mean(axis=0, dtype=np.float64)
+        counts, times = np.unique(train, return_counts=True)
+        counts = counts.astype(np.float64)
+
+        def cost(log_r: float) -> float:
+            r = math.exp(log_r)
+            ways = float(times @ (gammaln(counts + r) - gammaln(r))) / len(train)
+            return float(((mean + r) * np.log1p(mean / r)).sum() + log_r * mean.sum()) - ways
+
+        found = minimize_scalar(cost, bounds=(-7, 12), method="bounded", options={"xatol": 1e-8})
+        return replace(self, dispersion=math.exp(float(found.x)))
+
+    def reconstruction_of_nothing(
+        self, x: "NDArray[np.floating]", train: "NDArray[np.floating]"
+    ) -> float:
+        """Return R_0 with the r that suits ``train`` best."""
+        fitted = self.fitted(train)
+        return fitted.of_nothing(x, fitted.nothing(train))
+
     def reconstruction(
         self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
     ) -> "NDArray[np.float64]":
@@ -598,7 +657,7 @@ class NegativeBinomial(Likelihood):
         import numpy as np  # noqa: PLC0415 - the algebra is told without
         from scipy.special import gammaln  # noqa: PLC0415
 
-        r = self.dispersion
+        r = self.number
         share = np.maximum(x_hat, _LEAST) / r
         ways = gammaln(x + r) - gammaln(r) - gammaln(x + 1)
         terms: NDArray[np.float64] = ((x + r) * np.log1p(share) - x * np.log(share) - ways).sum(
@@ -612,7 +671,7 @@ class NegativeBinomial(Likelihood):
         spread: "NDArray[np.float64]",  # noqa: ARG002
     ) -> "NDArray[np.float64]":
         """Return ``m + m^2/r``."""
-        return mean + mean**2 / self.dispersion
+        return mean + mean**2 / self.number
 
 
 @final
@@ -759,6 +818,92 @@ class Multinomial(Likelihood):
         return places
 
 
+@final
+@dataclass(frozen=True)
+class Mixed(Likelihood):
+    """Every group of columns has a likelihood of its own; R is their sum.
+
+    ``groups`` names the columns of each, from 1 and in order. Each ``categorical`` group is one
+    choice. The data are seen as they are.
+    """
+
+    sigma: float = 1.0
+    dispersion: float = 1.0
+    groups: str = ""
+
+    name = "mixed"
+    words = "a likelihood for each group of columns"
+    term = "that of its group"
+    takes = "what the likelihood of each group takes"
+    output = "parts"
+    caution = (
+        "A mixed ELBO adds densities and probabilities: it ranks runs on the same data in the same "
+        "units with each other."
+    )
+    short_caution = "mixed adds densities and probabilities: compare on the same data only."
+
+    def parts(self, d: int) -> tuple[tuple[Likelihood, int], ...]:
+        """Return the likelihood and the number of columns of every group; ``ValueError``."""
+        found = []
+        sizes = group_sizes(re.sub(r"[a-z_]+:", "", self.groups), d)
+        names = [part.partition(":")[0].strip() for part in self.groups.split("+")]
+        for name, size in zip(names, sizes, strict=False):
+            if name not in _OF_GROUPS:
+                raise ValueError(f"`groups` of mixed are such as {_MIXED_EXAMPLE}")
+            kind = LIKELIHOODS[name]
+            own: dict[str, Any] = {each: getattr(self, each) for each in ("sigma", "dispersion")}
+            if any(each in kind.parameters and isinstance(x, str) for each, x in own.items()):
+                raise ValueError("sigma and dispersion of mixed are numbers")
+            own["groups"] = str(size)
+            mine = {each: x for each, x in own.items() if each in kind.parameters}
+            found.append((replace(kind, **mine), size))
+        return tuple(found)
+
+    def _split(self, *rows: "NDArray[Any]") -> Iterator[tuple[Any, ...]]:
+        """Yield the likelihood of every group, and its columns of each of ``rows``."""
+        start = 0
+        for kind, size in self.parts(rows[0].shape[-1]):
+            yield kind, *(part[..., start : start + size] for part in rows)
+            start += size
+
+    def misfit(self, x: "NDArray[np.floating]") -> Misfit | None:
+        """Return the first value that the likelihood of its group cannot have."""
+        try:
+            parts = self.parts(x.shape[1])
+        except ValueError as problem:
+            return Misfit(None, None, f"groups = {self.groups!r}: {problem}")
+        start = 0
+        for kind, size in parts:
+            found = kind.misfit(x[:, start : start + size])
+            if found is not None:
+                column = start + (found.column or 0)
+                return replace(found, column=column, takes=f"{kind.takes}, for {kind.name} there")
+            start += size
+        return None
+
+    def reconstruction(
+        self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
+    ) -> "NDArray[np.float64]":
+        """Return the sum of those of the groups."""
+        each = [kind.reconstruction(own, own_hat) for kind, own, own_hat in self._split(x, x_hat)]
+        total: NDArray[np.float64] = sum(each[1:], each[0])
+        return total
+
+    def variance(
+        self, mean: "NDArray[np.float64]", spread: "NDArray[np.float64]"
+    ) -> "NDArray[np.float64]":
+        """Return those of the groups."""
+        import numpy as np  # noqa: PLC0415 - the algebra is told without
+
+        return np.concatenate(
+            [kind.variance(own, own_spread) for kind, own, own_spread in self._split(mean, spread)]
+        )
+
+    def constant(self, d: int) -> float:
+        """Return the sum of those of the groups."""
+        return math.fsum(kind.constant(size) for kind, size in self.parts(d))
+
+
 def group_sizes(groups: str, d: int) -> tuple[int, ...]:
     """Return how many of d columns each group has.
 
@@ -767,8 +912,8 @@ def group_sizes(groups: str, d: int) -> tuple[int, ...]:
 
     >>> group_sizes("4", 12)
     (4, 4, 4)
-    >>> group_sizes("1-3+4-5+6-12", 12)
-    (3, 2, 7)
+    >>> group_sizes("1-3+4+5-12", 12)
+    (3, 1, 8)
     """
     size = groups.strip()
     if size.isdecimal():
@@ -778,7 +923,8 @@ def group_sizes(groups: str, d: int) -> tuple[int, ...]:
     sizes, last = [], 0
     for part in size.split("+"):
         first, dash, end = part.strip().partition("-")
-        if not (dash and first.strip().isdecimal() and end.strip().isdecimal()):
+        end = end if dash else first
+        if not (first.strip().isdecimal() and end.strip().isdecimal()):
             raise ValueError("`groups` is a size, such as 4, or ranges of columns, such as 1-3+4-8")
         if int(first) != last + 1 or int(end) < int(first):
             raise ValueError(f"the group {part.strip()} does not begin at column {last + 1}")
@@ -819,6 +965,7 @@ LIKELIHOODS: Mapping[str, Likelihood] = MappingProxyType(
             NegativeBinomial(),
             Categorical(),
             Multinomial(),
+            Mixed(),
         )
     }
 )

@@ -60,7 +60,8 @@ class Length:
     def words(self) -> str:
         """The part of training in words."""
         if self.unit:
-            return f"the first {self.amount} {self.unit}"
+            first = "first" if self.amount == 1 else f"first {int(self.amount):,}"
+            return f"the {first} {self.unit.removesuffix('s') if self.amount == 1 else self.unit}"
         if self.amount == 1:
             return "the whole of training"
         return f"the first {significant(100 * self.amount)}% of training"
@@ -92,7 +93,7 @@ class Schedule(ABC):
         names = [field.name for field in fields(cls)]
         if len(parts) != len(names):
             raise UsageError(
-                "the schedule has another number of parts",
+                f"the schedule has too {'many' if len(parts) > len(names) else 'few'} parts",
                 where=where,
                 expected=cls.spelling,
                 received=":".join((cls.spelling.partition(":")[0], *parts)),
@@ -137,6 +138,10 @@ class Schedule(ABC):
         lengths = (part for part in vars(self).values() if isinstance(part, Length))
         longer = any(length.amount > whole[length.unit] for length in lengths)
         return "is longer than the training, so it never comes to its end" * longer
+
+    def remedy(self, n_steps: int) -> str:  # noqa: ARG002 - others depend on it
+        """Return what mends a misfit to a training of so many steps."""
+        return "a longer training, or a fraction of it, as in linear:0.5"
 
     def told(self, n_steps: int, steps_an_epoch: int) -> str:
         """Return what w does, and what it is at the last step of such a training, in words.
@@ -280,9 +285,16 @@ class Cyclical(Schedule):
         """Return whether a cycle is too short to rise in."""
         return "has cycles of less than two steps" * (n_steps < 2 * self.cycles)
 
+    def remedy(self, n_steps: int) -> str:
+        """Return how many cycles there may be."""
+        most = counted(n_steps // 2, "cycle")
+        return f"at most {most}, or a longer training" if n_steps > 1 else "a longer training"
+
     @property
     def words(self) -> str:
         """What rises how often."""
+        if self.cycles == 1:
+            return f"from 0 to 1 over {Length(self.rise).words}"
         part = "" if self.rise == 1 else f"the first {significant(100 * self.rise)}% of "
         return f"from 0 to 1 over {part}each of {counted(self.cycles, 'cycle')}"
 
@@ -341,7 +353,7 @@ def _weight(text: str, where: str) -> float:
 def _cycles(text: str, where: str) -> int:
     if not (_WHOLE.fullmatch(text) and int(text)):
         raise UsageError(
-            "the schedule has another number of cycles than it can have",
+            "the schedule has a number of cycles that it cannot have",
             where=where,
             expected="a whole number of at least 1",
             received=repr(text),

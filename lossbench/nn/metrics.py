@@ -45,9 +45,9 @@ def measured(
         _metrics(run, sums, member, n_images, float(kl_weights[member]))
         for member, run in enumerate(runs)
     ]
-    if program.model.sigma is not None:
-        for metrics, sigma in zip(found, program.model.sigma.numbers(), strict=False):
-            metrics["trained_sigma"] = float(sigma)
+    if (learned := program.model.learned) is not None:
+        for metrics, number in zip(found, learned.numbers(), strict=False):
+            metrics[learned.name] = float(number)
     return found
 
 

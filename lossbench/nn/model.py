@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lossbench.network import Dense, Network
 from lossbench.nn.gradients import products, relu
-from lossbench.nn.sigma import LearnedSigma
+from lossbench.nn.learned import LearnedParameter
 from lossbench.nn.terms import Term, exponential, log_softmax
 
 _ACTIVATIONS = {
@@ -24,11 +24,41 @@ _ACTIVATIONS = {
     "relu": relu,
     "sigmoid": ops.sigmoid,
     "exponential": exponential,
+    "softmax": tf.nn.softmax,
 }
+
+
+def pieces_of(x: tf.Tensor, network: Network) -> list[tf.Tensor]:
+    """Return the columns of each piece of a mixed likelihood."""
+    parts: list[tf.Tensor] = tf.split(x, [piece.size for piece in network.pieces], axis=-1)
+    return parts
+
+
+def _encoded(x: tf.Tensor, network: Network) -> tf.Tensor:
+    """Return what the encoder sees of x: ln(1 + x) of counts beside other pieces."""
+    if not any(piece.output == "exponential" for piece in network.pieces):
+        return x
+    return tf.concat(
+        [
+            tf.math.log1p(part) if piece.output == "exponential" else part
+            for piece, part in zip(network.pieces, pieces_of(x, network), strict=True)
+        ],
+        axis=-1,
+    )
 
 
 def _output(network: Network) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return what turns a network's logits into its image."""
+    if network.pieces:
+        return lambda logits: tf.concat(
+            [
+                tf.nn.softmax(part)
+                if piece.output == "softmax"
+                else _ACTIVATIONS[piece.output](part)
+                for piece, part in zip(network.pieces, pieces_of(logits, network), strict=True)
+            ],
+            axis=-1,
+        )
     if network.groups:
         return lambda logits: tf.exp(log_softmax(logits, network.groups))
     return _ACTIVATIONS[network.output]
@@ -85,7 +115,7 @@ class StackedVAE:
         term: Term,
         width: int,
         dtype: str,
-        sigma: LearnedSigma | None = None,
+        learned: LearnedParameter | None = None,
     ) -> None:
         def stacked(layer: Dense) -> StackedDense:
             return StackedDense(layer, width, dtype)
@@ -95,14 +125,15 @@ class StackedVAE:
         self._decoder = [stacked(layer) for layer in network.decoder]
         self._output = _output(network)
         self._encodes_logarithm = network.encodes_logarithm
+        self._network = network
         self._term = term
-        self.sigma = sigma
+        self.learned = learned
 
     @property
     def trained(self) -> list[keras.Variable]:
-        """All that is trained: the layers' variables, and a sigma."""
-        has_sigma = self.sigma is not None and not self.sigma.is_fitted
-        return [*self.variables, *([self.sigma.raw] if self.sigma and has_sigma else [])]
+        """All that is trained: the layers' variables, and a parameter of the likelihood."""
+        learned = self.learned
+        return [*self.variables, *([learned.raw] if learned and not learned.is_fitted else [])]
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -112,7 +143,7 @@ class StackedVAE:
 
     def encode(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return ``z_mean`` and ``z_log_var``, each ``(members, batch, k)``."""
-        x = tf.math.log1p(x) if self._encodes_logarithm else x
+        x = tf.math.log1p(x) if self._encodes_logarithm else _encoded(x, self._network)
         for layer in self._encoder:
             x = layer(x)
         z_mean, z_log_var = products(x, self._z_mean.kernel.value, self._z_log_var.kernel.value)
@@ -130,12 +161,14 @@ class StackedVAE:
 
     def reconstruction(self, x: tf.Tensor, z: tf.Tensor, *, training: bool = False) -> tf.Tensor:
         """Return R per example, summed over the inputs: ``(members, batch)``."""
-        if self.sigma is not None:
-            sigma = self.sigma
-            of = sigma.training_reconstruction if training else sigma.reconstruction
-            return of(self.reconstruct(z), x)
         decoded = self.decode(z) if self._term.from_logits else self.reconstruct(z)
-        return self._term.summed(decoded, x)
+        if self._term.from_both:
+            return self._term.summed((decoded, self._output(decoded)), x)
+        if self.learned is None:
+            return self._term.summed(decoded, x)
+        if training:
+            return self.learned.training_reconstruction(decoded, x)
+        return self.learned.reconstruction(decoded, x)
 
 
 def plain(

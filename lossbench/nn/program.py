@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lossbench.loss import Gaussian, Likelihood, Objective
+from lossbench.loss import Likelihood, Objective
 from lossbench.network import Network
+from lossbench.nn.learned import LearnedSigma, learned_parameter
 from lossbench.nn.model import StackedVAE, initial_weights
-from lossbench.nn.sigma import LearnedSigma
 from lossbench.nn.terms import kl, sample, term
 from lossbench.optimizer import OPTIMIZERS
 
@@ -74,23 +74,14 @@ def optimizer(name: str, learning_rate: float, epsilon: float) -> keras.optimize
     return made(learning_rate, **options)
 
 
-def _sigma(shape: Shape) -> LearnedSigma | None:
-    """Return the sigma of a stack that learns one."""
-    kind = shape.likelihood
-    if not (isinstance(kind, Gaussian) and kind.learns):
-        return None
-    sizes = shape.width, shape.network.d, shape.dtype
-    return LearnedSigma(kind.learns, kind.log_sigma_floor, *sizes)
-
-
 class Program:
     """A stack of VAEs with its optimizer, compiled once and refilled for every stack."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        self.model = StackedVAE(
-            shape.network, term(shape.likelihood), shape.width, shape.dtype, _sigma(shape)
-        )
+        kind, width, dtype = shape.likelihood, shape.width, shape.dtype
+        learned = learned_parameter(kind, width, shape.network.d, dtype)
+        self.model = StackedVAE(shape.network, term(kind), width, dtype, learned)
         self._variables = self.model.variables
         self._trained = self.model.trained
         self._optimizer = optimizer(shape.optimizer, 1.0, shape.epsilon)
@@ -222,8 +213,8 @@ class Program:
 
     def fit_sigma(self, train: Iterable[Chunk], n_images: int, n_samples: int) -> None:
         """Set a sigma that is computed, not trained, to the best one for the training split."""
-        sigma = self.model.sigma
-        if sigma is None or not sigma.is_fitted:
+        sigma = self.model.learned
+        if not (isinstance(sigma, LearnedSigma) and sigma.is_fitted):
             return
         d = self.shape.network.d
         sigma.set(np.ones(1))

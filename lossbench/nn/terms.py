@@ -19,6 +19,7 @@ from lossbench.loss import (
     Gaussian,
     Laplace,
     Likelihood,
+    Mixed,
     NegativeBinomial,
 )
 from lossbench.nn.gradients import cross_entropy
@@ -95,15 +96,21 @@ def _gaussian(kind: Gaussian) -> "Term":
     return Term(from_logits=False, summed=summed)
 
 
+def negative_binomial(logits: tf.Tensor, x: tf.Tensor, log_r: tf.Tensor) -> tf.Tensor:
+    """Return the negative log-probability of counts with log means ``logits`` and dispersion r."""
+    exact = tf.cast(x, tf.float64)  # what is left of two large logarithms
+    r = tf.exp(tf.cast(log_r, tf.float64))
+    ways = tf.math.lgamma(exact + r) - tf.math.lgamma(r) - tf.math.lgamma(exact + 1)
+    over_r = logits - log_r
+    terms = (x + tf.exp(log_r)) * tf.math.softplus(over_r) - x * over_r
+    return tf.reduce_sum(terms, -1) - tf.cast(tf.reduce_sum(ways, -1), x.dtype)
+
+
 def _negative_binomial(kind: NegativeBinomial) -> "Term":
-    r = kind.dispersion
+    log_r = 0.0 if kind.learns else math.log(kind.number)  # a learned one is ``LearnedDispersion``
 
     def summed(logits: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        exact = tf.cast(x, tf.float64)  # what is left of two large logarithms
-        ways = tf.math.lgamma(exact + r) - math.lgamma(r) - tf.math.lgamma(exact + 1)
-        over_r = logits - math.log(r)
-        terms = (x + r) * tf.math.softplus(over_r) - x * over_r
-        return tf.reduce_sum(terms, -1) - tf.cast(tf.reduce_sum(ways, -1), x.dtype)
+        return negative_binomial(logits, x, tf.constant(log_r, x.dtype))
 
     return Term(from_logits=True, summed=summed)
 
@@ -123,17 +130,33 @@ def multinomial(logits: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     return -tf.reduce_sum(x * tf.nn.log_softmax(logits), -1) - tf.cast(ways, x.dtype)
 
 
+def _mixed(kind: Mixed) -> "Term":
+    def summed(logits_and_image: tuple[tf.Tensor, tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+        parts = kind.parts(x.shape[-1])
+        sizes = [size for _, size in parts]
+        columns = (tf.split(y, sizes, axis=-1) for y in (*logits_and_image, x))
+        total = 0.0
+        for (part, _), logits, image, own in zip(parts, *columns, strict=True):
+            of = term(part)
+            total += of.summed(logits if of.from_logits else image, own)
+        return total
+
+    return Term(from_logits=True, summed=summed, from_both=True)
+
+
 @dataclass(frozen=True)
 class Term:
     """The reconstruction term of one likelihood.
 
-    ``summed`` takes the decoded logits (``from_logits``) or image, and x: R per example.
+    ``summed`` takes the decoded logits (``from_logits``) or image, or a pair of both
+    (``from_both``), and x: R per example.
     ``as_keras`` makes the loss of Keras that is R / d, averaged over examples, where it has one.
     """
 
     from_logits: bool
-    summed: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    summed: Callable[[Any, tf.Tensor], tf.Tensor]
     as_keras: Callable[[], keras.losses.Loss] | None = None
+    from_both: bool = False
 
 
 _BCE = Term(
@@ -151,6 +174,7 @@ TERMS: Mapping[str, Callable[[Any], Term]] = {
     "poisson": lambda _: Term(from_logits=True, summed=poisson),
     "negative_binomial": _negative_binomial,
     "categorical": _categorical,
+    "mixed": _mixed,
     "multinomial": lambda _: Term(from_logits=True, summed=multinomial),
 }
 if TERMS.keys() != LIKELIHOODS.keys():

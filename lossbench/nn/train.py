@@ -75,8 +75,8 @@ def train_stack(
         a=[member.a for member in members],
         b=[member.b for member in members],
     )
-    if program.model.sigma is not None:
-        program.model.sigma.start(train)
+    if program.model.learned is not None:
+        program.model.learned.start(train)
     images = tf.constant(train, program.shape.dtype)
     test_chunks = list(chunks(program, test))
     deadline = time.monotonic() + Stack(tuple(runs), width).time_limit

@@ -52,7 +52,7 @@ def _at_one_beta(case: Case) -> str:
 def _reached(row: pd.Series) -> str:
     n_seeds = int(row["n_seeds"])
     n_collapsed = round(float(row["collapsed"]) * n_seeds)
-    collapsed = f" ({n_collapsed} of {n_seeds} runs collapsed)" if n_collapsed else ""
+    collapsed = f" ({n_collapsed} of {counted(n_seeds, 'run')} collapsed)" if n_collapsed else ""
     elbo = plus_minus(row["elbo"], row["elbo_ci95"])
     return f"{row['loss']} reaches an ELBO of {elbo} nats{collapsed}"
 
@@ -88,6 +88,6 @@ def _collapse(summary: pd.DataFrame, thresholds: pd.DataFrame) -> str:
         )
     return (
         f"Whether a model collapses is known before training, from beta_eff and the data's "
-        f"threshold t_1: {held.n_collapsed} of {held.n_settings} settings "
+        f"threshold t_1: {held.n_collapsed} of {counted(held.n_settings, 'setting')} "
         f"collapsed, and the prediction was right in {held.n_right}{ratios}."
     )

@@ -264,7 +264,7 @@ def _where_it_vanishes(case: Case) -> str:
     held = against_theory(case.rows)
     theory = (
         f"Theory puts the collapse at beta_eff {significant(case.threshold, 3)}: {held.n_past} of "
-        f"{held.n_settings} settings {'is' if held.n_past == 1 else 'are'} past it"
+        f"{counted(held.n_settings, 'setting')} {'is' if held.n_past == 1 else 'are'} past it"
     )
     if held.n_right == held.n_settings:
         those = {0: "none", 1: "exactly this one"}.get(held.n_past, "exactly these")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lossbench.report.cases import Case, losses_of, runs_of, shared_beta
 from lossbench.report.style import MUTED, WIDTH, Drawing, Series, figure
-from lossbench.words import setting, significant
+from lossbench.words import counted, significant
 
 Arrays = Mapping[str, NDArray[np.float32]]
 ArraysOf = Callable[[str], Arrays]
@@ -96,7 +96,9 @@ def _reconstructions(case: Case, drawn_runs: list[tuple[pd.Series, Arrays]]) -> 
         f"{np.mean((arrays['reconstructions'] - originals) ** 2):.3f} for {_written(row)}"
         for row, arrays in drawn_runs
     )
-    said = f"Mean squared error a pixel over these {len(originals)} test images: {errors}."
+    said = (
+        f"Mean squared error a pixel over these {counted(len(originals), 'test image')}: {errors}."
+    )
     return Drawing(
         f"reconstructions-{case.slug}",
         f"Reconstructions: {case.label}",
@@ -164,6 +166,6 @@ def _latent_means(
         f"Latent means: {case.label}",
         said,
         f"Scatter plots of {case.label}: the two latent means of "
-        f"{setting(len(drawn_runs[0][1]['latent_means']))} test images. {said}",
+        f"{counted(len(drawn_runs[0][1]['latent_means']), 'test image')}. {said}",
         drawn,
     )

@@ -16,6 +16,7 @@ from lossbench.columns import (
     end_note,
     goes_without_saying,
     known_of,
+    learned_note,
 )
 from lossbench.comparison import Cell, Comparison, MetricDifference
 from lossbench.report.cases import shown_dataset
@@ -86,6 +87,7 @@ def summary_view(summary: pd.DataFrame) -> View:
         "Mean over the seeds ± half width of the 95% t-interval, on the test split. "
         "A setting collapses where beta_eff reaches its threshold."
         + end_note(summary[HELD], summary["beta_eff"])
+        + learned_note(summary)
         + _left_out(len(summary), "summary.csv"),
         headings,
         rows,

@@ -106,7 +106,7 @@ def _check_lines(raw: bytes, columns: Sequence[Column], path: Path) -> None:
         for row in reader:
             where = f"line {reader.line_num}"
             if None in row or None in row.values():
-                raise _damaged(path, f"{where} has another number of cells than the header")
+                raise _damaged(path, f"{where} has more or fewer cells than the header")
             for column in columns:
                 text = row.get(column.name, "")
                 if not _is_of_kind(text, column):

@@ -3,16 +3,20 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from scipy.stats import norm
 from small_runs import small_run
 
 from lossbench import theory
+from lossbench.columns import learned_note
 from lossbench.data import load
-from lossbench.loss import Gaussian, Learned
-from lossbench.nn.sigma import LearnedSigma
+from lossbench.experiment import read
+from lossbench.loss import Gaussian, Learned, NegativeBinomial
+from lossbench.nn.learned import LearnedSigma
 from lossbench.nn.train import train_stack
+from lossbench.prediction import predict
 
 LINEAR = {"d": 64, "k": 8, "hidden": (), "reconstruction_loss": "gaussian", "optimizer": "adam"}
 TRAINED = {"learning_rate": 5e-3, "learning_rate_decay": 0.005, "batch_size": 64}
@@ -116,3 +120,45 @@ def test_r_0_is_that_of_the_sigma_that_suits_the_training_split() -> None:
         )
         own = -norm.logpdf(part[:, kept].astype(float), mean[kept], np.sqrt(spread[kept]))
         assert found == pytest.approx(own.sum(axis=1).mean(), rel=1e-5)
+
+
+def test_a_sigma_at_its_floor_is_told() -> None:
+    """A linear model of all latents has no minimum: predict says so, sigma falls, the table tells.
+
+    A floor close by is reached in few epochs.
+    """
+    asked = {"dataset": "digits", "d": "4", "k": "4", "loss": "docs", "beta": "0.01", "seeds": "1"}
+    asked |= {"reconstruction_loss": "gaussian", "sigma": "learned", "log_sigma_floor": "-2"}
+    asked |= {"hidden": "linear", "epochs": "150", "learning_rate": "0.02"}
+    experiment = read(None, asked)
+    (setting,) = predict(experiment).settings
+    assert (setting.is_unbounded, setting.kl, setting.predicted_active_units) == (True, None, None)
+    (result,) = train_stack(
+        experiment.runs(), 1, *(getattr(load("digits", 4), part) for part in ("train", "test"))
+    )
+    assert result.metrics["trained_sigma"] == pytest.approx(math.exp(-2), rel=0.04)
+    table = pd.DataFrame(
+        {"sigma": ["learned"] * 2, "log_sigma_floor": [-2.0] * 2, "trained_sigma": [0.137, 0.3]}
+    ).assign(trained_dispersion=math.nan)
+    assert "In 1 row sigma came to its floor" in learned_note(table)
+    assert not learned_note(table.assign(trained_sigma=0.3, log_sigma_floor=-6.0))
+    assert "In 2 rows the dispersion ran away" in learned_note(table.assign(trained_dispersion=1e5))
+    assert "beside the collapsed one" in learned_note(table.assign(sigma="learned_per_input"))
+
+
+@pytest.mark.slow
+def test_a_learned_dispersion_is_that_of_the_data() -> None:
+    """Above t_1 a model gives everybody the mean, and its r is the one fitted there."""
+    data = load("digits", 64, scale="none")
+    counts = load("digits_counts", 64, scale="none")
+    changes = {"d": 64, "k": 2, "dataset": "digits_counts", "epochs": 150, "optimizer": "adam"}
+    changes |= {"reconstruction_loss": "negative_binomial", "dispersion": "learned"}
+    changes |= {"learning_rate": 2e-3, "learning_rate_decay": 0.05, "eval_every": 150}
+    run = small_run("docs", 60, **changes)
+    (result,) = train_stack([run], 1, counts.train, counts.test)
+    assert np.array_equal(counts.train, data.train * 16)
+    fitted = NegativeBinomial(dispersion="learned").fitted(counts.train)
+    assert result.metrics["collapsed"]
+    assert result.metrics["trained_dispersion"] == pytest.approx(fitted.number, rel=0.03)
+    r_0 = theory.reconstruction_of_nothing(counts.train, counts.train, run.likelihood)
+    assert result.metrics["train_reconstruction"] == pytest.approx(r_0, rel=0.005)

@@ -1,13 +1,75 @@
-"""The decoder's sigma where it is learned: how it starts, is trained or fitted, and enters R."""
+"""A likelihood's learned parameter: how it starts, is trained or fitted, and enters R."""
 
 import math
+from typing import Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lossbench.loss import Learned
+from lossbench.loss import Gaussian, Learned, Likelihood, NegativeBinomial
+from lossbench.nn.terms import negative_binomial
+
+
+class LearnedParameter(Protocol):
+    """A parameter of the likelihood of every member of a stack.
+
+    ``name`` is that of its metric; ``raw`` is what is trained, unless the parameter ``is_fitted``:
+    computed from the errors.
+    """
+
+    name: str
+    raw: keras.Variable
+    is_fitted: bool
+
+    def start(self, train: NDArray[np.floating]) -> None:
+        """Set it to what suits ``train (n, d)`` best if everybody is decoded to the mean."""
+
+    def numbers(self) -> NDArray[np.float64]:
+        """Return what the metric tells of every member: ``(members,)``."""
+
+    def reconstruction(self, decoded: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """Return R per example, ``(members, batch)``."""
+
+    def training_reconstruction(self, decoded: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """Return R per example as it is trained."""
+
+
+def learned_parameter(kind: Likelihood, width: int, d: int, dtype: str) -> LearnedParameter | None:
+    """Return the parameter that a likelihood learns, for a stack of ``width``; None without one."""
+    match kind:
+        case Gaussian() if kind.learns:
+            return LearnedSigma(kind.learns, kind.log_sigma_floor, width, d, dtype)
+        case NegativeBinomial() if kind.learns:
+            return LearnedDispersion(kind, width, dtype)
+    return None
+
+
+class LearnedDispersion:
+    """r of a negative binomial, one for all inputs: trained as its logarithm."""
+
+    name = "trained_dispersion"
+    is_fitted = False
+
+    def __init__(self, kind: NegativeBinomial, width: int, dtype: str) -> None:
+        self._kind = kind
+        self.raw = keras.Variable(np.zeros((width, 1, 1)), dtype=dtype)
+
+    def start(self, train: NDArray[np.floating]) -> None:
+        """Set r to what suits ``train (n, d)`` best with the mean of every input."""
+        self.raw.assign(np.full(self.raw.shape, math.log(self._kind.fitted(train).number)))
+
+    def numbers(self) -> NDArray[np.float64]:
+        """Return r of every member, ``(members,)``."""
+        numbers: NDArray[np.float64] = np.exp(np.asarray(self.raw, np.float64))[:, 0, 0]
+        return numbers
+
+    def reconstruction(self, logits: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """Return R per example, ``(members, batch)``, of log means."""
+        return negative_binomial(logits, x, self.raw.value)
+
+    training_reconstruction = reconstruction
 
 
 class LearnedSigma:
@@ -18,6 +80,8 @@ class LearnedSigma:
     Levine, "Simple and Effective VAE Training with Calibrated Decoders", 2021). An ``optimal`` one
     is not trained: in training it is that of the batch, otherwise the one that was ``set``.
     """
+
+    name = "trained_sigma"
 
     def __init__(self, how: Learned, floor: float, width: int, d: int, dtype: str) -> None:
         self.is_fitted = how == "optimal"
