@@ -7,18 +7,20 @@ train. The file is called in a child process, and nothing is trained.
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lossbench import auditing, data
-from lossbench.errors import AuditError, ExperimentError, UsageError
+from lossbench.errors import AuditError, DataError, ExperimentError, UsageError
 from lossbench.experiment import Experiment, OwnLoss, Proof, read_own
 from lossbench.loss import FORM, Convention, Entry, Sizes, canonical, evaluate
 from lossbench.words import counted, joined
 
 _MOST_SECONDS = 60.0
 _SAME = 1e-9
+_SIDES = "HW"
 _AXES = ("dataset", "d", "k", "batch_size", "reconstruction_loss")
 
 
@@ -30,6 +32,20 @@ class _Case:
     reconstruction_loss: str
     axis: str
     value: float
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Where a loss stands, the seconds that an audit has, who hears of it, the shapes of images.
+
+    ``images`` gives the sides of an image at d inputs, or just d; a loss that refuses flat images
+    is audited with these.
+    """
+
+    where: str = ""
+    seconds: float = _MOST_SECONDS
+    said: Callable[[str], None] = lambda _: None
+    images: Callable[[int], tuple[int, ...]] = lambda d: (d,)
 
 
 def proved(
@@ -60,8 +76,18 @@ def proved(
             before = loss
         asked = replace(loss, proofs=before.proofs, reconstruction_loss=before.reconstruction_loss)
         where = experiment.places.get(("loss", loss.name), "")
-        losses[loss.name] = _proved(asked, tuple(_cases(resolved, loss)), where, seconds, said)
+        how = _Asked(where, seconds, said, lambda d: _shape(experiment, d, data_dir))
+        losses[loss.name] = _proved(asked, tuple(_cases(resolved, loss)), how)
     return replace(experiment, conventions=others | losses)
+
+
+def _shape(experiment: Experiment, d: int, data_dir: Path | None) -> tuple[int, ...]:
+    """Return the sides of the first images of an experiment that can be had at d; else just d."""
+    for name in experiment.datasets():
+        with suppress(DataError):
+            sides = data.load(name, d, data_dir, "none").shape
+            return (*sides, 1) if len(sides) == len(_SIDES) else sides
+    return (d,)
 
 
 def _cases(resolved: Experiment, loss: OwnLoss) -> Iterator[_Case]:
@@ -83,21 +109,15 @@ def _cases(resolved: Experiment, loss: OwnLoss) -> Iterator[_Case]:
     yield from found
 
 
-def _proved(
-    loss: OwnLoss,
-    cases: tuple[_Case, ...],
-    where: str,
-    seconds: float,
-    said: Callable[[str], None],
-) -> OwnLoss:
+def _proved(loss: OwnLoss, cases: tuple[_Case, ...], how: _Asked) -> OwnLoss:
     """Return a loss with a proof for each case."""
     asked = [(case.sizes, case.value if case.axis == "beta" else 1.0) for case in cases]
-    loss = _audited(loss, asked, where, seconds, said)
+    loss = _audited(loss, asked, how)
     for case in cases:
         if case.reconstruction_loss != loss.reconstruction_loss:
             raise ExperimentError(
                 f"{loss.name} has another likelihood than the experiment",
-                where=where,
+                where=how.where,
                 expected=f"{case.reconstruction_loss}, which the grid has",
                 received=f"{loss.reconstruction_loss}, as the audit found",
                 remedy=f"--reconstruction-loss {loss.reconstruction_loss}, or the key in the file",
@@ -107,26 +127,20 @@ def _proved(
         for case in cases
         if case.axis == "beta_eff"
     }
-    loss = _audited(loss, [(c.sizes, beta) for c, beta in derived.items()], where, seconds, said)
+    loss = _audited(loss, [(c.sizes, beta) for c, beta in derived.items()], how)
     for case, beta in derived.items():
         trained = float(loss.coefficients(case.sizes, beta).beta_eff)
         if not math.isclose(trained, case.value, rel_tol=_SAME, abs_tol=_SAME):
             raise ExperimentError(
                 f"no beta gives {loss.name} that beta_eff: it is not proportional to beta",
-                where=where,
+                where=how.where,
                 expected="beta in place of beta_eff",
                 received=f"beta_eff {case.value:g}; at beta {beta:g} it is {trained:g}",
             )
     return loss
 
 
-def _audited(
-    loss: OwnLoss,
-    asked: Iterable[tuple[Sizes, float]],
-    where: str,
-    seconds: float,
-    said: Callable[[str], None],
-) -> OwnLoss:
+def _audited(loss: OwnLoss, asked: Iterable[tuple[Sizes, float]], how: _Asked) -> OwnLoss:
     """Return a loss with proofs at these sizes and weights, audited where it lacks one."""
     lacking = dict.fromkeys(
         (sizes, loss.given(beta)) for sizes, beta in asked if loss.proof(sizes, beta) is None
@@ -136,16 +150,16 @@ def _audited(
     if not loss.source:
         raise ExperimentError(
             f"{loss.name} has to be audited, and its file is not there",
-            where=where,
+            where=how.where,
             expected=f"{loss.file}, of SHA-256 {loss.sha256[:12]}",
         )
-    said(f"auditing {loss.name} at {counted(len(lacking), 'setting')}")
-    audits = _audits(loss, lacking, where, seconds)
+    how.said(f"auditing {loss.name} at {counted(len(lacking), 'setting')}")
+    audits = _audits(loss, lacking, how)
     kinds = {auditing.kind_of(each) for each in audits} | {loss.reconstruction_loss} - {""}
     if len(kinds) > 1 or loss.sha256 != hashlib.sha256(loss.file.read_bytes()).hexdigest():
         raise UsageError(
             f"{loss.name} is not one loss: it changes from call to call",
-            where=where,
+            where=how.where,
             expected="one likelihood, and a file that stays as it is",
             received=joined(sorted(kinds)),
         )
@@ -159,18 +173,17 @@ def _audited(
 def _audits(
     loss: OwnLoss,
     asked: Iterable[tuple[Sizes, float | None]],
-    where: str,
-    seconds: float,
+    how: _Asked,
 ) -> tuple[auditing.Audit, ...]:
     """Return an audit for each of these; ``AuditError`` where one proves nothing."""
     target = auditing.Target(loss.file, loss.function)
-    options = [_options(target, sizes, beta, seconds) for sizes, beta in asked]
+    options = [_options(target, sizes, beta, how.seconds) for sizes, beta in asked]
     try:
-        audits = auditing.audit_each(target, options)
+        audits = _of_any_shape(target, options, how)
     except AuditError as error:
         raise AuditError(
             f"{loss.name} cannot be trained: {error.problem}",
-            where=where,
+            where=how.where,
             expected=error.expected,
             received=error.received,
             remedy=f"mend it until this ends well: {_command(target, options[0])}",
@@ -179,12 +192,28 @@ def _audits(
         if reason := auditing.unproved(each):
             raise AuditError(
                 f"{loss.name} is not proved to be {FORM}, so it is not trained",
-                where=where,
+                where=how.where,
                 expected=f"{FORM}, with numbers a > 0 and b >= 0, of {joined(auditing.TRAINED)}",
                 received=reason,
                 remedy=f"{_command(target, option)} tells more",
             )
     return audits
+
+
+def _of_any_shape(
+    target: auditing.Target, options: Sequence[auditing.Options], how: _Asked
+) -> tuple[auditing.Audit, ...]:
+    """Return the audits with flat images, or where those are refused with the data's own shape."""
+    try:
+        return auditing.audit_each(target, options)
+    except AuditError:
+        shapes = [how.images(option.sizes.d or 1) for option in options]
+        if not all(len(shape) > 1 for shape in shapes):
+            raise
+        shaped = [replace(o, shape=s) for o, s in zip(options, shapes, strict=True)]
+        with suppress(AuditError):
+            return auditing.audit_each(target, shaped)
+        raise
 
 
 def entry(text: str, sizes: Sizes) -> Entry:
@@ -194,7 +223,7 @@ def entry(text: str, sizes: Sizes) -> Entry:
     """
     loss = read_own(text, "")
     target = auditing.Target(loss.file, loss.function)
-    (audit,) = _audits(loss, [(sizes, loss.given(1.0))], "", _MOST_SECONDS)
+    (audit,) = _audits(loss, [(sizes, loss.given(1.0))], _Asked())
     a, b = auditing.exactly(audit, audit.a), auditing.exactly(audit, audit.b)
     if loss.takes_beta and evaluate(b, {**sizes.symbols(), "beta": 2}) != 2 * evaluate(
         b, {**sizes.symbols(), "beta": 1}

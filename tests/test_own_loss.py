@@ -41,6 +41,10 @@ def of_two(x, x_hat, z_mean, z_log_var):
     assert z_mean.shape[1] == 2
     return mine(x, x_hat, z_mean, z_log_var)
 
+def of_images(x, x_hat, z_mean, z_log_var):
+    kl = -0.5 * (1 + z_log_var - z_mean**2 - np.exp(z_log_var)).sum(axis=1)
+    return (((x - x_hat) ** 2).sum(axis=(1, 2, 3)) + kl).mean()
+
 def floored(x, x_hat, z_mean, z_log_var):
     kl = -0.5 * (1 + z_log_var - z_mean**2 - np.exp(z_log_var))
     return ((x - x_hat) ** 2).sum(axis=1).mean() + np.maximum(0.5, kl.mean(axis=0)).sum()
@@ -176,6 +180,25 @@ def test_the_tables_of_a_proved_loss_are_those_of_its_convention(
         assert own == blog
 
 
+@pytest.mark.usefixtures("in_this_process")
+def test_a_loss_of_images_is_audited_with_images() -> None:
+    """Where it refuses flat ones; what it is proved to be has no shape."""
+    run = only(planned("of_images"))
+    assert (run.a, run.b) == (1.0, 1.0)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_no_weight_at_all_is_a_weight() -> None:
+    """At beta 0 there is no KL, as it should; the weight of collapse is told all the same."""
+    axes = own_axes("weighted") | {"beta": "0"}
+    assert [(run.a, run.b) for run in plan(read(None, axes), Path("made")).runs] == [(1.0, 0.0)]
+    both = lossbench.predict(None, **axes | {"beta": [0, 1]})
+    (critical,) = both.thresholds[0].critical
+    assert critical.beta == pytest.approx(both.thresholds[0].largest[0])
+    crooked = lossbench.predict(None, **own_axes("crooked"))
+    assert crooked.thresholds[0].critical == ()
+
+
 # Known by its content.
 
 
@@ -244,10 +267,18 @@ def test_a_changed_file_is_told_and_swept_elsewhere(
         Store(Path("made")).frozen()
 
 
-def test_a_frozen_loss_that_is_damaged_is_told(tmp_path: Path) -> None:
-    """Not with a traceback."""
+@pytest.mark.parametrize(
+    "table",
+    [
+        'file = "gone.py"',
+        'file = "../gone.py"\nfunction = "mine"\nsha256 = ""\nproved = []\ntakes_beta = false',
+        'file = "gone.py"\nfunction = "mine"\nsha256 = ""\nproved = [1]\ntakes_beta = false',
+    ],
+)
+def test_a_frozen_loss_that_is_damaged_is_told(table: str, tmp_path: Path) -> None:
+    """Not with a traceback, and no file outside the folder is meant."""
     (tmp_path / "experiment.toml").write_text(
-        '[frozen]\nformat = 1\n[own_loss."my_vae.py:mine"]\nfile = "my_vae.py"\n'
+        f'[frozen]\nformat = 1\n[own_loss."gone.py:mine"]\n{table}\n'
     )
     with pytest.raises(ExperimentError, match="not as it was frozen") as caught:
         read(tmp_path / "experiment.toml")

@@ -15,7 +15,9 @@ _DIGITS = 6
 
 def unproved(audit: Audit) -> str:
     """Return why a sweep cannot train a loss by its a and b; nothing where it can."""
-    changing = [f.text for f in audit.findings if f.changes or f.code == "maximised"]
+    codes = ("kl_missing",) if audit.settings.get("beta") == 0 else ()  # as it should
+    findings = [finding for finding in audit.findings if finding.code not in codes]
+    changing = [each.text for each in findings if each.changes or each.code == "maximised"]
     if changing:
         return "\n    ".join(changing)
     if not kind_of(audit):

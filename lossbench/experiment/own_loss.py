@@ -86,8 +86,8 @@ class OwnLoss(Convention):
 
         ``UsageError`` if there is none, or if a and b are no objective.
         """
-        found = self.proof(sizes, beta)
-        found = found or next((proof for proof in self.proofs if proof.sizes == sizes), None)
+        at = sorted((p for p in self.proofs if p.sizes == sizes), key=lambda p: not p.beta)
+        found = self.proof(sizes, beta) or next(iter(at), None)
         if found is None:
             raise UsageError(
                 f"{self.name} was not audited at these sizes",
@@ -207,7 +207,10 @@ def frozen_losses(tables: object, beside: Path, where: str) -> dict[str, OwnLoss
 
 
 def _frozen(name: str, table: Mapping[str, object], beside: Path) -> OwnLoss:
-    path = beside.parent / str(table["file"])
+    file = str(table["file"])
+    if Path(file).name != file or name != f"{file}:{table['function']}":
+        raise ValueError(f"{name} of {file}")  # the folder's own file, and no other
+    path = beside.parent / file
     sha256, proved = str(table["sha256"]), table["proved"]
     source = path.read_bytes() if path.is_file() else b""
     if source and hashlib.sha256(source).hexdigest() != sha256:
