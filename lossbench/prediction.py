@@ -67,7 +67,8 @@ class Predicted:
 
     ``final_beta_eff`` is what is held against the threshold: beta_eff * w at the last step, where a
     schedule runs.
-    ``threshold`` and ``predicted_active_units`` are None where the likelihood has no threshold.
+    ``threshold`` and ``predicted_active_units`` are None where the likelihood has no threshold;
+    with a floor or a capacity no ``threshold`` is told, since no such setting collapses.
     ``kl``, ``reconstruction`` and ``elbo`` (nats per image of the training split) are known for a
     linear model with ``mse`` or ``gaussian`` and unit noise, and None otherwise; ``kl_guess`` is
     what theory says of the KL of other models with unit noise, usually too little.
@@ -90,7 +91,8 @@ class Predicted:
     @property
     def collapses(self) -> bool | None:
         """Whether no latent is predicted to be active; None where that is not told."""
-        return None if self.threshold is None else self.predicted_active_units == 0
+        n_active = self.predicted_active_units
+        return None if n_active is None else n_active == 0
 
     def facts(self) -> dict[str, object]:
         """Return the setting, but for its seed, and its prediction as JSON has them."""
@@ -173,7 +175,7 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
             _predicted(
                 run,
                 known[run.dataset, run.d, run.likelihood],
-                run.final_beta_eff(resolved.n_images[run.dataset]),
+                resolved.n_images[run.dataset],
             )
             for run in firsts.values()
         ),
@@ -229,23 +231,21 @@ def _critical_k(loss: Convention, sizes: Sizes, threshold: float | None) -> int 
     return None
 
 
-def _predicted(
-    run: RunSettings, thresholds: NDArray[np.float64], final_beta_eff: float
-) -> Predicted:
+def _predicted(run: RunSettings, thresholds: NDArray[np.float64], n_images: int) -> Predicted:
+    told = theory.outlook(run, thresholds, n_images)
     known = Predicted(
         run,
-        final_beta_eff,
-        threshold=theory.collapse_threshold(thresholds, run.noise_std),
-        predicted_active_units=theory.predicted_active_units(
-            thresholds, final_beta_eff, run.k, run.noise_std
-        ),
+        told.final_beta_eff,
+        threshold=told.threshold,
+        predicted_active_units=told.predicted_active_units,
     )
-    trained = run.likelihood
-    if run.noise_std != 1 or final_beta_eff == 0 or trained.no_threshold:
+    trained, weight = run.likelihood, told.like_constant
+    if run.noise_std != 1 or not weight or trained.no_threshold:
         return known
-    if not (trained.has_linear_optimum and run.network.is_linear):
-        return replace(known, kl_guess=theory.predicted_kl(thresholds, final_beta_eff, run.k))
-    optimum = theory.linear_optimum(thresholds, final_beta_eff, run.k, trained.without_error(run.d))
+    is_exact = trained.has_linear_optimum and run.network.is_linear and run.kl_form.is_of_means
+    if not is_exact:
+        return replace(known, kl_guess=theory.predicted_kl(thresholds, weight, run.k))
+    optimum = theory.linear_optimum(thresholds, weight, run.k, trained.without_error(run.d))
     return replace(
         known,
         kl=optimum.kl,

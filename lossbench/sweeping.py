@@ -266,17 +266,17 @@ def completed(record: Record, run: RunSettings, images: Dataset, commit: str | N
     ``commit`` is that of the folder that the sweep was started in.
     """
     thresholds = _thresholds(images, run.likelihood)
-    final_beta_eff = run.final_beta_eff(len(images.train))
+    told = theory.outlook(run, thresholds, len(images.train))
     derived = {
         "a": run.a,
         "b": run.b,
         "beta_eff": run.beta_eff,
-        "threshold": theory.collapse_threshold(thresholds, run.noise_std),
-        "predicted_active_units": theory.predicted_active_units(
-            thresholds, final_beta_eff, run.k, run.noise_std
-        ),
-        "implied_sigma": run.likelihood.implied_sigma(final_beta_eff),
-        HELD: final_beta_eff,
+        "threshold": told.threshold,
+        "predicted_active_units": told.predicted_active_units,
+        "implied_sigma": None
+        if run.is_bounded
+        else run.likelihood.implied_sigma(told.final_beta_eff),
+        HELD: told.final_beta_eff,
     }
     data = {"data_sha256": images.sha256, "folder_commit": commit}
     return replace(record, derived=derived, provenance={**record.provenance, **data})

@@ -35,11 +35,16 @@ AXES = {
     "eval_every": "1,2",
     "kl_schedule": "constant,linear:0.5,far:1:0.5",
     "iwae_samples": "0,10",
+    "free_bits": "0,0.5,2",
+    "free_bits_over": "latent,latent_example,total,total_example",
+    "capacity": "0,2,25:0.5",
+    "kl_estimator": "closed,sample",
     "sigma": "0.5,1,2",
     "dispersion": "1,2",
     "groups": "4," + "+".join(f"{first}-{first + 3}" for first in range(1, 65, 4)),
 }
 HAVE = {
+    "free_bits_over": {"free_bits": "0.5"},
     "sigma": {"reconstruction_loss": "gaussian"},
     "dispersion": {
         "reconstruction_loss": "negative_binomial",

@@ -35,6 +35,10 @@ SETTINGS = {
     "sigma": 1.0,
     "dispersion": 1.0,
     "groups": "",
+    "free_bits": 0.0,
+    "free_bits_over": "latent",
+    "capacity": "0",
+    "kl_estimator": "closed",
 }
 OTHER = {
     "dataset": "patches",
@@ -44,6 +48,10 @@ OTHER = {
     "iwae_samples": 100,
     "kl_schedule": "linear:0.5",
     "groups": "4",
+    "free_bits": 0.5,
+    "free_bits_over": "total",
+    "capacity": "25:0.5",
+    "kl_estimator": "sample",
 }
 MODEL = [name for name in SETTING_COLUMNS if name not in ("loss", "beta")]
 
