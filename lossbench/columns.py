@@ -4,7 +4,7 @@ A setting's column comes from the table of settings; what follows from the setti
 measured stands here.
 """
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -156,9 +156,14 @@ def known_of(names: Iterable[str], kinds: Iterable[str]) -> list[str]:
     return [name for name in names if name not in ELBOS or name in elbos]
 
 
-def belongs(name: str, kind: str) -> bool:
-    """Return whether a setting means something for a likelihood: another's parameter does not."""
-    return name not in PARAMETERS or name in likelihood(kind).parameters
+def belongs(name: str, facts: "Mapping[str, Any] | pd.Series") -> bool:
+    """Return whether a setting means something beside the others.
+
+    A parameter of another likelihood does not, nor does what a floor is over where there is none.
+    """
+    if name == "free_bits_over":
+        return bool(facts.get("free_bits", True))
+    return name not in PARAMETERS or name in likelihood(facts["reconstruction_loss"]).parameters
 
 
 DERIVED_COLUMNS = tuple(column.name for column in _DERIVED)
@@ -170,6 +175,15 @@ _LATER = {each.field: each.default for each in SETTINGS if each.column and each.
 def goes_without_saying(name: str, value: object) -> bool:
     """Return whether a setting came later, and has the default that all older runs have."""
     return name in _LATER and _LATER[name] == value
+
+
+def worth_saying(names: Iterable[str], facts: "Mapping[str, Any] | pd.Series") -> list[str]:
+    """Return which of the settings ``names`` tell a model from others by name.
+
+    All of them, but later ones at their default only if no later one has another value.
+    """
+    later = {name: goes_without_saying(name, facts[name]) for name in names if name in _LATER}
+    return [name for name in names if all(later.values()) or not later.get(name, False)]
 
 
 def fill(facts: "MutableMapping[str, Any] | pd.DataFrame") -> None:
@@ -192,6 +206,16 @@ def end_note(held: Iterable[float], whole: Iterable[float]) -> str:
     """
     differ = any(abs(last - b_over_a) > 0 for last, b_over_a in zip(held, whole, strict=True))
     return " beta_eff is that of the last step: a schedule ends at another w than 1." * differ
+
+
+NO_THRESHOLD = (
+    " With a floor or a capacity there is no threshold: the collapsed solution is never an optimum."
+)
+
+
+def bounded(table: "pd.DataFrame") -> "pd.Series":
+    """Return which rows of settings have a floor or a capacity."""
+    return (table["free_bits"] != 0) | (table["capacity"].astype(str) != _LATER["capacity"])
 
 
 def _of_a_setting(*, first: bool) -> Iterator[Column]:

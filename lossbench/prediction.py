@@ -105,12 +105,14 @@ class Predicted:
 class Prediction(Told):
     """The thresholds of an experiment's data and the prediction for every setting.
 
-    ``schedules`` tell what each schedule of the weight on K does, and how it ends.
+    ``schedules`` tell what each schedule of the weight on K does, and how it ends; ``forms`` what
+    each floor, capacity and estimator does.
     """
 
     thresholds: tuple[Thresholds, ...]
     settings: tuple[Predicted, ...]
     schedules: tuple[str, ...] = ()
+    forms: tuple[str, ...] = ()
 
     def to_frame(self) -> "pd.DataFrame":
         """Return a row a setting, seeds aside, with what is predicted of it."""
@@ -180,6 +182,7 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
             for run in firsts.values()
         ),
         schedules=resolved.schedules_told(runs),
+        forms=resolved.forms_told(runs),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from plain_loop import N_STEPS, Parts, by_hand, of_mean
 from small_runs import BATCH, small_run
+from test_cli import run as command
 
 from lossbench import data, theory
 from lossbench.errors import ExperimentError
@@ -391,3 +392,82 @@ def test_a_linear_model_has_an_exact_prediction_with_a_capacity() -> None:
     (found,) = predict(read(overrides=plain | {"free_bits": "0.25"})).settings
     assert found.kl is None
     assert found.kl_guess == pytest.approx(2)
+
+
+# What people read.
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the results of a small sweep without and with a floor, a capacity and samples."""
+    folder = tmp_path_factory.mktemp("swept") / "out"
+    file = folder.parent / "forms.toml"
+    common = 'd = 16\nk = 2\nloss = "docs"\nbeta = 1\nreconstruction_loss = "bce"\nseeds = 2\n'
+    forms = ("free_bits = [0, 0.5]", 'capacity = "2:0.5"', 'kl_estimator = "sample"')
+    grids = "".join(f"[[sweep]]\n{common}{form}\n" for form in forms)
+    file.write_text(f"[training]\nepochs = 2\n{grids}")
+    sweep(plan(read(file), folder, save_weights=True), n_workers=1)
+    return folder
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return what a command says, in one line."""
+    code, out, err = command(capsys, *arguments)
+    assert code == 0, err
+    return " ".join(f"{out} {err}".split())
+
+
+@pytest.mark.slow
+def test_every_display_says_what_has_a_floor_and_that_no_threshold_is_told(
+    swept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Titles name what differs from the plain run; an empty threshold is explained."""
+    no_threshold = "With a floor or a capacity there is no threshold"
+    said = shown(capsys, "show", str(swept))
+    assert no_threshold in said
+    for title in (
+        "digits, reconstruction_loss bce, k 2, free_bits 0.5 pre-",
+        "digits, reconstruction_loss bce, k 2, capacity 2:0.5 pre-",
+        "digits, reconstruction_loss bce, k 2, kl_estimator sample pre-",
+    ):
+        assert title in said
+    said = shown(capsys, "predict", str(swept.parent / "forms.toml"))
+    assert no_threshold in said
+    assert "C of 2:0.5: from 0 to 2 nats over the first 50% of training; 2 at the last" in said
+    assert "free_bits 0.5 over latent: the KL of each latent, a mean over the batch, " in said
+    assert "docs without floor or capacity at beta 1 collapses for every k" in said
+    dry = shown(capsys, "sweep", str(swept.parent / "forms.toml"), "--dry-run")
+    assert "C of 2:0.5: from 0 to 2 nats" in dry
+    assert "kl_estimator sample: log q - log p at the z that is decoded" in dry
+    shown(capsys, "report", str(swept))
+    page = (swept / "report.html").read_text()
+    assert no_threshold in page
+    assert "a floor or a capacity stands under K" in page
+
+
+@pytest.mark.slow
+def test_a_comparison_tells_another_form_from_more_noise(
+    swept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A floor is another objective, an estimator is not."""
+    plain = f"{swept}:free_bits=0,capacity=0,kl_estimator=closed"
+    said = shown(capsys, "compare", plain, f"{swept}:free_bits=0.5")
+    assert "Different objectives: A and B differ in free_bits, with beta_eff 1 in both." in said
+    said = shown(capsys, "compare", plain, f"{swept}:kl_estimator=sample")
+    assert said.startswith("Exactly the same objective: docs at beta 1.")
+    assert "The KL is sampled in one of the two: the same objective, with more noise." in said
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras'
+def test_a_model_with_a_floor_is_exported_without_a_loss(
+    swept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Keras has no such loss of its own, and the command says so."""
+    import keras  # noqa: PLC0415
+
+    for form, is_compiled in (("free_bits=0.5", False), ("kl_estimator=sample", True)):
+        path = tmp_path / f"{form}.keras"
+        said = shown(capsys, "export", f"{swept}:seed=0,{form}", str(path))
+        assert ("not compiled: no loss of Keras has a floor" in said) != is_compiled
+        assert (keras.models.load_model(path).loss is not None) == is_compiled

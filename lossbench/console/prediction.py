@@ -8,7 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.columns import MODEL_COLUMNS, end_note
+from lossbench.columns import MODEL_COLUMNS, NO_THRESHOLD, belongs, end_note, worth_saying
 from lossbench.prediction import CriticalLatents, Predicted, Prediction, Thresholds
 from lossbench.settings import RunSettings, ranked
 from lossbench.words import joined, setting, significant
@@ -24,17 +24,20 @@ def prediction_tables(prediction: Prediction, console: Console) -> RenderableTyp
     """Return the whole prediction, in an order to read it in, as wide as the console."""
     parts: list[RenderableType] = []
     for thresholds in prediction.thresholds:
-        facts = _facts(thresholds, scheduled=bool(prediction.schedules))
+        facts = _facts(thresholds, prediction)
         parts += [*facts, *_settings(prediction, thresholds, console), Text()]
     held = [found.final_beta_eff for found in prediction.settings]
     whole = [found.run.beta_eff for found in prediction.settings]
+    bounded = any(found.run.is_bounded for found in prediction.settings)
     guessed = any(found.kl_guess is not None for found in prediction.settings)
     return Group(
         *parts,
         *(Text(f"w of {schedule}") for schedule in prediction.schedules),
+        *map(Text, prediction.forms),
         Text(
             "A setting collapses where beta_eff reaches t_1. The active units are exact for a "
             "linear model with mse, close near t_1, and an upper bound far below it."
+            + f"{NO_THRESHOLD} A nonlinear model may spread its KL over more latents." * bounded
             + " A KL with ~ is a guess, usually too low." * guessed
             + end_note(held, whole),
             style="dim",
@@ -42,7 +45,7 @@ def prediction_tables(prediction: Prediction, console: Console) -> RenderableTyp
     )
 
 
-def _facts(thresholds: Thresholds, *, scheduled: bool) -> Iterator[Text]:
+def _facts(thresholds: Thresholds, prediction: Prediction) -> Iterator[Text]:
     told = [f"{name} {setting(value)}" for name, value in thresholds.parameters.items()]
     kind = ", ".join((thresholds.reconstruction_loss, *told))
     yield Text(f"{thresholds.dataset}, d {thresholds.d}, {kind}", style="bold")
@@ -55,10 +58,12 @@ def _facts(thresholds: Thresholds, *, scheduled: bool) -> Iterator[Text]:
         f"R_0 = {significant(nothing, 4)} nats, {significant(nothing / thresholds.d, 4)} a pixel: "
         "a reconstruction that stays there draws everybody the mean image"
     )
-    weight = "a constant beta of 1" if scheduled else "beta 1"
+    weight = "a constant beta of 1" if prediction.schedules else "beta 1"
+    bounded = any(found.run.is_bounded for found in prediction.settings)
+    plain = " without floor or capacity" * bounded
     for loss in dict.fromkeys(critical.loss for critical in thresholds.critical):
         cases = [each for each in thresholds.critical if each.loss == loss]
-        yield from _critical(cases, f"{loss} at {weight}")
+        yield from _critical(cases, f"{loss}{plain} at {weight}")
 
 
 def _largest(thresholds: Thresholds) -> Iterator[Text]:
@@ -134,11 +139,14 @@ def _settings(
     if Measurement.get(console, unbounded, whole).maximum <= console.width:
         yield whole
         return
-    for model, rows in itertools.groupby(chosen, lambda each: _texts(differing, each)):
+    for _, of_model in itertools.groupby(chosen, lambda each: _texts(differing, each)):
+        rows = list(of_model)
+        facts = vars(rows[0].run)
         if differing:
-            named = zip(differing, model, strict=True)
-            yield Text(", ".join(f"{name} {text}" for name, text in named), style="bold")
-        yield _table((), list(rows), narrow=True)
+            meant = [name for name in differing if belongs(name, facts)]
+            named = (f"{name} {setting(facts[name])}" for name in worth_saying(meant, facts))
+            yield Text(", ".join(named), style="bold")
+        yield _table((), rows, narrow=True)
 
 
 def _is_of(run: RunSettings, thresholds: Thresholds) -> bool:
@@ -149,7 +157,8 @@ def _is_of(run: RunSettings, thresholds: Thresholds) -> bool:
 
 
 def _texts(differing: Sequence[str], found: Predicted) -> list[str]:
-    return [setting(getattr(found.run, name)) for name in differing]
+    facts = vars(found.run)
+    return [setting(facts[name]) if belongs(name, facts) else "" for name in differing]
 
 
 def _table(differing: Sequence[str], chosen: Sequence[Predicted], *, narrow: bool = False) -> Table:

@@ -12,12 +12,14 @@ from lossbench.experiment.definitions import identity_of, known
 from lossbench.loss import (
     LIKELIHOODS,
     PARAMETERS,
+    SAMPLED,
     Capacity,
     Convention,
     Schedule,
     Sizes,
     canonical,
     capacity,
+    floor_told,
     likelihood,
 )
 from lossbench.settings import AXES, FIXED, KEYS, RunSettings, Value, place
@@ -190,6 +192,11 @@ class Experiment:
         )
         return tuple(dict.fromkeys(told))
 
+    def forms_told(self, runs: Iterable[RunSettings]) -> tuple[str, ...]:
+        """Return for every floor, capacity and estimator of the runs what it does to their KL."""
+        told = (told for run in runs for told in _forms(run, self.n_images[run.dataset]))
+        return tuple(sorted(set(told)))
+
     def varying(self) -> dict[str, tuple[Value, ...]]:
         """Return the axes that hold more than one value, over all grids."""
         axes: dict[str, list[Value]] = {}
@@ -198,6 +205,16 @@ class Experiment:
                 axes.setdefault(name, []).extend(grid.get(name, (self.fixed.get(name, ""),)))
         distinct = {name: tuple(dict.fromkeys(values)) for name, values in axes.items()}
         return {name: values for name, values in distinct.items() if len(values) > 1}
+
+
+def _forms(run: RunSettings, n_images: int) -> Iterator[str]:
+    if run.free_bits:
+        floor = floor_told(run.free_bits, run.free_bits_over)
+        yield f"free_bits {setting(run.free_bits)} over {run.free_bits_over}: {floor}"
+    elif run.is_bounded:
+        yield f"C of {capacity(str(run.capacity)).told(*run.steps(n_images))}"
+    if run.kl_estimator == "sample":
+        yield f"kl_estimator sample: {SAMPLED}"
 
 
 def extended(frozen: Experiment, asked: Experiment) -> Experiment:

@@ -12,7 +12,16 @@ from lossbench.loss.convention import (
     Sizes,
 )
 from lossbench.loss.formula import canonical, evaluate
-from lossbench.loss.kl_form import FLOORS, Capacity, Estimator, KLForm, Over, capacity
+from lossbench.loss.kl_form import (
+    FLOORS,
+    SAMPLED,
+    Capacity,
+    Estimator,
+    KLForm,
+    Over,
+    capacity,
+    floor_told,
+)
 from lossbench.loss.likelihood import (
     ELBOS,
     LIKELIHOODS,
@@ -41,6 +50,7 @@ __all__ = [
     "LIKELIHOODS",
     "NAMES",
     "PARAMETERS",
+    "SAMPLED",
     "SPELLINGS",
     "Capacity",
     "Categorical",
@@ -67,6 +77,7 @@ __all__ = [
     "convention",
     "entry",
     "evaluate",
+    "floor_told",
     "group_sizes",
     "likelihood",
     "schedule",

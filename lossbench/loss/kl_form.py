@@ -22,6 +22,13 @@ if TYPE_CHECKING:  # the algebra is printed without NumPy, which takes as long t
 Over = Literal["latent", "latent_example", "total", "total_example"]
 Estimator = Literal["closed", "sample"]
 FLOORS: tuple[Over, ...] = get_args(Over)
+_COUNTED: dict[Over, str] = {
+    "latent": "the KL of each latent, a mean over the batch,",
+    "latent_example": "the KL of each latent in each example",
+    "total": "the KL, a mean over the batch,",
+    "total_example": "the KL of each example",
+}
+SAMPLED = "log q - log p at the z that is decoded: the mean of the closed form, and more noise"
 _LARGEST = 1e12
 
 
@@ -102,6 +109,15 @@ class KLForm:
     def free(self, bound: float, k: int) -> float:
         """Return how many nats of k latents cost nothing, at a bound: K is no less in the end."""
         return bound * k if self.is_of_each else bound
+
+
+def floor_told(nats: float, over: Over) -> str:
+    """Return what a floor does, in words.
+
+    >>> floor_told(0.5, "total_example")
+    'the KL of each example counts as at least 0.5 nats'
+    """
+    return f"{_COUNTED[over]} counts as at least {significant(nats)} nats"
 
 
 def _lengthened(bound: Any, n_axes: int, xp: ModuleType) -> Any:
