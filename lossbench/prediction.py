@@ -70,7 +70,8 @@ class Predicted:
 
     ``final_beta_eff`` is what is held against the threshold: beta_eff * w at the last step, where a
     schedule runs.
-    ``threshold`` and ``predicted_active_units`` are None where the likelihood has no threshold.
+    ``threshold`` and ``predicted_active_units`` are None where the likelihood has no threshold;
+    with a floor or a capacity no ``threshold`` is told, since no such setting collapses.
     ``kl``, ``reconstruction`` and ``elbo`` (nats per image of the training split) are known for a
     linear model with ``mse`` or ``gaussian`` and unit noise, and None otherwise; ``kl_guess`` is
     what theory says of the KL of other models with unit noise, usually too little. ``sigma`` is
@@ -97,8 +98,10 @@ class Predicted:
     @property
     def collapses(self) -> bool | None:
         """Whether no latent is predicted to be active; None where that is not told."""
-        told = self.threshold is not None and self.run.likelihood.learns != "learned_per_input"
-        return self.final_beta_eff >= self.threshold if told and self.threshold else None
+        if self.threshold is not None and self.run.likelihood.learns != "learned_per_input":
+            return self.final_beta_eff >= self.threshold
+        n_active = self.predicted_active_units
+        return None if n_active is None else n_active == 0
 
     @property
     def beta_eff_as_mse(self) -> float | None:
@@ -117,12 +120,14 @@ class Predicted:
 class Prediction(Told):
     """The thresholds of an experiment's data and the prediction for every setting.
 
-    ``schedules`` tell what each schedule of the weight on K does, and how it ends.
+    ``schedules`` tell what each schedule of the weight on K does, and how it ends; ``forms`` what
+    each floor, capacity and estimator does.
     """
 
     thresholds: tuple[Thresholds, ...]
     settings: tuple[Predicted, ...]
     schedules: tuple[str, ...] = ()
+    forms: tuple[str, ...] = ()
 
     def to_frame(self) -> "pd.DataFrame":
         """Return a row a setting, seeds aside, with what is predicted of it."""
@@ -187,11 +192,12 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
                 run,
                 known[run.data, run.likelihood, run.scale],
                 moments[run.data],
-                run.final_beta_eff(resolved.n_images[run.dataset]),
+                resolved.n_images[run.dataset],
             )
             for run in firsts.values()
         ),
         schedules=resolved.schedules_told(runs),
+        forms=resolved.forms_told(runs),
     )
 
 
@@ -247,20 +253,20 @@ def _critical(
 
 
 def _predicted(
-    run: RunSettings, thresholds: NDArray[np.float64], moments: theory.Moments, held: float
+    run: RunSettings, thresholds: NDArray[np.float64], moments: theory.Moments, n_images: int
 ) -> Predicted:
-    """Return the prediction for one run, whose ``beta_eff`` ends as ``held``."""
-    trained = run.likelihood
-    best = theory.expected(thresholds, moments, trained, held, run.k, run.noise_std)
+    told = theory.outlook(run, thresholds, moments, n_images)
+    trained, best = run.likelihood, told.best
     known = Predicted(
         run,
-        held,
-        threshold=theory.collapse_threshold(thresholds, run.noise_std),
+        told.final_beta_eff,
+        threshold=told.threshold,
         predicted_active_units=best.active_units,
         sigma=best.sigma,
         is_unbounded=best.is_unbounded,
     )
-    if not (trained.has_linear_optimum and run.network.is_linear):
+    is_exact = trained.has_linear_optimum and run.network.is_linear and run.kl_form.is_of_means
+    if not is_exact:
         return replace(known, kl_guess=best.kl)
     if best.kl is None or best.reconstruction is None:
         return known

@@ -8,7 +8,7 @@ the ELBO!").
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,13 @@ from threadpoolctl import threadpool_limits
 
 from lossbench.errors import DataError
 from lossbench.loss import Gaussian, Likelihood
+from lossbench.settings import RunSettings
 
 _SIGNIFICANT_DIGITS = 6  # the last digits depend on the processor
 _IMAGES_A_PRODUCT = 4096
 _ACTIVE_SIGNAL = 0.02
 _NO_VARIANCE = 1e-9  # of the largest: what is left of a direction in which nothing varies
+_ACTIVE_NATS = 0.5 * math.log1p(_ACTIVE_SIGNAL)
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,22 @@ def predicted_kl(thresholds: NDArray[np.float64], beta_eff: float, k: int) -> fl
     return 0.5 * float(np.sum(np.log(thresholds[:n_active] / beta_eff)))
 
 
+def weight_with_kl(thresholds: NDArray[np.float64], kl: float, k: int) -> float:
+    """Return the constant ``beta_eff`` whose ``predicted_kl`` is ``kl`` nats: t_1 for none.
+
+    With q active units K = 1/2 sum_{j <= q} ln(t_j / beta_eff), so that ln(beta_eff) is the mean of
+    their ln(t_j) less 2 K/q; q is the most of which it leaves all active.
+
+    >>> t = np.array([4.0, 1.0])
+    >>> [round(predicted_kl(t, weight_with_kl(t, nats, 2), 2), 12) for nats in (0.1, 3)]
+    [0.1, 3.0]
+    """
+    logarithms = np.log(thresholds[thresholds > 0][:k])
+    n_active = np.arange(1, len(logarithms) + 1)
+    weights = (np.cumsum(logarithms) - 2 * kl) / n_active
+    return float(np.exp(weights[max(0, int(np.sum(logarithms > weights)) - 1)]))
+
+
 def linear_optimum(
     thresholds: NDArray[np.float64], beta_eff: float, k: int, without_error: float = 0.0
 ) -> LinearOptimum:
@@ -266,3 +284,41 @@ def shared_sigma_optimum(
         sigma = math.sqrt(share * variance)
         found.append(LinearOptimum(q, kl, reconstruction, sigma))
     return min(found, key=lambda each: each.reconstruction + beta_eff * each.kl, default=None)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What theory says of one run before it is trained; None where nothing is told.
+
+    ``final_beta_eff`` is beta_eff * w at the last step, ``threshold`` what it is held against.
+    """
+
+    final_beta_eff: float
+    threshold: float | None
+    best: Expected
+
+
+def outlook(
+    run: RunSettings, thresholds: NDArray[np.float64], moments: Moments, n_images: int
+) -> Outlook:
+    """Return what its data says of a run on ``n_images`` training images.
+
+    With a floor or a capacity the collapsed solution is never an optimum, so no threshold is told.
+    Up to the free nats of KL R falls at no price, above them at that of the constant weight: at the
+    optimum K = max(free, K of the constant weight). A floor under each latent has all of them
+    active: on digits with k = 8 all eight were at f = 0.05, linear or not, where the constant
+    weight of the same KL has three. With a learned sigma beside a floor nothing is told.
+    """
+    kind, held = run.likelihood, run.final_beta_eff(n_images)
+    if not run.is_bounded or not held:
+        threshold = None if run.is_bounded else collapse_threshold(thresholds, run.noise_std)
+        best = expected(thresholds, moments, kind, held, run.k, run.noise_std)
+        return Outlook(held, threshold, best)
+    if run.noise_std != 1 or not len(thresholds) or (isinstance(kind, Gaussian) and kind.learns):
+        return Outlook(held, None, Expected())
+    bound = run.last_bound(n_images)
+    same = weight_with_kl(thresholds, run.kl_form.free(bound, run.k), run.k)
+    best = expected(thresholds, moments, kind, min(held, same), run.k, run.noise_std)
+    if run.kl_form.is_of_each and bound > _ACTIVE_NATS:
+        best = replace(best, active_units=predicted_active_units(thresholds, 0, run.k))
+    return Outlook(held, None, best)

@@ -175,12 +175,14 @@ def _objectives(pairs: Sequence[tuple[Row, Row]], compared: Sequence[str]) -> Ob
     """Return the objectives of a cell, which all its pairs share."""
     changed = tuple(name for name in OBJECTIVE_SETTINGS if name in compared)
     (a, b), *_ = pairs
-    return ObjectivePair(side_of(a), side_of(b), changed)
+    schedules = str(a["kl_schedule"]), str(b["kl_schedule"])
+    return ObjectivePair(side_of(a), side_of(b), changed, schedules)
 
 
 def _comparable(metric: Column, objectives: ObjectivePair, compared: Sequence[str]) -> bool:
     if metric.one_objective:
-        return objectives.relation == "identical"
+        ends_alike = objectives.relation == "rescheduled"
+        return objectives.relation == "identical" or (ends_alike and objectives.same_scale)
     return not set(metric.alike) & set(compared)
 
 
@@ -191,6 +193,8 @@ def _notes(cells: Sequence[Cell], pairing: Pairing, runs: pd.DataFrame) -> list[
         notes.append("The seeds differ, so the difference holds the difference of seeds as well.")
     if note := end_note(runs[HELD], runs["beta_eff"]):
         notes.append(note.strip())
+    if "kl_estimator" in pairing.compared:
+        notes.append("The KL is sampled in one of the two: the same objective, with more noise.")
     if "beta_eff" in pairing.keys:
         notes.append("Paired by beta_eff, which more runs share than beta.")
     for side, failed in (("A", pairing.failed_a), ("B", pairing.failed_b)):

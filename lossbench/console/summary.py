@@ -14,17 +14,20 @@ from lossbench.columns import (
     HELD,
     METRICS,
     MODEL_COLUMNS,
+    NO_THRESHOLD,
     SUMMARISED,
     at_the_end,
     belongs,
+    bounded,
     end_note,
     learned_note,
+    worth_saying,
 )
 from lossbench.console.screen import out, settled_range, show, show_json, sparkline
 from lossbench.loss import likelihood
 from lossbench.prediction import agreement
 from lossbench.store import SUMMARY_TABLE, Summary
-from lossbench.words import counted, plus_minus, significant
+from lossbench.words import counted, plus_minus, setting, significant
 
 _WIDE = 116
 _UNBOUNDED = 1000
@@ -65,10 +68,10 @@ def summary_tables(found: Summary, console: Console) -> RenderableType:
         order = [*_TABLE_COLUMNS, *extra, *_ROW_COLUMNS]
         shown = summary.sort_values(order).head(_MOST_SETTINGS)
     for keys, group in shown.groupby([*_TABLE_COLUMNS, *extra], sort=False, dropna=False):
+        facts: dict[str, Any] = dict(zip((*_TABLE_COLUMNS, *extra), keys, strict=True))
         title = ", ".join(
-            f"{name} {value}" if name != "dataset" else str(value)
-            for name, value in zip((*_TABLE_COLUMNS, *extra), keys, strict=True)
-            if belongs(name, str(keys[1]))
+            f"{name} {setting(facts[name])}" if name != "dataset" else str(facts[name])
+            for name in worth_saying([name for name in facts if belongs(name, facts)], facts)
         )
         rows = group.sort_values(list(_ROW_COLUMNS))
         drawn = _drawn(rows, curve_of, console.options.ascii_only)
@@ -167,6 +170,7 @@ def _notes(summary: pd.DataFrame) -> Iterator[Text]:
     yield Text(
         f"Nats per image on the test split; mean over {seeds} ± 95% t-interval. "
         "A setting collapses where beta_eff reaches its threshold."
+        + NO_THRESHOLD * bool(bounded(summary).any())
         + end_note(summary[HELD], summary["beta_eff"])
         + learned_note(summary),
         style="dim",
