@@ -287,6 +287,7 @@ def test_of_a_grid_the_value_that_contradicts_is_named(tmp_path: Path) -> None:
 # What theory says.
 
 T = np.array([4.0, 2.0, 1.0, 0.5, 0.0])
+MADE = theory.moments(np.random.default_rng(0).standard_normal((9, 5)))
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
@@ -301,22 +302,23 @@ def test_the_weight_with_a_kl_has_it(nats: float, k: int) -> None:
 def outlook_of(n_images: int = 100, **changes: object) -> theory.Outlook:
     """Return what is said of a run with k = 3 on data with the thresholds T."""
     run = replace(small_run("docs", 1.5), k=3, beta_eff=1.5, **changes)
-    return theory.outlook(run, T, n_images)
+    return theory.outlook(run, T, MADE, n_images)
 
 
 def test_with_a_floor_or_a_capacity_no_threshold_is_told() -> None:
     """The prediction is that of the constant weight with K = max(C, K); 0.634 nats at 1.5."""
     plain = outlook_of()
-    assert (plain.threshold, plain.predicted_active_units, plain.like_constant) == (4.0, 2, 1.5)
+    known = theory.predicted_kl(T, 1.5, 3)
+    assert (plain.threshold, plain.best.active_units, plain.best.kl) == (4.0, 2, known)
     for changes in ({"capacity": "2"}, {"free_bits": 2.0, "free_bits_over": "total"}):
         more = outlook_of(**changes)
-        assert (more.threshold, more.predicted_active_units) == (None, 3)
-        assert theory.predicted_kl(T[:4], more.like_constant, 3) == pytest.approx(2)
+        assert (more.threshold, more.best.active_units) == (None, 3)
+        assert more.best.kl == pytest.approx(2)
     less = outlook_of(capacity="0.5")
-    assert (less.threshold, less.predicted_active_units, less.like_constant) == (None, 2, 1.5)
-    assert outlook_of(free_bits=0.05).predicted_active_units == 3  # each latent has its own
-    assert outlook_of(free_bits=0.001).predicted_active_units == 2  # too little to be active
-    assert outlook_of(capacity="2", noise_std=2.0).predicted_active_units is None
+    assert (less.threshold, less.best.active_units, less.best.kl) == (None, 2, known)
+    assert outlook_of(free_bits=0.05).best.active_units == 3  # each latent has its own
+    assert outlook_of(free_bits=0.001).best.active_units == 2  # too little to be active
+    assert outlook_of(capacity="2", noise_std=2.0).best.active_units is None
 
 
 def test_a_rising_capacity_is_judged_by_its_end() -> None:
@@ -325,7 +327,7 @@ def test_a_rising_capacity_is_judged_by_its_end() -> None:
     assert nats.at(np.arange(3), 5, 1).tolist() == [0, 1, 2]
     assert nats.last(5, 1) == 2
     assert capacity("2:4epochs").last(20, 5) == 1.5
-    assert outlook_of(capacity="2:1").like_constant == outlook_of(capacity="2").like_constant
+    assert outlook_of(capacity="2:1").best == outlook_of(capacity="2").best
 
 
 @pytest.mark.slow
@@ -335,9 +337,8 @@ def test_a_linear_vae_with_a_capacity_or_a_floor_reaches_the_closed_form() -> No
     changes = {"d": 64, "k": 8, "hidden": (), "reconstruction_loss": "mse", "epochs": 500}
     changes |= {"optimizer": "adam", "learning_rate": 5e-3, "learning_rate_decay": 0.02}
     changes |= {"batch_size": 64, "eval_every": 500}
-    thresholds = theory.thresholds(
-        theory.moments(images.train), small_run(reconstruction_loss="mse").likelihood
-    )
+    moments = theory.moments(images.train)
+    thresholds = theory.thresholds(moments, small_run(reconstruction_loss="mse").likelihood)
     settings = {
         "capacity": [
             (ratio, {"capacity": text})
@@ -355,9 +356,8 @@ def test_a_linear_vae_with_a_capacity_or_a_floor_reaches_the_closed_form() -> No
         ]
         records = train_stack(runs, 8, images.train, images.test)
         for run, record in zip(runs, records, strict=True):
-            told = theory.outlook(run, thresholds, len(images.train))
-            assert record.metrics["active_units"] == told.predicted_active_units, run
-            best = theory.linear_optimum(thresholds, told.like_constant, 8)
+            best = theory.outlook(run, thresholds, moments, len(images.train)).best
+            assert record.metrics["active_units"] == best.active_units, run
             if name != "latent":
                 assert record.metrics["train_reconstruction"] == pytest.approx(
                     best.reconstruction, rel=0.04

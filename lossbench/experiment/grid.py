@@ -191,8 +191,7 @@ class Experiment:
                     expected=f"what fits into {counted(run.epochs, 'epoch')} of "
                     f"{counted(steps_an_epoch, 'step')} on {run.dataset}",
                     received=str(part),
-                    remedy="a longer training, or a fraction of it, as in "
-                    + ("linear:0.5" if name == "kl_schedule" else "25:0.5"),
+                    remedy=part.remedy(n_steps),
                 )
 
     def schedules_told(self, runs: Iterable[RunSettings]) -> tuple[str, ...]:

@@ -157,6 +157,10 @@ class Capacity:
         """Return why it does not fit into such a training, or nothing."""
         return Linear(self.length).misfit(n_steps, steps_an_epoch) if self.length else ""
 
+    def remedy(self, n_steps: int) -> str:  # noqa: ARG002 - that of a schedule depends on it
+        """Return what mends a misfit."""
+        return "a longer training, or a fraction of it, as in 25:0.5"
+
     def told(self, n_steps: int, steps_an_epoch: int) -> str:
         """Return what C does, and what it is at the last step of such a training, in words.
 
