@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lossbench.experiment import Experiment
     from lossbench.explanation import Derivation, Equivalent
     from lossbench.prediction import Prediction
+    from lossbench.recommendation import Recommendation
     from lossbench.store import Summary
     from lossbench.sweeping import Event, Swept
 
@@ -198,6 +199,36 @@ def predict(
 
 
 @_arguments_named()
+def recommend(
+    file: str | Path | None = None,
+    *,
+    kl: float | None = None,
+    rate_bits: float | None = None,
+    active: int | None = None,
+    no_collapse: bool = False,
+    margin: float | None = None,
+    data_dir: str | Path | None = None,
+    **settings: Given,
+) -> "Recommendation":
+    """Return the weight on the KL that has a goal: a KL, a rate, active latents or no collapse.
+
+    One goal is given. ``file`` and ``settings`` are those of ``predict`` without a weight; k may be
+    ``"auto"``, which is as many latents as have something to carry.
+
+    >>> found = recommend(kl=3, d=64, k=2, loss=["docs", "keras-io-2020"])
+    >>> [round(weight.beta / found.cases[0].beta_eff, 9) for weight in found.cases[0].weights]
+    [1.0, 2.0]
+    """
+    from lossbench import recommendation
+
+    _check_numbers(Real, kl=kl, rate_bits=rate_bits, margin=margin)
+    _check_numbers(Integral, active=active)
+    wanted = recommendation.goal(kl, rate_bits, active, no_collapse=no_collapse, margin=margin)
+    asked, auto_k = recommendation.read(_path(file), _texts(settings))
+    return recommendation.recommend(asked, wanted, auto_k=auto_k, data_dir=_path(data_dir))
+
+
+@_arguments_named()
 def sweep(
     file: str | Path | None = None,
     *,
@@ -291,8 +322,11 @@ def _path(path: str | Path | None) -> Path | None:
 def _read(file: str | Path | None, settings: dict[str, Given]) -> "Experiment":
     from lossbench import experiment
 
-    texts = {name: _text(name, given) for name, given in settings.items()}
-    return experiment.read(_path(file), texts)
+    return experiment.read(_path(file), _texts(settings))
+
+
+def _texts(settings: dict[str, Given]) -> dict[str, str]:
+    return {name: _text(name, given) for name, given in settings.items()}
 
 
 def _text(name: str, given: object) -> str:

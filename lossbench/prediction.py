@@ -1,6 +1,6 @@
 """What theory says of every setting of a grid, from its data alone, before any training."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SHOWN_THRESHOLDS = 8
 _HALF = 0.5  # of a unit: the mean over seeds rounds to the prediction
-_Key = tuple[str, int, Likelihood]
+Key = tuple[str, int, Likelihood]
 # A setting's columns: those that stand left of its prediction, and the others.
 _FIRST = ("dataset", "reconstruction_loss", "loss", "d", "k", "beta", "beta_eff")
 _REST = tuple(s.field for s in SETTINGS if s.column and s.field not in (*_FIRST, "seed"))
@@ -147,32 +147,19 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
     """
     resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
     runs = resolved.runs()
-    images = {
-        (name, d): data.load(name, d, data_dir)
-        for name, d in dict.fromkeys((run.dataset, run.d) for run in runs)
-    }
-    users: dict[_Key, list[RunSettings]] = {}
-    for run in runs:
-        users.setdefault((run.dataset, run.d, run.likelihood), []).append(run)
-    for (name, d, kind), of_kind in users.items():
-        has_hidden = any(run.hidden for run in of_kind)
-        data.refuse_misfit(images[name, d], kind, has_hidden=has_hidden)
-    moments = {key: theory.moments(found.train) for key, found in images.items()}
-    known = {(name, d, kind): theory.thresholds(moments[name, d], kind) for name, d, kind in users}
+    known = spectra(runs, data_dir)
     firsts: dict[tuple[object, ...], RunSettings] = {}
     for run in runs:
         firsts.setdefault(run.setting, run)
     return Prediction(
         thresholds=tuple(
-            _thresholds(
-                key, values, resolved, users[key], (images[key[:2]].train, moments[key[:2]])
-            )
-            for key, values in known.items()
+            _thresholds(key, spectrum, resolved, [run for run in runs if key_of(run) == key])
+            for key, spectrum in known.items()
         ),
         settings=tuple(
-            _predicted(
+            predicted(
                 run,
-                known[run.dataset, run.d, run.likelihood],
+                known[key_of(run)].thresholds,
                 run.final_beta_eff(resolved.n_images[run.dataset]),
             )
             for run in firsts.values()
@@ -181,15 +168,47 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """The thresholds of one likelihood on the training ``images (n, d)``, and what they rest on."""
+
+    images: NDArray[np.float32]
+    moments: theory.Moments
+    thresholds: NDArray[np.float64]
+
+
+def key_of(run: RunSettings) -> Key:
+    """Return what the thresholds of a run depend on."""
+    return run.dataset, run.d, run.likelihood
+
+
+def spectra(runs: Iterable[RunSettings], data_dir: Path | None = None) -> dict[Key, Spectrum]:
+    """Return the thresholds that runs have, by ``key_of``.
+
+    ``DataError`` if the data is missing, or unfit for a likelihood.
+    """
+    users: dict[Key, list[RunSettings]] = {}
+    for run in runs:
+        users.setdefault(key_of(run), []).append(run)
+    images = {key: data.load(*key, data_dir) for key in dict.fromkeys(key[:2] for key in users)}
+    for (name, d, kind), of_kind in users.items():
+        has_hidden = any(run.hidden for run in of_kind)
+        data.refuse_misfit(images[name, d], kind, has_hidden=has_hidden)
+    moments = {key: theory.moments(found.train) for key, found in images.items()}
+    return {
+        (name, d, kind): Spectrum(
+            images[name, d].train, moments[name, d], theory.thresholds(moments[name, d], kind)
+        )
+        for name, d, kind in users
+    }
+
+
 def _thresholds(
-    key: _Key,
-    thresholds: NDArray[np.float64],
-    experiment: Experiment,
-    runs: list[RunSettings],
-    known: tuple[NDArray[np.float32], theory.Moments],
+    key: Key, spectrum: Spectrum, experiment: Experiment, runs: list[RunSettings]
 ) -> Thresholds:
     """Return what follows from the thresholds of the data that ``runs`` train on."""
     dataset, d, kind = key
+    images, thresholds = spectrum.images, spectrum.thresholds
     cases = dict.fromkeys((run.loss, run.noise_std, run.batch_size) for run in runs)
     n_images = experiment.n_images[dataset]
     return Thresholds(
@@ -213,8 +232,8 @@ def _thresholds(
             for loss, noise_std, batch_size in cases
         ),
         n_images=n_images,
-        reconstruction_of_nothing=theory.reconstruction_of_nothing(known[0], known[0], kind),
-        first=theory.first_direction(*known, kind),
+        reconstruction_of_nothing=theory.reconstruction_of_nothing(images, images, kind),
+        first=theory.first_direction(images, spectrum.moments, kind),
         parameters={name: getattr(kind, name) for name in kind.parameters},
         untold=kind.no_threshold,
     )
@@ -229,9 +248,10 @@ def _critical_k(loss: Convention, sizes: Sizes, threshold: float | None) -> int 
     return None
 
 
-def _predicted(
+def predicted(
     run: RunSettings, thresholds: NDArray[np.float64], final_beta_eff: float
 ) -> Predicted:
+    """Return what theory says of a run that is held against ``thresholds``."""
     known = Predicted(
         run,
         final_beta_eff,
