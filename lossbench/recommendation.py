@@ -5,7 +5,7 @@ convention the number to write for it.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -35,7 +35,13 @@ GOALS = {
     "t_1 divided by --margin, as for samples from the prior",
 }
 AUTO = "auto"  # k: as many latents as have something to carry
-_DEFAULTS = {"dataset": "digits", "loss": "docs", "reconstruction_loss": "bce", "k": AUTO}
+_DEFAULTS = {
+    "dataset": "digits",
+    "loss": "docs",
+    "reconstruction_loss": "bce",
+    "k": AUTO,
+    "seeds": "1",
+}
 _LEAST = 1e-6  # of t_1: a smaller weight trains as none does
 _SLOW = 0.5  # of t_1: above, a usual start takes long to leave the collapsed solution
 _NATS_A_BIT = math.log(2)
@@ -126,13 +132,46 @@ class Weight:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """One weight that was trained: its mean KL on the test split, or active units, over ``runs``.
+
+    ``active_units`` are the mean, too.
+    """
+
+    beta_eff: float
+    reached: float
+    active_units: float
+    runs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What training found: the weight that came nearest to the goal, and all that were tried.
+
+    ``weights`` are what to write for ``best``. Where the goal was not ``met``, ``reason`` says why
+    and what to do. The runs are in ``folder``; ``predicted_kl`` is what theory says at ``best``.
+    """
+
+    met: bool
+    best: Trained
+    weights: tuple[Weight, ...]
+    tried: tuple[Trained, ...]
+    n_rounds: int
+    epochs: int
+    folder: Path
+    reason: str = ""
+    predicted_kl: float | None = None
+
+
+@dataclass(frozen=True)
 class Recommended:
     """The weight for one data set, likelihood and model.
 
     ``predicted`` is what theory says there, of a run of the first convention. The goal holds for
     every ``beta_eff`` from ``lowest`` on and below ``highest``, where it leaves a choice.
     ``useful_k`` latents have something to carry at this weight: a further one would not.
-    ``holds`` is how far theory holds, and ``notes`` say why and what to do.
+    ``holds`` is how far theory holds, and ``notes`` say why and what to do. ``confirmed`` is what
+    training found, where it was asked.
     """
 
     predicted: Predicted
@@ -142,6 +181,7 @@ class Recommended:
     notes: tuple[str, ...]
     lowest: float | None = None
     highest: float | None = None
+    confirmed: Confirmed | None = None
 
     @property
     def beta_eff(self) -> float:
@@ -179,7 +219,7 @@ def read(file: Path | None, overrides: Mapping[str, str]) -> tuple[Experiment, b
     """Return what is asked about, and whether its k is ``auto``; errors are those of ``sweep``.
 
     Without a file it is the documentation's loss on digits, with ``bce`` and as many latents as
-    have something to carry. A weight is refused: it is the answer.
+    have something to carry, and one seed to confirm it. A weight is refused: it is the answer.
     """
     for name in ("beta", "beta_eff"):
         if name in overrides:
@@ -246,10 +286,7 @@ def _recommended(
             received=first.kl_schedule,
         )
     held, beta_eff = canonical(held), canonical(held / last_weight)
-    weights = []
-    for run in runs:
-        sizes = Sizes(run.d, k, run.batch_size, n_images)
-        weights.append(_weight(asked.convention(run.loss), beta_eff, sizes))
+    weights = weights_at(beta_eff, asked, [replace(run, k=k) for run in runs])
     told = replace(
         *(first,), k=k, beta=weights[0].beta, a=weights[0].a, b=weights[0].b, beta_eff=beta_eff
     )
@@ -259,7 +296,7 @@ def _recommended(
     exact = told.likelihood.has_linear_optimum and told.network.is_linear
     return Recommended(
         predicted=followed,
-        weights=tuple(weights),
+        weights=weights,
         useful_k=useful_k,
         holds="exact" if exact else "no verdict" if limits else "guess",
         notes=tuple(_notes(followed, wanted, () if exact else limits, exact=exact)),
@@ -355,6 +392,20 @@ def _solved(values: NDArray[np.float64], wanted: Goal, k: int, run: RunSettings)
     )
 
 
+def weights_at(
+    beta_eff: float, asked: Experiment, runs: Iterable[RunSettings]
+) -> tuple[Weight, ...]:
+    """Return what to write for it in the convention of each of these runs, at its sizes."""
+    return tuple(
+        _weight(
+            asked.convention(run.loss),
+            beta_eff,
+            Sizes(run.d, run.k, run.batch_size, asked.n_images[run.dataset]),
+        )
+        for run in runs
+    )
+
+
 def _weight(loss: Convention, beta_eff: float, sizes: Sizes) -> Weight:
     """Return what to write in a convention; ``UsageError`` if it has no KL term."""
     beta = canonical(float(loss.beta(beta_eff, sizes)))
@@ -384,7 +435,8 @@ def _notes(found: Predicted, wanted: Goal, limits: tuple[str, ...], *, exact: bo
     if wanted.kind == "kl" and not exact:
         notes.append(
             "A model that is not linear with mse usually has a larger KL at this weight than "
-            "theory says: take it for where to start."
+            "theory says: take it for where to start. --confirm trains short runs and finds the "
+            "weight."
         )
     if wanted.kind == "active" and not exact:
         notes.append("Predicted active units are close near t_1 and an upper bound far below it.")

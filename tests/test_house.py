@@ -28,6 +28,7 @@ FLOORS = (
     ("worker", "recommendation"),
     ("engine",),
     ("sweeping",),
+    ("confirmation",),
     ("console", "report", "api"),
     ("cli",),
 )

@@ -1,15 +1,16 @@
 """A recommendation on a terminal: the weight, what to write for it, and how far theory holds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from lossbench.columns import MODEL_COLUMNS, belongs, goes_without_saying
 from lossbench.console.screen import Indented
-from lossbench.recommendation import Recommendation, Recommended
+from lossbench.recommendation import Confirmed, Recommendation, Recommended, Weight
 from lossbench.settings import FIXED
-from lossbench.words import setting, significant
+from lossbench.words import counted, setting, significant
 
 _HOLDS = {
     "exact": "Exact: the optimum of a linear model, trained to its end.",
@@ -51,14 +52,55 @@ def _case(goal: str, case: Recommended) -> Iterator[RenderableType]:
             f"{significant(case.highest, 4)}"
         )
     yield Text(", ".join(_followed(case)))
-    for weight in case.weights:
+    if case.confirmed is None:
+        yield from _weights(case.weights)
+        yield from map(Text, (_HOLDS[case.holds], *case.notes))
+    else:
+        yield Text(f"{case.weights[0].loss}: beta = {significant(case.weights[0].beta)} by theory")
+        yield from _confirmed(case.confirmed, goal, run.k)
+    yield Text()
+
+
+def _weights(weights: Iterable[Weight]) -> Iterator[RenderableType]:
+    for weight in weights:
         own = ""
         if abs(weight.written - weight.beta) > 0:
             own = f", in its own code a weight of {significant(weight.written)}"
         yield Text(f"{weight.loss}: beta = {significant(weight.beta)}{own}", style="bold green")
         yield Indented(weight.code, style="cyan")
-    yield from map(Text, (_HOLDS[case.holds], *case.notes))
+
+
+def _confirmed(found: Confirmed, goal: str, k: int) -> Iterator[RenderableType]:
+    """Yield what was trained, a line a weight, and the answer."""
     yield Text()
+    table = Table(box=None, pad_edge=False)
+    for heading in ("trained at beta_eff", "kl" if "KL" in goal else "active units"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("run", overflow="fold")
+    for each in found.tried:
+        style = "bold green" if each == found.best and found.met else ""
+        table.add_row(
+            significant(each.beta_eff), f"{each.reached:.3f}", "\n".join(each.runs), style=style
+        )
+    yield table
+    rounds = f"{counted(found.n_rounds, 'round')} of {counted(found.epochs, 'epoch')}"
+    yield Text(f"{rounds}; the runs are in {found.folder}", style="dim")
+    best = found.best
+    beside = "" if found.predicted_kl is None else f", where theory says {found.predicted_kl:.3f}"
+    reached = f"a KL of {best.reached:.3f} nats on the test split{beside}, " if "KL" in goal else ""
+    active = f"{significant(best.active_units, 3)} of {k} latents active"
+    seeds = f"mean over {counted(len(best.runs), 'seed')}"
+    if found.met:
+        yield Text(
+            f"Confirmed at beta_eff = {significant(best.beta_eff)}: {reached}{active} ({seeds})",
+            style="bold",
+        )
+        yield from _weights(found.weights)
+    else:
+        yield Text(f"Not reached: {found.reason}", style="yellow")
+        yield Text(
+            f"Nearest at beta_eff = {significant(best.beta_eff)}: {reached}{active} ({seeds})"
+        )
 
 
 def _followed(case: Recommended) -> Iterator[str]:
