@@ -294,9 +294,9 @@ MADE = theory.moments(np.random.default_rng(0).standard_normal((9, 5)))
 @pytest.mark.parametrize("nats", [0.01, 0.3, 1.0, 5.0])
 def test_the_weight_with_a_kl_has_it(nats: float, k: int) -> None:
     """It undoes the predicted KL, in which latents without a direction have no part."""
-    weight = theory.weight_with_kl(T, nats, k)
+    weight = theory.beta_eff_of_kl(T, nats, k)
     assert theory.predicted_kl(T[T > 0], weight, k) == pytest.approx(nats)
-    assert theory.weight_with_kl(T, 0.0, k) == pytest.approx(4.0)
+    assert theory.beta_eff_of_kl(T, 0.0, k) == pytest.approx(4.0)
 
 
 def outlook_of(n_images: int = 100, **changes: object) -> theory.Outlook:

@@ -17,6 +17,7 @@ from lossbench.comparison.algebra import (
 from lossbench.comparison.difference import (
     MetricDifference,
     paired,
+    power_note,
     verdict,
 )
 from lossbench.comparison.pairing import Pairing, Row, Value, paired_runs, rows_of
@@ -188,7 +189,8 @@ def _comparable(metric: Column, objectives: ObjectivePair, compared: Sequence[st
 
 def _notes(cells: Sequence[Cell], pairing: Pairing, runs: pd.DataFrame) -> list[str]:
     trained = (likelihood(kind) for kind in sorted({cell.reconstruction_loss for cell in cells}))
-    notes = [each.caution for each in trained if each.caution]
+    note = power_note([cell.metrics["elbo"] for cell in cells])
+    notes = [*([note] if note else []), *(each.caution for each in trained if each.caution)]
     if "seed" in pairing.compared:
         notes.append("The seeds differ, so the difference holds the difference of seeds as well.")
     if note := end_note(runs[HELD], runs["beta_eff"]):

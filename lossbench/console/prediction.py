@@ -25,9 +25,6 @@ _AT_DEFAULT = ("log_sigma_floor",)  # parameters that are told where they have a
 _NO_MINIMUM = " Without a minimum a sigma runs to its floor; at a larger beta there is one."
 _UNBOUNDED = 1000
 _MOST_TOLD = 8  # latent sizes in one sentence
-_FEW = 30  # images that carry a direction
-# Breast cancer's 1.1 has an active optimum at 1.1 t_1; patches' 0.5 none beyond 1.02.
-_SKEWED = 1.0
 
 
 def prediction_tables(prediction: Prediction, console: Console) -> RenderableType:
@@ -104,24 +101,8 @@ def _largest(thresholds: Thresholds) -> Iterator[Text]:
     largest = " ".join(significant(t, 4) for t in thresholds.largest)
     plain = all(critical.noise_std == 1 for critical in thresholds.critical)
     yield Text(f"thresholds t_1, t_2, ... {'' if plain else 'at noise_std 1: '}{largest}")
-    yield from map(Text, _first(thresholds))
-
-
-def _first(thresholds: Thresholds) -> Iterator[str]:
-    """Yield what limits the verdict of t_1: few examples, or skewed ones."""
-    first, n_images = thresholds.first, thresholds.n_images
-    if first is None:
-        return
-    if first.n_carrying < _FEW:
-        yield (
-            f"t_1 lives on about {first.n_carrying:.0f} of {n_images:,} images: it is no verdict "
-            "on the others"
-        )
-    if first.skewness > _SKEWED:
-        yield (
-            f"the images are skewed along t_1 (skewness {significant(first.skewness, 2)}): a "
-            "nonlinear model may have an active optimum above it, too"
-        )
+    if thresholds.first is not None:
+        yield from map(Text, thresholds.first.limits(thresholds.n_images))
 
 
 def _critical(cases: Sequence[CriticalBeta], weight: str) -> Iterator[Text]:
