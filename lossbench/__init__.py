@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lossbench.api import audit, compare, explain, predict, show, sweep
+    from lossbench.api import audit, compare, explain, predict, recommend, show, sweep
     from lossbench.measurement import measure
 
 __version__ = "0.1.0"
-__all__ = ["audit", "compare", "explain", "measure", "predict", "show", "sweep"]
+__all__ = ["audit", "compare", "explain", "measure", "predict", "recommend", "show", "sweep"]
 
 # Where each function is.
 _ROOMS = dict.fromkeys(__all__, "lossbench.api") | {"measure": "lossbench.measurement"}

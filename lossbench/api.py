@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lossbench.experiment import Experiment
     from lossbench.explanation import Derivation, Equivalent
     from lossbench.prediction import Prediction
+    from lossbench.recommendation import Recommendation
     from lossbench.store import Summary
     from lossbench.sweeping import Event, Swept
 
@@ -257,6 +258,55 @@ def predict(
 
 
 @_arguments_named()
+def recommend(
+    file: str | Path | None = None,
+    *,
+    kl: float | None = None,
+    rate_bits: float | None = None,
+    active: int | None = None,
+    no_collapse: bool = False,
+    margin: float | None = None,
+    confirm: bool = False,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    workers: int | None = None,
+    **settings: Given,
+) -> "Recommendation":
+    """Return the weight on the KL that has a goal: a KL, a rate, active latents or no collapse.
+
+    One goal is given. ``file`` and ``settings`` are those of ``sweep`` without a weight; k may be
+    ``"auto"``, which is as many latents as have something to carry. ``confirm`` trains short runs
+    around the guess, in the results folder ``out``, by default ``results/recommend``.
+
+    >>> found = recommend(kl=3, d=64, k=2, loss=["docs", "keras-io-2020"])
+    >>> [round(weight.beta / found.cases[0].beta_eff, 9) for weight in found.cases[0].weights]
+    [1.0, 2.0]
+    """
+    from lossbench import recommendation
+
+    _check_numbers(Real, kl=kl, rate_bits=rate_bits, margin=margin)
+    _check_numbers(Integral, active=active)
+    _check_workers(workers)
+    if out is not None and not confirm:
+        raise UsageError("a folder is where --confirm trains", where="--out", expected="--confirm")
+    wanted = recommendation.goal(kl, rate_bits, active, no_collapse=no_collapse, margin=margin)
+    asked, auto_k = recommendation.read(_path(file), _texts(settings))
+    if asked.own_losses():
+        from lossbench import proving
+
+        asked = proving.proved(asked, _path(data_dir))
+    found = recommendation.recommend(asked, wanted, auto_k=auto_k, data_dir=_path(data_dir))
+    if not confirm:
+        return found
+    from lossbench import confirmation, sweeping
+
+    return confirmation.confirm(
+        *(found, asked, _path(out) or confirmation.FOLDER, _path(data_dir)),
+        carry_out=lambda plan: sweeping.sweep(plan, n_workers=workers),
+    )
+
+
+@_arguments_named()
 def sweep(
     file: str | Path | None = None,
     *,
@@ -286,14 +336,7 @@ def sweep(
             expected="a function of the runs finished and of all",
             received=repr(progress),
         )
-    _check_numbers(Integral, workers=workers)
-    if workers is not None and workers < 1:
-        raise UsageError(
-            "somebody has to train",
-            where="workers",
-            expected="at least 1",
-            received=str(workers),
-        )
+    _check_workers(workers)
     asked = _read(file, settings)
     plan = sweeping.plan(
         asked,
@@ -389,8 +432,11 @@ def _item(value: object) -> str:
 def _read(file: str | Path | None, settings: dict[str, Given]) -> "Experiment":
     from lossbench import experiment
 
-    texts = {name: _text(name, given) for name, given in settings.items()}
-    return experiment.read(_path(file), texts)
+    return experiment.read(_path(file), _texts(settings))
+
+
+def _texts(settings: dict[str, Given]) -> dict[str, str]:
+    return {name: _text(name, given) for name, given in settings.items()}
 
 
 def _text(name: str, given: object) -> str:
@@ -399,6 +445,17 @@ def _text(name: str, given: object) -> str:
     if isinstance(given, Iterable) and not isinstance(given, str) and not is_network:
         return ",".join(_text(name, each) for each in given)
     return setting(given) if isinstance(given, bool | tuple) else str(given)
+
+
+def _check_workers(workers: int | None) -> None:
+    _check_numbers(Integral, workers=workers)
+    if workers is not None and workers < 1:
+        raise UsageError(
+            "somebody has to train",
+            where="workers",
+            expected="at least 1",
+            received=str(workers),
+        )
 
 
 def _check_text(**values: object) -> None:

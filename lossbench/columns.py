@@ -185,9 +185,15 @@ def known_of(names: Iterable[str], kinds: Iterable[str]) -> list[str]:
     return [name for name in names if name not in ELBOS or name in elbos]
 
 
-def belongs(name: str, kind: str) -> bool:
-    """Return whether a setting means something for a likelihood: another's parameter does not."""
-    return name not in OWN_SETTINGS or name in likelihood(kind).own_settings
+def belongs(name: str, facts: "Mapping[str, Any] | pd.Series") -> bool:
+    """Return whether a setting means something beside the others.
+
+    What another likelihood asks for does not, nor does what a floor is over where there is none.
+    """
+    if name == "free_bits_over":
+        return bool(facts.get("free_bits", True))
+    own = likelihood(facts["reconstruction_loss"]).own_settings
+    return name not in OWN_SETTINGS or name in own
 
 
 DERIVED_COLUMNS = tuple(column.name for column in _DERIVED)
@@ -205,6 +211,15 @@ _LATER = {
 def goes_without_saying(name: str, value: object) -> bool:
     """Return whether a setting came later, and has the default that all older runs have."""
     return name in _LATER and _LATER[name] == value
+
+
+def worth_saying(names: Iterable[str], facts: "Mapping[str, Any] | pd.Series") -> list[str]:
+    """Return which of the settings ``names`` tell a model from others by name.
+
+    All of them, but later ones at their default only if no later one has another value.
+    """
+    later = {name: goes_without_saying(name, facts[name]) for name in names if name in _LATER}
+    return [name for name in names if all(later.values()) or not later.get(name, False)]
 
 
 def fill(facts: "MutableMapping[str, Any] | pd.DataFrame") -> None:
@@ -260,6 +275,16 @@ def learned_note(table: "pd.DataFrame") -> str:
             "poisson does as well."
         )
     return note
+
+
+NO_THRESHOLD = (
+    " With a floor or a capacity there is no threshold: the collapsed solution is never an optimum."
+)
+
+
+def bounded(table: "pd.DataFrame") -> "pd.Series":
+    """Return which rows of settings have a floor or a capacity."""
+    return (table["free_bits"] != 0) | (table["capacity"].astype(str) != _LATER["capacity"])
 
 
 def _of_a_setting(*, first: bool) -> Iterator[Column]:

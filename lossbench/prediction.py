@@ -1,6 +1,6 @@
 """What theory says of every setting of a grid, from its data alone, before any training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SHOWN_THRESHOLDS = 8
 _HALF = 0.5  # of a unit: the mean over seeds rounds to the prediction
-_Key = tuple[tuple[str, int, Scale], Likelihood, Scale]
+Key = tuple[tuple[str, int, Scale], Likelihood, Scale]
 # A setting's columns: those that stand left of its prediction, and the others.
 _FIRST = ("dataset", "reconstruction_loss", "loss", "d", "k", "beta", "beta_eff")
 _REST = tuple(s.field for s in SETTINGS if s.column and s.field not in (*_FIRST, "seed"))
@@ -70,7 +70,8 @@ class Predicted:
 
     ``final_beta_eff`` is what is held against the threshold: beta_eff * w at the last step, where a
     schedule runs.
-    ``threshold`` and ``predicted_active_units`` are None where the likelihood has no threshold.
+    ``threshold`` and ``predicted_active_units`` are None where the likelihood has no threshold;
+    with a floor or a capacity no ``threshold`` is told, since no such setting collapses.
     ``kl``, ``reconstruction`` and ``elbo`` (nats per image of the training split) are known for a
     linear model with ``mse`` or ``gaussian`` and unit noise, and None otherwise; ``kl_guess`` is
     what theory says of the KL of other models with unit noise, usually too little. ``sigma`` is
@@ -97,8 +98,10 @@ class Predicted:
     @property
     def collapses(self) -> bool | None:
         """Whether no latent is predicted to be active; None where that is not told."""
-        told = self.threshold is not None and self.run.likelihood.learns != "learned_per_input"
-        return self.final_beta_eff >= self.threshold if told and self.threshold else None
+        if self.threshold is not None and self.run.likelihood.learns != "learned_per_input":
+            return self.final_beta_eff >= self.threshold
+        n_active = self.predicted_active_units
+        return None if n_active is None else n_active == 0
 
     @property
     def beta_eff_as_mse(self) -> float | None:
@@ -117,12 +120,14 @@ class Predicted:
 class Prediction(Told):
     """The thresholds of an experiment's data and the prediction for every setting.
 
-    ``schedules`` tell what each schedule of the weight on K does, and how it ends.
+    ``schedules`` tell what each schedule of the weight on K does, and how it ends; ``forms`` what
+    each floor, capacity and estimator does.
     """
 
     thresholds: tuple[Thresholds, ...]
     settings: tuple[Predicted, ...]
     schedules: tuple[str, ...] = ()
+    forms: tuple[str, ...] = ()
 
     def to_frame(self) -> "pd.DataFrame":
         """Return a row a setting, seeds aside, with what is predicted of it."""
@@ -161,49 +166,68 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
     """
     resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
     runs = resolved.runs()
-    images = {
-        (name, d, scale): data.load(name, d, data_dir, scale)
-        for name, d, scale in dict.fromkeys(run.data for run in runs)
-    }
-    users: dict[_Key, list[RunSettings]] = {}
-    for run in runs:
-        data.refuse_misfit(images[run.data], run.likelihood, run.scale, run.values_output)
-        users.setdefault((run.data, run.likelihood, run.scale), []).append(run)
-    moments = {key: theory.moments(found.train) for key, found in images.items()}
-    known = {
-        key: theory.thresholds(moments[key[0]], key[1].fitted(images[key[0]].train))
-        for key in users
-    }
+    known = spectra(runs, data_dir)
     firsts: dict[tuple[object, ...], RunSettings] = {}
     for run in runs:
         firsts.setdefault(run.setting, run)
     return Prediction(
         thresholds=tuple(
-            _thresholds(key, values, resolved, users[key], (images[key[0]].train, moments[key[0]]))
-            for key, values in known.items()
+            _thresholds(key, spectrum, resolved, [run for run in runs if key_of(run) == key])
+            for key, spectrum in known.items()
         ),
         settings=tuple(
-            _predicted(
+            predicted(
                 run,
-                known[run.data, run.likelihood, run.scale],
-                moments[run.data],
-                run.final_beta_eff(resolved.n_images[run.dataset]),
+                known[key_of(run)],
+                resolved.n_images[run.dataset],
             )
             for run in firsts.values()
         ),
         schedules=resolved.schedules_told(runs),
+        forms=resolved.forms_told(runs),
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """The thresholds of one likelihood on the training ``images (n, d)``, and what they rest on."""
+
+    images: NDArray[np.float32]
+    moments: theory.Moments
+    thresholds: NDArray[np.float64]
+
+
+def key_of(run: RunSettings) -> Key:
+    """Return what the thresholds of a run depend on."""
+    return run.data, run.likelihood, run.scale
+
+
+def spectra(runs: Sequence[RunSettings], data_dir: Path | None = None) -> dict[Key, Spectrum]:
+    """Return the thresholds that runs have, by ``key_of``.
+
+    ``DataError`` if the data is missing, or unfit for a likelihood.
+    """
+    images = {
+        (name, d, scale): data.load(name, d, data_dir, scale)
+        for name, d, scale in dict.fromkeys(run.data for run in runs)
+    }
+    for run in runs:
+        data.refuse_misfit(images[run.data], run.likelihood, run.scale, run.values_output)
+    moments = {key: theory.moments(found.train) for key, found in images.items()}
+    found = {}
+    for seen, kind, scale in dict.fromkeys(map(key_of, runs)):
+        train = images[seen].train
+        thresholds = theory.thresholds(moments[seen], kind.fitted(train))
+        found[seen, kind, scale] = Spectrum(train, moments[seen], thresholds)
+    return found
+
+
 def _thresholds(
-    key: _Key,
-    thresholds: NDArray[np.float64],
-    experiment: Experiment,
-    runs: list[RunSettings],
-    known: tuple[NDArray[np.float32], theory.Moments],
+    key: Key, spectrum: Spectrum, experiment: Experiment, runs: list[RunSettings]
 ) -> Thresholds:
     """Return what follows from the thresholds of the data that ``runs`` train on."""
     (dataset, d, _), kind, scale = key
+    images, thresholds = spectrum.images, spectrum.thresholds
     n_images = experiment.n_images[dataset]
     return Thresholds(
         dataset=dataset,
@@ -226,11 +250,11 @@ def _thresholds(
             )
         ),
         n_images=n_images,
-        reconstruction_of_nothing=theory.reconstruction_of_nothing(known[0], known[0], kind),
-        first=theory.first_direction(*known, kind.fitted(known[0])),
+        reconstruction_of_nothing=theory.reconstruction_of_nothing(images, images, kind),
+        first=theory.first_direction(images, spectrum.moments, kind.fitted(images)),
         parameters={name: getattr(kind, name) for name in kind.parameters},
         scale=scale,
-        n_constant=int((~known[1].varies).sum()),
+        n_constant=int((~spectrum.moments.varies).sum()),
         untold=kind.no_threshold,
     )
 
@@ -250,21 +274,20 @@ def _critical(
     return CriticalBeta(run.loss, k, beta, run.noise_std, run.batch_size)
 
 
-def _predicted(
-    run: RunSettings, thresholds: NDArray[np.float64], moments: theory.Moments, held: float
-) -> Predicted:
-    """Return the prediction for one run, whose ``beta_eff`` ends as ``held``."""
-    trained = run.likelihood
-    best = theory.expected(thresholds, moments, trained, held, run.k, run.noise_std)
+def predicted(run: RunSettings, spectrum: Spectrum, n_images: int) -> Predicted:
+    """Return what theory says of a run on data of that ``spectrum``, ``n_images`` in training."""
+    told = theory.outlook(run, spectrum.thresholds, spectrum.moments, n_images)
+    trained, best = run.likelihood, told.best
     known = Predicted(
         run,
-        held,
-        threshold=theory.collapse_threshold(thresholds, run.noise_std),
+        told.final_beta_eff,
+        threshold=told.threshold,
         predicted_active_units=best.active_units,
         sigma=best.sigma,
         is_unbounded=best.is_unbounded,
     )
-    if not (trained.has_linear_optimum and run.network.is_linear):
+    is_exact = trained.has_linear_optimum and run.network.is_linear and run.kl_form.is_of_means
+    if not is_exact:
         return replace(known, kl_guess=best.kl)
     if best.kl is None or best.reconstruction is None:
         return known

@@ -13,18 +13,23 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, MISSING, dataclass, fields, replace
 from math import inf
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from lossbench.errors import ExperimentError, UsageError, did_you_mean
 from lossbench.loss import (
     CONSTANT,
     SPELLINGS,
+    Capacity,
+    Estimator,
+    KLForm,
     Likelihood,
+    Over,
     ReconstructionLoss,
     Scale,
     Schedule,
     Sigma,
     canonical,
+    capacity,
     likelihood,
     schedule,
 )
@@ -32,9 +37,14 @@ from lossbench.network import Network, Piece, dense
 from lossbench.optimizer import HAVE_EPSILON, OPTIMIZER_NAMES, OptimizerName
 from lossbench.words import joined
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 Value = str | int | float | tuple[int, ...]
 
 FORMAT_VERSION = 1
+_NO_CAPACITY = "0"
 SECTIONS = ("data", "model", "training", "sweep")
 
 _CANONICAL_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
@@ -200,6 +210,10 @@ def _layers(sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 def _schedule(text: str) -> str:
     return str(schedule(text or CONSTANT))
+
+
+def _capacity(nats: str | float) -> str:
+    return str(capacity(nats if isinstance(nats, str) else repr(nats)))
 
 
 def _groups(text: str) -> str:
@@ -476,6 +490,56 @@ class RunSettings:
             enters_as_a_number=True,
         ),
     ] = CONSTANT
+    free_bits: Annotated[
+        float,
+        Setting(
+            "training",
+            at_least=0,
+            option="Floor under the KL in nats; 0 is none.",
+            prediction=True,
+            column="floor under the KL in nats, 0 for none",
+            objective=True,
+            enters_as_a_number=True,
+        ),
+    ] = 0.0
+    free_bits_over: Annotated[
+        Over,
+        Setting(
+            "training",
+            option="What has the floor: latent, latent_example, total, total_example.",
+            metavar="WHAT",
+            prediction=True,
+            column="what has the floor: a latent or their total, in a batch or in an example",
+            objective=True,
+            enters_as_a_number=True,
+        ),
+    ] = "latent"
+    capacity: Annotated[
+        float | str,
+        Setting(
+            "training",
+            at_least=0,
+            check=_capacity,
+            rule="nats of at least 0, such as 25, or 25:0.5, which rises to 25 over half of "
+            "training; 0 is none",
+            option="C in b*|K - C|: 25, or 25:0.5, which rises to it.",
+            metavar="NATS",
+            prediction=True,
+            column="C in b*|K - C| in nats, and how it rises; 0 for none",
+            objective=True,
+            enters_as_a_number=True,
+        ),
+    ] = _NO_CAPACITY
+    kl_estimator: Annotated[
+        Estimator,
+        Setting(
+            "training",
+            option="closed, or sample: log q - log p at one z.",
+            prediction=True,
+            column="closed form of the KL, or log q - log p at one sample",
+            enters_as_a_number=True,
+        ),
+    ] = "closed"
     iwae_samples: Annotated[
         int,
         Setting(
@@ -549,9 +613,32 @@ class RunSettings:
     def shape(self) -> tuple[object, ...]:
         """What runs that one compiled program may train side by side share.
 
-        Whether a schedule runs is part of it, its form and its numbers are not.
+        Whether a schedule runs is part of it, its form and its numbers are not; of the KL term it
+        is the form.
         """
-        return (*_shape(self), self.is_scheduled)
+        return (*_shape(self), self.is_scheduled, self.kl_form)
+
+    @property
+    def kl_form(self) -> KLForm:
+        """The form of the KL term."""
+        has_capacity = self.capacity != _NO_CAPACITY
+        floor = self.free_bits_over if self.free_bits else ""
+        return KLForm("capacity" if has_capacity else floor, self.kl_estimator)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the KL term has a floor or a capacity."""
+        return self.kl_form.is_bounded
+
+    def bounds(
+        self, steps: "NDArray[np.int64]", n_steps: int, steps_an_epoch: int
+    ) -> "NDArray[np.floating[Any]]":
+        """Return the floor or the capacity at these steps of ``n_steps``: 0 where there is none."""
+        return self._bound.at(steps, n_steps, steps_an_epoch)
+
+    @property
+    def _bound(self) -> Capacity:
+        return Capacity(self.free_bits) if self.free_bits else capacity(str(self.capacity))
 
     @property
     def is_scheduled(self) -> bool:
@@ -571,6 +658,11 @@ class RunSettings:
     def final_beta_eff(self, n_images: int) -> float:
         """Return ``beta_eff`` * w at the last step: what is held against the threshold."""
         return canonical(self.beta_eff * self.schedule.last_weight(*self.steps(n_images)))
+
+    def last_bound(self, n_images: int) -> float:
+        """Return the floor or the capacity at the last step, in nats."""
+        n_steps, steps_an_epoch = self.steps(n_images)
+        return self._bound.last(n_steps, steps_an_epoch)
 
     @functools.cached_property
     def run_id(self) -> str:

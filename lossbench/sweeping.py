@@ -293,21 +293,18 @@ def completed(record: Record, run: RunSettings, images: Dataset, commit: str | N
     ``commit`` is that of the folder that the sweep was started in.
     """
     thresholds = _thresholds(images, run.likelihood)
-    final_beta_eff = run.final_beta_eff(len(images.train))
-    best = theory.expected(
-        *(thresholds, _moments(images), run.likelihood),
-        *(final_beta_eff, run.k, run.noise_std),
-    )
+    told = theory.outlook(run, thresholds, _moments(images), len(images.train))
+    held = told.final_beta_eff
     derived = {
         "a": run.a,
         "b": run.b,
         "beta_eff": run.beta_eff,
-        "threshold": theory.collapse_threshold(thresholds, run.noise_std),
-        "predicted_active_units": best.active_units,
-        "implied_sigma": run.likelihood.implied_sigma(final_beta_eff),
-        HELD: final_beta_eff,
-        "predicted_kl": best.kl,
-        "predicted_sigma": best.sigma,
+        "threshold": told.threshold,
+        "predicted_active_units": told.best.active_units,
+        "implied_sigma": None if run.is_bounded else run.likelihood.implied_sigma(held),
+        HELD: held,
+        "predicted_kl": told.best.kl,
+        "predicted_sigma": told.best.sigma,
     }
     data = {"data_sha256": images.sha256, "folder_commit": commit}
     arrays = dict(record.arrays)

@@ -8,7 +8,7 @@ the ELBO!").
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,17 @@ from threadpoolctl import threadpool_limits
 
 from lossbench.errors import DataError
 from lossbench.loss import Gaussian, Likelihood
+from lossbench.settings import RunSettings
+from lossbench.words import significant
 
 _SIGNIFICANT_DIGITS = 6  # the last digits depend on the processor
 _IMAGES_A_PRODUCT = 4096
 _ACTIVE_SIGNAL = 0.02
 _NO_VARIANCE = 1e-9  # of the largest: what is left of a direction in which nothing varies
+_ACTIVE_NATS = 0.5 * math.log1p(_ACTIVE_SIGNAL)
+_FEW = 30  # images that carry a direction
+# Breast cancer's 1.1 has an active optimum at 1.1 t_1; patches' 0.5 none beyond 1.02.
+_SKEWED = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,21 @@ class Direction:
     skewness: float
     n_carrying: float
 
+    def limits(self, n_images: int) -> tuple[str, ...]:
+        """Return what limits the verdict of t_1, a sentence each: few of the images, or skew."""
+        told = []
+        if self.n_carrying < _FEW:
+            told.append(
+                f"t_1 lives on about {self.n_carrying:.0f} of {n_images:,} images: it is no "
+                "verdict on the others"
+            )
+        if self.skewness > _SKEWED:
+            told.append(
+                f"the images are skewed along t_1 (skewness {significant(self.skewness, 2)}): a "
+                "nonlinear model may have an active optimum above it, too"
+            )
+        return tuple(told)
+
 
 def first_direction(
     images: NDArray[np.floating], moments: Moments, kind: Likelihood
@@ -159,6 +180,31 @@ def predicted_kl(thresholds: NDArray[np.float64], beta_eff: float, k: int) -> fl
     """
     n_active = _n_active(thresholds, beta_eff, k)
     return 0.5 * float(np.sum(np.log(thresholds[:n_active] / beta_eff)))
+
+
+def beta_eff_of_kl(thresholds: NDArray[np.float64], kl: float, k: int) -> float:
+    """Return the ``beta_eff`` at which ``predicted_kl`` is ``kl``, which is above 0.
+
+    With n active latents it is ``exp((sum_{j<=n} ln t_j - 2 kl) / n)``; of these the largest has
+    the right n, since fewer directions, or more, would add less. 0 where none varies.
+    """
+    logarithms = np.log(thresholds[thresholds > 0][:k])
+    if not len(logarithms):
+        return 0.0
+    n_active = np.arange(1, len(logarithms) + 1)
+    return float(np.exp(((np.cumsum(logarithms) - 2 * kl) / n_active).max()))
+
+
+def with_shared_sigma(thresholds: NDArray[np.float64], beta_eff: float, d: int, k: int) -> float:
+    """Return the weight at which a model that learns sigma is as one with sigma given at its t_j.
+
+    ``thresholds`` are lambda_j over the mean variance v. A model with sigma^2 = v at ``beta_eff``
+    has its q active latents and KL where the learned sigma^2 has beta_eff' * sigma^2 / v =
+    ``beta_eff``; with sigma^2 of ``shared_sigma_optimum`` that is
+    beta_eff' = beta_eff * d / (sum_{j > q} t_j + q*beta_eff).
+    """
+    q = _n_active(thresholds, beta_eff, k)
+    return beta_eff * d / (float(thresholds[q:].sum()) + q * beta_eff)
 
 
 def linear_optimum(
@@ -266,3 +312,41 @@ def shared_sigma_optimum(
         sigma = math.sqrt(share * variance)
         found.append(LinearOptimum(q, kl, reconstruction, sigma))
     return min(found, key=lambda each: each.reconstruction + beta_eff * each.kl, default=None)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What theory says of one run before it is trained; None where nothing is told.
+
+    ``final_beta_eff`` is beta_eff * w at the last step, ``threshold`` what it is held against.
+    """
+
+    final_beta_eff: float
+    threshold: float | None
+    best: Expected
+
+
+def outlook(
+    run: RunSettings, thresholds: NDArray[np.float64], moments: Moments, n_images: int
+) -> Outlook:
+    """Return what its data says of a run on ``n_images`` training images.
+
+    With a floor or a capacity the collapsed solution is never an optimum, so no threshold is told.
+    Up to the free nats of KL R falls at no price, above them at that of the constant weight: at the
+    optimum K = max(free, K of the constant weight). A floor under each latent has all of them
+    active: on digits with k = 8 all eight were at f = 0.05, linear or not, where the constant
+    weight of the same KL has three. With a learned sigma beside a floor nothing is told.
+    """
+    kind, held = run.likelihood, run.final_beta_eff(n_images)
+    if not run.is_bounded or not held:
+        threshold = None if run.is_bounded else collapse_threshold(thresholds, run.noise_std)
+        best = expected(thresholds, moments, kind, held, run.k, run.noise_std)
+        return Outlook(held, threshold, best)
+    if run.noise_std != 1 or not len(thresholds) or (isinstance(kind, Gaussian) and kind.learns):
+        return Outlook(held, None, Expected())
+    bound = run.last_bound(n_images)
+    same = beta_eff_of_kl(thresholds, run.kl_form.free(bound, run.k), run.k)
+    best = expected(thresholds, moments, kind, min(held, same), run.k, run.noise_std)
+    if run.kl_form.is_of_each and bound > _ACTIVE_NATS:
+        best = replace(best, active_units=predicted_active_units(thresholds, 0, run.k))
+    return Outlook(held, None, best)

@@ -62,6 +62,10 @@ OTHER_SETTINGS = {
     "dispersion": 2.0,
     "groups": "4",
     "iwae_samples": 100,
+    "free_bits": 0.5,
+    "free_bits_over": "total",
+    "capacity": "25:0.5",
+    "kl_estimator": "sample",
 }
 LATER = {
     "iwae_samples",
@@ -72,4 +76,8 @@ LATER = {
     "output",
     "dispersion",
     "groups",
+    "free_bits",
+    "free_bits_over",
+    "capacity",
+    "kl_estimator",
 }  # came later: at their default no id shows them

@@ -110,6 +110,7 @@ def test_json_has_these_facts_of_a_comparison() -> None:
     assert cell["a"]["optimizer"] == "adam"
     names = {
         *("unit", "comparable", "n", "a", "b", "difference", "low", "high", "p", "p_holm"),
+        *("detectable", "seeds_needed"),
     }
     assert set(cell["metrics"]["kl"]) == names
     assert set(cell["metrics"]["elbo"]) == names | {"outcome"}

@@ -4,6 +4,8 @@ import io
 from pathlib import Path
 
 import pytest
+from made_runs import made_run
+from made_summaries import results_of
 from rich.console import Console
 
 from lossbench import compare, show
@@ -110,3 +112,22 @@ def test_a_running_sweep_tells_the_best_and_the_collapsed() -> None:
     assert standing.after(record("mse", -41.3)) == "best mse d64 -41.30, 1 collapsed"
     assert standing.after(record("bce", -28.0)) == "best bce d64 -27.20, 1 collapsed"
     assert standing.after(record("bce", 0, status="nan")) == "1 collapsed, 1 failed"
+
+
+def test_the_summary_says_what_to_do_about_a_collapse(tmp_path: Path) -> None:
+    """Below t_1 train otherwise, above it write another beta; near it and active, nothing."""
+    below = made_run("docs", 1.0, active_units=0, collapsed=True)
+    above = made_run("docs", 4.0, active_units=0, collapsed=True)
+    near = made_run("docs", 0.97 * float(str(above["threshold"])), active_units=0, collapsed=True)
+    active = made_run("docs", 0.5, active_units=2, collapsed=False)
+    told = []
+    for number, runs in enumerate(([below, near, active], [above, active], [near, active])):
+        found = show(results_of(tmp_path / str(number), runs).folder)
+        terminal = console(200)
+        told.append("\n".join(lines(terminal, summary_tables(found, terminal))))
+    assert "Collapsed below t_1: training ended" in told[0]
+    assert "   docs d 64 k 2 at beta 1\n" in told[0]
+    half = float(str(above["threshold"])) / 2
+    assert f"   docs d 64 k 2 at beta 4 (t_1/2 is at beta {half:.3g})\n" in told[1]
+    assert "Collapsed below" not in told[1]
+    assert "Collapsed" not in told[2]

@@ -35,6 +35,10 @@ AXES = {
     "eval_every": "1,2",
     "kl_schedule": "constant,linear:0.5,far:1:0.5",
     "iwae_samples": "0,10",
+    "free_bits": "0,0.5,2",
+    "free_bits_over": "latent,latent_example,total,total_example",
+    "capacity": "0,2,25:0.5",
+    "kl_estimator": "closed,sample",
     "sigma": "0.5,1,2",
     "log_sigma_floor": "-6,-4",
     "scale": "auto,unit",
@@ -45,6 +49,7 @@ AXES = {
 HAVE = {
     "output": {"reconstruction_loss": "mse"},
     "log_sigma_floor": {"reconstruction_loss": "gaussian", "sigma": "learned"},
+    "free_bits_over": {"free_bits": "0.5"},
     "sigma": {"reconstruction_loss": "gaussian"},
     "dispersion": {
         "reconstruction_loss": "negative_binomial",

@@ -34,6 +34,10 @@ OTHER = {
     "dispersion": 2.0,
     "groups": "4",
     "iwae_samples": 100,
+    "free_bits": 0.5,
+    "free_bits_over": "total",
+    "capacity": "25:0.5",
+    "kl_estimator": "sample",
 }
 MODEL = [n for n in SETTING_COLUMNS if n not in ("dataset", "reconstruction_loss", "loss", "beta")]
 MODEL = [name for name in MODEL if name not in ("d", "k")]

@@ -38,6 +38,10 @@ SETTINGS = {
     "output": "auto",
     "dispersion": 1.0,
     "groups": "",
+    "free_bits": 0.0,
+    "free_bits_over": "latent",
+    "capacity": "0",
+    "kl_estimator": "closed",
 }
 OTHER = {
     "dataset": "patches",
@@ -50,6 +54,10 @@ OTHER = {
     "sigma": "2",
     "scale": "unit",
     "output": "identity",
+    "free_bits": 0.5,
+    "free_bits_over": "total",
+    "capacity": "25:0.5",
+    "kl_estimator": "sample",
 }
 MODEL = [name for name in SETTING_COLUMNS if name not in ("loss", "beta")]
 

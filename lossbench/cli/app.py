@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import lossbench
-from lossbench.cli import audit, data, explain, init, measure, predict, results, sweep
+from lossbench.cli import audit, data, explain, init, measure, predict, recommend, results, sweep
 from lossbench.cli.interrupts import undisguised
 from lossbench.errors import LossbenchError
 
@@ -24,6 +24,7 @@ app.command("init")(init.init)
 app.command("data")(data.data)
 app.command("explain")(explain.explain)
 app.command("predict")(predict.predict)
+app.command("recommend")(recommend.recommend)
 app.command("sweep")(sweep.sweep)
 app.command("show")(results.show)
 app.command("compare")(results.compare)

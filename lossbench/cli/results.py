@@ -108,7 +108,7 @@ def export(
     Example: `lossbench export docs-bce-beta1-d64-k2-seed0 model.keras`
     """
     from lossbench import comparison, worker  # noqa: PLC0415
-    from lossbench.console.screen import show_path  # noqa: PLC0415
+    from lossbench.console.screen import show_path, tell  # noqa: PLC0415
     from lossbench.store import Store  # noqa: PLC0415
 
     _check_path(path)
@@ -134,6 +134,8 @@ def export(
             remedy=f"lossbench sweep {folder}/experiment.toml --out {folder} --save-weights",
         )
     worker.export(settings[ids[0]], weights, path)
+    if settings[ids[0]].is_bounded:
+        tell("not compiled: no loss of Keras has a floor or a capacity under its KL")
     show_path(path)
 
 

@@ -13,7 +13,7 @@ from lossbench.settings import SETTINGS
 from lossbench.words import counted, joined
 
 if TYPE_CHECKING:
-    from lossbench.sweeping import Event
+    from lossbench.sweeping import Event, Plan, Swept
 
 _GRID = "Grid (lists take commas)"
 _MODEL = "Model and training"
@@ -98,17 +98,7 @@ def sweep(
     if dry_run:
         progress.show_plan(plan, plan.missing(plan.store.statuses(set_aside=False)))
         return
-    try:
-        with undisguised(), closing(progress.Display(plan)) as display:
-
-            def show(event: "Event") -> None:
-                display(event)
-                raise_swallowed()
-
-            swept = sweeps.sweep(plan, n_workers=workers, scheduler=address, progress=show)
-    except Interrupted:
-        screen.tell("finished runs are kept; the same command goes on from here")
-        raise
+    swept = watched(plan, workers, address)
     progress.show_results(swept.summary, as_json=json)
     if report:
         from lossbench.report import write_report  # noqa: PLC0415 - matplotlib only if asked
@@ -123,6 +113,24 @@ def sweep(
             received=joined(first),
             remedy="the same command tries again what crashed; --retry-failed also what is `nan`",
         )
+
+
+def watched(plan: "Plan", workers: int | None = None, scheduler: str = "") -> "Swept":
+    """Carry out a plan and show how it goes on; an interruption tells what is kept."""
+    from lossbench import sweeping  # noqa: PLC0415
+    from lossbench.console import progress, screen  # noqa: PLC0415
+
+    try:
+        with undisguised(), closing(progress.Display(plan)) as display:
+
+            def show(event: "Event") -> None:
+                display(event)
+                raise_swallowed()
+
+            return sweeping.sweep(plan, n_workers=workers, scheduler=scheduler, progress=show)
+    except Interrupted:
+        screen.tell("finished runs are kept; the same command goes on from here")
+        raise
 
 
 def _scheduler_address(scheduler: str | None, scheduler_file: Path | None) -> str:

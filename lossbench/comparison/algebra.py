@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lossbench.comparison.pairing import Row, Value
+from lossbench.loss import CONSTANT
 from lossbench.optimizer import FEELS_NO_FACTOR, OPTIMIZERS
 from lossbench.settings import SETTINGS
 from lossbench.words import joined, setting, significant, spread
 
 OBJECTIVE_SETTINGS = tuple(each.field for each in SETTINGS if each.objective)
 
-Relation = Literal["identical", "scaled", "different", "unknown"]
+Relation = Literal["identical", "scaled", "rescheduled", "different", "unknown"]
 _RELATIVE = 1e-9
+_SCHEDULE = "kl_schedule"
 
 
 @dataclass(frozen=True)
@@ -67,22 +69,31 @@ def _known(cell: Value) -> float:
 class ObjectivePair:
     """The objectives of A and B in one cell.
 
-    ``changed`` are the settings in ``OBJECTIVE_SETTINGS`` in which A and B differ.
+    ``changed`` are the settings in ``OBJECTIVE_SETTINGS`` in which A and B differ; ``schedules``
+    how the weight of either goes.
     """
 
     a: Side
     b: Side
     changed: tuple[str, ...] = ()
+    schedules: tuple[str, str] = (CONSTANT, CONSTANT)
 
     @property
     def relation(self) -> Relation:
-        """How the two are related."""
+        """How the two are related; where another schedule ends at the same weight, it says so."""
         numbers = (self.a.a, self.a.beta_eff, self.b.a, self.b.beta_eff)
         if any(math.isnan(number) for number in numbers):
             return "unknown"
+        if self.changed == (_SCHEDULE,) and _close(self.a.beta_eff, self.b.beta_eff):
+            return "rescheduled"
         if self.changed or not _close(self.a.beta_eff, self.b.beta_eff):
             return "different"
-        return "identical" if _close(self.a.a, self.b.a) else "scaled"
+        return "identical" if self.same_scale else "scaled"
+
+    @property
+    def same_scale(self) -> bool:
+        """Whether both have the same ``a``."""
+        return _close(self.a.a, self.b.a)
 
 
 def _close(x: float, y: float) -> bool:
@@ -96,14 +107,17 @@ def algebra(cells: Sequence[ObjectivePair]) -> str:
         sentence = _identical(cells)
     elif relations == {"scaled"}:
         sentence = _scaled(cells)
+    elif relations == {"rescheduled"}:
+        sentence = _rescheduled(cells)
     elif relations == {"different"}:
         sentence = _different(cells)
     elif "unknown" in relations:
         sentence = "The coefficients a and b are not known, so the objectives cannot be related."
     else:
         n_same = sum(cell.relation != "different" for cell in cells)
+        end = "at the last step " * ("rescheduled" in relations)
         sentence = (
-            f"The same objective up to a factor in {n_same} of {len(cells)} cells, "
+            f"The same objective {end}up to a factor in {n_same} of {len(cells)} cells, "
             f"different objectives in {len(cells) - n_same}."
         )
     collapse = _collapse(cells[0]) if len(cells) == 1 else _collapses(cells)
@@ -137,6 +151,21 @@ def _scaled(cells: Sequence[ObjectivePair]) -> str:
     else:
         feels = "SGD feels the factor as it would a factor on the learning rate; Adam would not."
     return f"The same objective up to a factor of {factors}: {how}. {feels}"
+
+
+def _rescheduled(cells: Sequence[ObjectivePair]) -> str:
+    """Return what the schedules differ in, and that they end at the same objective."""
+    schedules = " against ".join(cells[0].schedules)
+    ratios = [cell.a.a / cell.b.a for cell in cells]
+    scaled = not all(_close(ratio, 1) for ratio in ratios)
+    factor = f" up to a factor of {_range(max(x, 1 / x) for x in ratios)}" if scaled else ""
+    ends = {significant(cell.a.beta_eff) for cell in cells}
+    end = f", beta_eff {ends.pop()}" if len(ends) == 1 else ""
+    where = f" in each of the {len(cells)} cells" if len(cells) > 1 else ""
+    return (
+        f"A and B differ in {_SCHEDULE} ({schedules}) and end with the same objective"
+        f"{factor}{end}{where}."
+    )
 
 
 def _different(cells: Sequence[ObjectivePair]) -> str:

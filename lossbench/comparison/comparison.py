@@ -17,6 +17,7 @@ from lossbench.comparison.algebra import (
 from lossbench.comparison.difference import (
     MetricDifference,
     paired,
+    power_note,
     verdict,
 )
 from lossbench.comparison.pairing import Pairing, Row, Value, paired_runs, rows_of
@@ -175,22 +176,27 @@ def _objectives(pairs: Sequence[tuple[Row, Row]], compared: Sequence[str]) -> Ob
     """Return the objectives of a cell, which all its pairs share."""
     changed = tuple(name for name in OBJECTIVE_SETTINGS if name in compared)
     (a, b), *_ = pairs
-    return ObjectivePair(side_of(a), side_of(b), changed)
+    schedules = str(a["kl_schedule"]), str(b["kl_schedule"])
+    return ObjectivePair(side_of(a), side_of(b), changed, schedules)
 
 
 def _comparable(metric: Column, objectives: ObjectivePair, compared: Sequence[str]) -> bool:
     if metric.one_objective:
-        return objectives.relation == "identical"
+        ends_alike = objectives.relation == "rescheduled"
+        return objectives.relation == "identical" or (ends_alike and objectives.same_scale)
     return not set(metric.alike) & set(compared)
 
 
 def _notes(cells: Sequence[Cell], pairing: Pairing, runs: pd.DataFrame) -> list[str]:
     trained = (likelihood(kind) for kind in sorted({cell.reconstruction_loss for cell in cells}))
-    notes = [each.caution for each in trained if each.caution]
+    note = power_note([cell.metrics["elbo"] for cell in cells])
+    notes = [*([note] if note else []), *(each.caution for each in trained if each.caution)]
     if "seed" in pairing.compared:
         notes.append("The seeds differ, so the difference holds the difference of seeds as well.")
     if note := end_note(runs[HELD], runs["beta_eff"]):
         notes.append(note.strip())
+    if "kl_estimator" in pairing.compared:
+        notes.append("The KL is sampled in one of the two: the same objective, with more noise.")
     if "beta_eff" in pairing.keys:
         notes.append("Paired by beta_eff, which more runs share than beta.")
     for side, failed in (("A", pairing.failed_a), ("B", pairing.failed_b)):

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite
+from math import isfinite, sqrt
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.special import stdtr, stdtrit
 
 from lossbench.columns import NATS_NEED, Column
 from lossbench.comparison.pairing import Value
+from lossbench.comparison.power import detectable, pairs_needed
 from lossbench.loss import ELBOS, likelihood
 from lossbench.words import counted, joined, nats, probability
 
@@ -50,10 +51,37 @@ class MetricDifference:
         """Half the width of the interval."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
+    @property
+    def detectable(self) -> float | None:
+        """The difference that these pairs find in 80% of repetitions, two-sided at 5%.
+
+        None where there is no p-value.
+        """
+        return None if self._spread is None else detectable(self.n) * self._spread
+
+    @property
+    def seeds_needed(self) -> int | None:
+        """How many pairs find a difference as large as this one in 80% of repetitions.
+
+        None where there is no p-value, no difference, or where they are more than a million.
+        """
+        if self._spread is None or not self.difference:
+            return None
+        return pairs_needed(abs(self.difference) / self._spread)
+
+    @property
+    def _spread(self) -> float | None:
+        """The standard deviation of the pairs' differences; None where there is no p-value."""
+        if self.p is None or self.half_width is None:
+            return None
+        error = self.half_width / float(stdtrit(self.n - 1, 0.5 + _CONFIDENCE / 2))
+        return error * sqrt(self.n)
+
     def facts(self) -> dict[str, object]:
         """Return the difference as JSON has it: with an ELBO's outcome, without its own name."""
         known = asdict(self)
         del known["metric"]
+        known |= {"detectable": self.detectable, "seeds_needed": self.seeds_needed}
         return known | ({"outcome": outcome(self)} if self.metric in ELBOS else {})
 
 
@@ -157,6 +185,29 @@ def verdict(
                 _tally(elbos, kind, rests_on) if several else _sentence(elbos[0], rests_on)
             )
     return tuple(filter(None, sentences))
+
+
+def power_note(elbos: Sequence[MetricDifference]) -> str:
+    """Return what the pairs of these cells can find, and how many a difference not found needs.
+
+    Empty where no cell has a p-value.
+    """
+    known = [elbo for elbo in elbos if elbo.detectable is not None]
+    if not known:
+        return ""
+    (first, *others) = known
+    found = sorted(elbo.detectable or 0.0 for elbo in known)
+    size = f"{nats(found[0])} to {nats(found[-1])}" if others else nats(found[0])
+    pairs = f"The pairs of {len(known)} cells" if others else counted(first.n, "pair")
+    note = (
+        f"{pairs} with this spread find a difference of {size} nats of ELBO in 80% of repetitions "
+        "(5%, two-sided)"
+    )
+    if others or outcome(first) not in ("unclear", "equal") or not first.difference:
+        return f"{note}."
+    needed = first.seeds_needed
+    seeds = "over a million seeds" if needed is None else counted(needed, "seed")
+    return f"{note}; the {nats(abs(first.difference))} observed would need {seeds}."
 
 
 def _collapsed(shares: Sequence[MetricDifference]) -> str:

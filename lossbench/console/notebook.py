@@ -15,11 +15,13 @@ from lossbench.console.description import description_tables
 from lossbench.console.explanation import derivation_of, equivalent_of
 from lossbench.console.measurement import measurement_tables
 from lossbench.console.prediction import prediction_tables
+from lossbench.console.recommendation import recommendation_of
 from lossbench.console.summary import summary_tables
 from lossbench.description import Description
 from lossbench.explanation import Derivation, Equivalent
 from lossbench.measurement import Measurement
 from lossbench.prediction import Prediction
+from lossbench.recommendation import Recommendation
 from lossbench.store import Summary
 from lossbench.sweeping import Swept
 
@@ -72,6 +74,7 @@ _PAGES: dict[type, _Page] = {
     Equivalent: lambda equivalent, _: equivalent_of(equivalent),
     Measurement: lambda measured, _: measurement_tables(measured),
     Prediction: prediction_tables,
+    Recommendation: lambda found, _: recommendation_of(found),
     Summary: summary_tables,
     Swept: lambda swept, console: summary_tables(swept.summary, console),
 }

@@ -8,7 +8,14 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lossbench.columns import MODEL_COLUMNS, end_note, goes_without_saying
+from lossbench.columns import (
+    MODEL_COLUMNS,
+    NO_THRESHOLD,
+    belongs,
+    end_note,
+    goes_without_saying,
+    worth_saying,
+)
 from lossbench.prediction import CriticalBeta, Predicted, Prediction, Thresholds
 from lossbench.settings import RunSettings, ranked
 from lossbench.words import counted, joined, setting, significant
@@ -18,27 +25,27 @@ _AT_DEFAULT = ("log_sigma_floor",)  # parameters that are told where they have a
 _NO_MINIMUM = " Without a minimum a sigma runs to its floor; at a larger beta there is one."
 _UNBOUNDED = 1000
 _MOST_TOLD = 8  # latent sizes in one sentence
-_FEW = 30  # images that carry a direction
-# Breast cancer's 1.1 has an active optimum at 1.1 t_1; patches' 0.5 none beyond 1.02.
-_SKEWED = 1.0
 
 
 def prediction_tables(prediction: Prediction, console: Console) -> RenderableType:
     """Return the whole prediction, in an order to read it in, as wide as the console."""
     parts: list[RenderableType] = []
     for thresholds in prediction.thresholds:
-        facts = _facts(thresholds, scheduled=bool(prediction.schedules))
+        facts = _facts(thresholds, prediction)
         parts += [*facts, *_settings(prediction, thresholds, console), Text()]
     held = [found.final_beta_eff for found in prediction.settings]
     whole = [found.run.beta_eff for found in prediction.settings]
     learned = any(found.sigma is not None for found in prediction.settings)
+    bounded = any(found.run.is_bounded for found in prediction.settings)
     guessed = any(found.kl_guess is not None for found in prediction.settings)
     return Group(
         *parts,
         *(Text(f"w of {schedule}") for schedule in prediction.schedules),
+        *map(Text, prediction.forms),
         Text(
             "A setting collapses where beta_eff reaches t_1. The active units are exact for a "
             "linear model with mse, close near t_1, and an upper bound far below it."
+            + f"{NO_THRESHOLD} A nonlinear model may spread its KL over more latents." * bounded
             + " A KL with ~ is a guess, usually too low." * guessed
             + " A sigma with ~ is one, too, usually too large." * (guessed and learned)
             + _NO_MINIMUM * any(found.is_unbounded for found in prediction.settings)
@@ -48,7 +55,7 @@ def prediction_tables(prediction: Prediction, console: Console) -> RenderableTyp
     )
 
 
-def _facts(thresholds: Thresholds, *, scheduled: bool) -> Iterator[Text]:
+def _facts(thresholds: Thresholds, prediction: Prediction) -> Iterator[Text]:
     told = [
         f"{name} {setting(value)}"
         for name, value in thresholds.parameters.items()
@@ -67,7 +74,9 @@ def _facts(thresholds: Thresholds, *, scheduled: bool) -> Iterator[Text]:
         f"R_0 = {significant(nothing, 4)} nats, {significant(nothing / thresholds.d, 4)} a pixel: "
         "a reconstruction that stays there draws everybody the mean image"
     )
-    weight = "a constant beta of" if scheduled else "beta"
+    bounded = any(found.run.is_bounded for found in prediction.settings)
+    weight = "a constant beta of" if prediction.schedules else "beta"
+    weight = "a constant beta without floor or capacity of" if bounded else weight
     for loss in dict.fromkeys(critical.loss for critical in thresholds.critical):
         yield from _critical([each for each in thresholds.critical if each.loss == loss], weight)
 
@@ -92,24 +101,8 @@ def _largest(thresholds: Thresholds) -> Iterator[Text]:
     largest = " ".join(significant(t, 4) for t in thresholds.largest)
     plain = all(critical.noise_std == 1 for critical in thresholds.critical)
     yield Text(f"thresholds t_1, t_2, ... {'' if plain else 'at noise_std 1: '}{largest}")
-    yield from map(Text, _first(thresholds))
-
-
-def _first(thresholds: Thresholds) -> Iterator[str]:
-    """Yield what limits the verdict of t_1: few examples, or skewed ones."""
-    first, n_images = thresholds.first, thresholds.n_images
-    if first is None:
-        return
-    if first.n_carrying < _FEW:
-        yield (
-            f"t_1 lives on about {first.n_carrying:.0f} of {n_images:,} images: it is no verdict "
-            "on the others"
-        )
-    if first.skewness > _SKEWED:
-        yield (
-            f"the images are skewed along t_1 (skewness {significant(first.skewness, 2)}): a "
-            "nonlinear model may have an active optimum above it, too"
-        )
+    if thresholds.first is not None:
+        yield from map(Text, thresholds.first.limits(thresholds.n_images))
 
 
 def _critical(cases: Sequence[CriticalBeta], weight: str) -> Iterator[Text]:
@@ -163,11 +156,14 @@ def _settings(
     if Measurement.get(console, unbounded, whole).maximum <= console.width:
         yield whole
         return
-    for model, rows in itertools.groupby(chosen, lambda each: _texts(differing, each)):
+    for _, of_model in itertools.groupby(chosen, lambda each: _texts(differing, each)):
+        rows = list(of_model)
+        facts = vars(rows[0].run)
         if differing:
-            named = zip(differing, model, strict=True)
-            yield Text(", ".join(f"{name} {text}" for name, text in named), style="bold")
-        yield _table((), list(rows), narrow=True)
+            meant = [name for name in differing if belongs(name, facts)]
+            named = (f"{name} {setting(facts[name])}" for name in worth_saying(meant, facts))
+            yield Text(", ".join(named), style="bold")
+        yield _table((), rows, narrow=True)
 
 
 def _is_of(run: RunSettings, thresholds: Thresholds) -> bool:
@@ -178,7 +174,8 @@ def _is_of(run: RunSettings, thresholds: Thresholds) -> bool:
 
 
 def _texts(differing: Sequence[str], found: Predicted) -> list[str]:
-    return [setting(getattr(found.run, name)) for name in differing]
+    facts = vars(found.run)
+    return [setting(facts[name]) if belongs(name, facts) else "" for name in differing]
 
 
 def _table(differing: Sequence[str], chosen: Sequence[Predicted], *, narrow: bool = False) -> Table:

@@ -39,6 +39,8 @@ def show_plan(plan: Plan, missing: Sequence[RunSettings]) -> None:
         tell(f"  {name}: {joined([*shown, *rest])}")
     for schedule in plan.experiment.schedules_told(plan.runs):
         tell(f"  w of {schedule}")
+    for form in plan.experiment.forms_told(plan.runs):
+        tell(f"  {form}")
     for loss in plan.experiment.own_losses():
         for sentence in told(loss):
             tell(f"  {sentence}")

@@ -14,21 +14,26 @@ from lossbench.columns import (
     HELD,
     METRICS,
     MODEL_COLUMNS,
+    NO_THRESHOLD,
     SUMMARISED,
     at_the_end,
     belongs,
+    bounded,
     end_note,
     learned_note,
+    worth_saying,
 )
-from lossbench.console.screen import out, settled_range, show, show_json, sparkline
+from lossbench.console.screen import Indented, out, settled_range, show, show_json, sparkline
 from lossbench.loss import likelihood
 from lossbench.prediction import agreement
 from lossbench.store import SUMMARY_TABLE, Summary
-from lossbench.words import counted, plus_minus, significant
+from lossbench.words import counted, plus_minus, setting, significant
 
 _WIDE = 116
 _UNBOUNDED = 1000
 _CURVE_WIDTH = 5
+_MOST_NAMED = 3
+_BELOW = 0.95  # of t_1: the least at which a network's own was measured
 _MOST_SETTINGS = 400  # nobody reads more, and they take seconds to lay out
 _TABLE_COLUMNS = ("dataset", "reconstruction_loss", "k")
 _ROW_COLUMNS = ("d", "beta", "loss")
@@ -65,10 +70,10 @@ def summary_tables(found: Summary, console: Console) -> RenderableType:
         order = [*_TABLE_COLUMNS, *extra, *_ROW_COLUMNS]
         shown = summary.sort_values(order).head(_MOST_SETTINGS)
     for keys, group in shown.groupby([*_TABLE_COLUMNS, *extra], sort=False, dropna=False):
+        facts: dict[str, Any] = dict(zip((*_TABLE_COLUMNS, *extra), keys, strict=True))
         title = ", ".join(
-            f"{name} {value}" if name != "dataset" else str(value)
-            for name, value in zip((*_TABLE_COLUMNS, *extra), keys, strict=True)
-            if belongs(name, str(keys[1]))
+            f"{name} {setting(facts[name])}" if name != "dataset" else str(facts[name])
+            for name in worth_saying([name for name in facts if belongs(name, facts)], facts)
         )
         rows = group.sort_values(list(_ROW_COLUMNS))
         drawn = _drawn(rows, curve_of, console.options.ascii_only)
@@ -158,7 +163,37 @@ def _collapsed(row: Mapping[Any, Any]) -> Text:
     return Text("yes" if n_collapsed == n_seeds else f"{n_collapsed} of {n_seeds}", style="yellow")
 
 
-def _notes(summary: pd.DataFrame) -> Iterator[Text]:
+def _of_collapsed(summary: pd.DataFrame) -> Iterator[RenderableType]:
+    """Yield what to do about settings that collapsed: those well below t_1, and those above it."""
+    collapsed = summary[(summary["collapsed"] > 0) & summary["threshold"].notna()]
+    below = collapsed[collapsed[HELD] < _BELOW * collapsed["threshold"]]
+    above = collapsed[collapsed[HELD] >= collapsed["threshold"]]
+    if len(below):
+        yield Text("Collapsed below t_1: training ended before it left the collapsed solution")
+        yield Indented(_named(below))
+        yield Indented(
+            "try a far start (--kl-schedule far:0.3:0.1), a larger --learning-rate or more --epochs"
+        )
+    if len(above):
+        yield Text("Collapsed above t_1: the objective asks for it, and a smaller beta does not")
+        yield Indented(_named(above, is_above=True))
+
+
+def _named(settings: pd.DataFrame, *, is_above: bool = False) -> str:
+    """Return the first few settings, and for those above t_1 the beta to write instead."""
+    several = settings["reconstruction_loss"].nunique() > 1
+    named = []
+    for row in settings.sort_values(list(_ROW_COLUMNS)).to_dict(orient="records"):
+        kind = f" {row['reconstruction_loss']}" if several else ""
+        half = row["beta"] * row["threshold"] / row[HELD] / 2
+        instead = f" (t_1/2 is at beta {significant(half, 3)})" if is_above else ""
+        beta = significant(row["beta"], 4)
+        named.append(f"{row['loss']} d {row['d']} k {row['k']}{kind} at beta {beta}{instead}")
+    rest = len(named) - _MOST_NAMED
+    return ", ".join(named[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _notes(summary: pd.DataFrame) -> Iterator[RenderableType]:
     yield Text()
     n_seeds = sorted({int(n) for n in summary["n_seeds"]})
     seeds = (
@@ -167,10 +202,12 @@ def _notes(summary: pd.DataFrame) -> Iterator[Text]:
     yield Text(
         f"Nats per image on the test split; mean over {seeds} ± 95% t-interval. "
         "A setting collapses where beta_eff reaches its threshold."
+        + NO_THRESHOLD * bool(bounded(summary).any())
         + end_note(summary[HELD], summary["beta_eff"])
         + learned_note(summary),
         style="dim",
     )
+    yield from _of_collapsed(summary)
     held = agreement(summary)
     if held.n_settings:
         yield Text(

@@ -10,9 +10,21 @@ from typing import Any
 from lossbench.errors import ExperimentError
 from lossbench.experiment.definitions import identity_of, known, shown_of
 from lossbench.experiment.own_loss import OwnLoss
-from lossbench.loss import LIKELIHOODS, OWN_SETTINGS, Convention, Sizes, canonical, likelihood
+from lossbench.loss import (
+    LIKELIHOODS,
+    OWN_SETTINGS,
+    SAMPLED,
+    Capacity,
+    Convention,
+    Schedule,
+    Sizes,
+    canonical,
+    capacity,
+    floor_told,
+    likelihood,
+)
 from lossbench.settings import AXES, FIXED, KEYS, RunSettings, Value, place
-from lossbench.words import counted, joined
+from lossbench.words import counted, joined, setting
 
 Grid = dict[str, tuple[Value, ...]]
 
@@ -87,15 +99,17 @@ class Experiment:
                 remedy="split it into several experiments",
             )
         runs = itertools.chain.from_iterable(
-            _runs(dict(self.fixed) | setting, grid["seeds"], self.n_images, self.conventions)
+            _runs(dict(self.fixed) | values, grid["seeds"], self.n_images, self.conventions)
             for grid in self.grids
-            for setting in _settings(grid)
+            for values in _settings(grid)
         )
         self._check_parameters()
+        self._check_floor()
         distinct = tuple({run.run_id: run for run in sorted(runs, key=place)}.values())
         for run in distinct:
-            if run.is_scheduled and run.dataset in self.n_images:
-                self._check_schedule(run, *run.steps(self.n_images[run.dataset]))
+            self._check_kl_form(run)
+            if run.dataset in self.n_images:
+                self._check_lengths(run, *run.steps(self.n_images[run.dataset]))
         return distinct
 
     def _check_parameters(self) -> None:
@@ -127,17 +141,65 @@ class Experiment:
                         received=sigma,
                     )
 
-    def _check_schedule(self, run: RunSettings, n_steps: int, steps_an_epoch: int) -> None:
-        """Refuse a schedule that does not fit into the training."""
-        if misfit := run.schedule.misfit(n_steps, steps_an_epoch):
+    def _check_floor(self) -> None:
+        """Refuse to say what has a floor where there is none."""
+        floors = {x for grid in self.grids for x in grid.get("free_bits", ())}
+        given = [self._given(grid, "free_bits_over") for grid in self.grids]
+        asked = [x for values in given for x in values if x != FIXED["free_bits_over"]]
+        if asked and not any(floors | {self.fixed["free_bits"]}):
             raise ExperimentError(
-                f"`kl_schedule` {misfit}",
-                where=self.places.get(("kl_schedule", run.kl_schedule), ""),
-                expected=f"what fits into {counted(run.epochs, 'epoch')} of "
-                f"{counted(steps_an_epoch, 'step')} on {run.dataset}",
-                received=run.kl_schedule,
-                remedy=run.schedule.remedy(n_steps),
+                "`free_bits_over` says what has a floor, and no run has one",
+                where=self.places.get(("free_bits_over", asked[0]), ""),
+                expected="free_bits above 0 beside it",
+                received="free_bits 0",
             )
+
+    def _given(self, grid: Grid, name: str) -> tuple[Value, ...]:
+        """Return the values of a key in a grid; that of the file if it is no axis."""
+        return grid.get(name, (self.fixed[name],))
+
+    def _check_kl_form(self, run: RunSettings) -> None:
+        """Refuse what makes no form of the KL term."""
+        is_sampled = run.kl_estimator == "sample"
+        if run.free_bits and run.kl_form.bounded == "capacity":
+            raise ExperimentError(
+                "`free_bits` and `capacity` in one run contradict each other",
+                where=self.places.get(("capacity", run.capacity), ""),
+                expected="one of the two",
+                received=f"free_bits {setting(run.free_bits)} and capacity {run.capacity}",
+                remedy="write a second [[sweep]] for the other",
+            )
+        if is_sampled and run.noise_std != 1:
+            raise ExperimentError(
+                "`kl_estimator` samples another KL than the closed form where noise_std is not 1",
+                where=self.places.get(("kl_estimator", run.kl_estimator), ""),
+                expected="noise_std 1, or kl_estimator closed",
+                received=f"noise_std {setting(run.noise_std)}",
+            )
+        if is_sampled and run.kl_form.bounded in ("latent_example", "total_example"):
+            raise ExperimentError(
+                "`kl_estimator` samples a KL that is often below any floor under one example's",
+                where=self.places.get(("kl_estimator", run.kl_estimator), ""),
+                expected="kl_estimator closed, or free_bits_over latent or total",
+                received=f"kl_estimator sample with free_bits_over {run.free_bits_over}",
+            )
+
+    def _check_lengths(self, run: RunSettings, n_steps: int, steps_an_epoch: int) -> None:
+        """Refuse a schedule or a capacity that does not fit into the training."""
+        parts: dict[str, Schedule | Capacity] = {
+            "kl_schedule": run.schedule,
+            "capacity": capacity(str(run.capacity)),
+        }
+        for name, part in parts.items():
+            if misfit := part.misfit(n_steps, steps_an_epoch):
+                raise ExperimentError(
+                    f"`{name}` {misfit}",
+                    where=self.places.get((name, str(part)), ""),
+                    expected=f"what fits into {counted(run.epochs, 'epoch')} of "
+                    f"{counted(steps_an_epoch, 'step')} on {run.dataset}",
+                    received=str(part),
+                    remedy=part.remedy(n_steps),
+                )
 
     def schedules_told(self, runs: Iterable[RunSettings]) -> tuple[str, ...]:
         """Return for every schedule of the experiment's runs what it does and how it ends."""
@@ -148,6 +210,11 @@ class Experiment:
         )
         return tuple(dict.fromkeys(told))
 
+    def forms_told(self, runs: Iterable[RunSettings]) -> tuple[str, ...]:
+        """Return for every floor, capacity and estimator of the runs what it does to their KL."""
+        told = (told for run in runs for told in _forms(run, self.n_images[run.dataset]))
+        return tuple(sorted(set(told)))
+
     def varying(self) -> dict[str, tuple[Value, ...]]:
         """Return the axes that hold more than one value, over all grids."""
         axes: dict[str, list[Value]] = {}
@@ -156,6 +223,16 @@ class Experiment:
                 axes.setdefault(name, []).extend(grid.get(name, (self.fixed.get(name, ""),)))
         distinct = {name: tuple(dict.fromkeys(values)) for name, values in axes.items()}
         return {name: values for name, values in distinct.items() if len(values) > 1}
+
+
+def _forms(run: RunSettings, n_images: int) -> Iterator[str]:
+    if run.free_bits:
+        floor = floor_told(run.free_bits, run.free_bits_over)
+        yield f"free_bits {setting(run.free_bits)} over {run.free_bits_over}: {floor}"
+    elif run.is_bounded:
+        yield f"C of {capacity(str(run.capacity)).told(*run.steps(n_images))}"
+    if run.kl_estimator == "sample":
+        yield f"kl_estimator sample: {SAMPLED}"
 
 
 def extended(frozen: Experiment, asked: Experiment) -> Experiment:
@@ -251,6 +328,8 @@ def _runs(
         loss, sizes, values.pop("beta", 1.0), values.pop("beta_eff", None)
     )
     values["eval_every"] = _eval_every(values)
+    if not values["free_bits"]:
+        values["free_bits_over"] = FIXED["free_bits_over"]
     has = likelihood(values["reconstruction_loss"]).own_settings
     values |= {name: FIXED[name] for name in OWN_SETTINGS if name not in has}
     values |= {name: canonical(x) for name, x in values.items() if isinstance(x, float)}

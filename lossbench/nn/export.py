@@ -5,7 +5,7 @@ outside, so that the same inputs give the same numbers. It maps ``x`` (n, d) and
 ``noise`` (n, k) to ``logits`` (the decoder's last layer before its sigmoid, if it has one),
 ``image`` and ``kl`` (K per example); ``encoder`` and ``decoder`` are layers of it. It is compiled
 with the run's loss ``a*R + b*K``: R is the mean over the d inputs times d, and K the distance of
-``kl`` from the zeros that are its target.
+``kl`` from the zeros that are its target. With a floor or a capacity under K it is not compiled.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def save(run: RunSettings, weights: Sequence[NDArray[np.floating]], path: Path) 
 
 
 def vae(run: RunSettings, weights: Sequence[NDArray[np.floating]]) -> keras.Model:
-    """Return the compiled model with ``weights``: kernel and bias of every layer of the run.
+    """Return the model with ``weights``: kernel and bias of every layer of the run.
 
     It is trained and evaluated on ``{"x": x, "noise": noise}`` with the targets
     ``{"logits": x, "kl": zeros (n, 1)}`` (``image`` in place of ``logits`` for ``mse``).
@@ -52,6 +52,8 @@ def vae(run: RunSettings, weights: Sequence[NDArray[np.floating]]) -> keras.Mode
     model = keras.Model(
         {"x": x, "noise": noise}, {"logits": logits, "image": image, "kl": divergence}, name="vae"
     )
+    if run.is_bounded:  # no loss of Keras' own
+        return model
     output = "logits" if trained.from_logits else "image"
     model.compile(
         optimizer=optimizer(run.optimizer, run.learning_rate, run.epsilon),

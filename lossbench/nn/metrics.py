@@ -34,15 +34,19 @@ def measured(
     split: Iterable[Chunk],
     n_images: int,
     kl_weights: NDArray[np.floating[Any]],
+    bounds: NDArray[np.floating[Any]],
     n_samples: int,
 ) -> list[Metrics]:
     """Return the metrics of every run on ``n_images`` images, each with so many noise samples.
 
-    ``kl_weights`` holds the factor w on b that each run's objective has by now.
+    ``kl_weights`` holds the factor w on b that each run's objective has by now, ``bounds`` its
+    floor or capacity.
     """
-    sums = program.evaluate(split, n_samples)
+    missing = program.shape.width - len(runs)
+    floors = np.pad(bounds, (0, missing), mode="edge") if runs[0].is_bounded else None
+    sums = program.evaluate(split, n_samples, floors)
     found = [
-        _metrics(run, sums, member, n_images, float(kl_weights[member]))
+        _metrics(run, sums, member, n_images, (float(kl_weights[member]), float(bounds[member])))
         for member, run in enumerate(runs)
     ]
     if (learned := program.model.learned) is not None:
@@ -65,8 +69,15 @@ def _weighting(program: Program) -> ImportanceWeighting:
     return ImportanceWeighting(program)
 
 
-def _metrics(run: RunSettings, sums: Sums, member: int, n_images: int, kl_weight: float) -> Metrics:
-    """Return the metrics of one member from its sums over ``n_images``."""
+def _metrics(
+    run: RunSettings, sums: Sums, member: int, n_images: int, at_this_step: tuple[float, float]
+) -> Metrics:
+    """Return the metrics of one member from its sums over ``n_images``.
+
+    ``at_this_step`` are w and the bound of its objective. F is that of the means over all images,
+    in closed form.
+    """
+    kl_weight, bound = at_this_step
     reconstruction = float(sums.reconstruction[member]) / n_images
     kl = float(sums.kl_sampled[member]) / n_images
     z_mean = sums.z_mean[member] / n_images
@@ -74,13 +85,15 @@ def _metrics(run: RunSettings, sums: Sums, member: int, n_images: int, kl_weight
     noise = sums.variance[member] / n_images
     active_units = int(np.sum(theory.is_active(signal, noise)))
     trained = run.likelihood
-    bound = trained.elbo(reconstruction, kl, run.d)
+    elbo = trained.elbo(reconstruction, kl, run.d)
     written_kl = float(sums.kl[member]) / n_images
+    if sums.of_form is not None:
+        written_kl = float(run.kl_form.of_means(sums.of_form[member] / n_images, bound, np))
     return {
-        "elbo": bound,
+        "elbo": elbo,
         "reconstruction": reconstruction,
         "kl": kl,
-        "bits_per_dim": bits_per_dim(bound, run.d),
+        "bits_per_dim": bits_per_dim(elbo, run.d),
         "elbo_best_sigma": trained.elbo_best_sigma(reconstruction, kl, run.d),
         "active_units": active_units,
         "collapsed": active_units == 0,

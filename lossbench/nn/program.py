@@ -12,13 +12,14 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 from numpy.typing import NDArray
 
-from lossbench.loss import Likelihood, Objective
+from lossbench.loss import KLForm, Likelihood, Objective
 from lossbench.network import Network
 from lossbench.nn.learned import LearnedSigma, learned_parameter
 from lossbench.nn.model import StackedVAE, initial_weights
-from lossbench.nn.terms import kl, sample, term
+from lossbench.nn.terms import kl, kl_parts, sample, sampled_kl_parts, term
 from lossbench.optimizer import OPTIMIZERS
 
 EVALUATION_SAMPLES = 8
@@ -33,7 +34,8 @@ class Shape:
 
     Data, learning rate and epochs are inputs: stacks that differ in them (``Stack.shape``) share
     one, too. ``n_steps`` is the most that one call takes, ``n_chunk`` the images that one call of
-    the evaluation takes; ``is_scheduled`` is whether the weight on K differs from step to step.
+    the evaluation takes; ``is_scheduled`` is whether the weight on K differs from step to step, and
+    ``kl_form`` what it is a weight on: its floors and capacities are inputs.
     """
 
     network: Network
@@ -46,6 +48,7 @@ class Shape:
     n_steps: int
     n_chunk: int
     is_scheduled: bool = False
+    kl_form: KLForm = KLForm()  # noqa: RUF009 - frozen, too
     dtype: str = "float32"
 
 
@@ -55,7 +58,8 @@ class Sums:
 
     ``reconstruction`` (mean over noise samples), ``kl`` as the code writes it and
     ``kl_sampled`` of the distribution that is really sampled: ``(members,)``; of ``z_mean``,
-    its square and the sampled variance: ``(members, k)``.
+    its square and the sampled variance: ``(members, k)``. ``of_form`` is of what the form of the KL
+    term averages over images, ``(members, m)``; it is None where the form has no bound.
     """
 
     reconstruction: NDArray[np.float64]
@@ -64,6 +68,7 @@ class Sums:
     z_mean: NDArray[np.float64]
     z_mean_squared: NDArray[np.float64]
     variance: NDArray[np.float64]
+    of_form: NDArray[np.float64] | None = None
 
 
 def optimizer(name: str, learning_rate: float, epsilon: float) -> keras.optimizers.Optimizer:
@@ -112,12 +117,14 @@ class Program:
         noise: NDArray[Any],
         learning_rates: NDArray[Any],
         kl_weights: NDArray[Any] | None = None,
+        bounds: NDArray[Any] | None = None,
     ) -> None:
         """Take ``steps`` steps, at most as many as the shape allows.
 
         ``images (n_train, d)``, ``batches (steps, members, batch)`` of image indices, ``noise
         (steps, members, batch, k)`` standard normal, ``learning_rates (steps,)``, ``kl_weights
-        (steps, members)`` the factor w on b, where the shape is scheduled.
+        (steps, members)`` the factor w on b, where the shape is scheduled; ``bounds (steps,
+        members)`` the floor or the capacity, where its form has one.
         """
         n_steps = len(learning_rates)
 
@@ -136,9 +143,10 @@ class Program:
             tf.constant(n_steps),
             self._a,
             b,
+            None if bounds is None else tf.constant(padded(bounds), self.shape.dtype),
         )
 
-    def _take_steps(self, images, batches, noise, learning_rates, n_steps, a, b):  # type: ignore[no-untyped-def]
+    def _take_steps(self, images, batches, noise, learning_rates, n_steps, a, b, bounds):  # type: ignore[no-untyped-def]
         def step(index):  # type: ignore[no-untyped-def]
             x = tf.gather(images, batches[index])
             with tf.GradientTape() as tape:
@@ -147,7 +155,8 @@ class Program:
                 reconstruction = tf.reduce_mean(
                     self.model.reconstruction(x, z, training=True), axis=-1
                 )
-                divergence = tf.reduce_mean(kl(z_mean, z_log_var), axis=-1)
+                bound = None if bounds is None else bounds[index]
+                divergence = self._divergence(z_mean, z_log_var, z, noise[index], bound)
                 # Summed, never averaged, over members: each gets its own gradient, unscaled.
                 objective = Objective(a, b[index] if self.shape.is_scheduled else b)
                 total = tf.reduce_sum(objective.value(reconstruction, divergence))
@@ -157,6 +166,15 @@ class Program:
             return index + 1
 
         tf.while_loop(lambda index: index < n_steps, step, [tf.constant(0)], parallel_iterations=1)
+
+    def _divergence(self, z_mean, z_log_var, z, noise, bound):  # type: ignore[no-untyped-def]
+        """Return F of every member: the batch's KL term, K where nothing else is asked for."""
+        form = self.shape.kl_form
+        if form.is_plain:
+            return tf.reduce_mean(kl(z_mean, z_log_var), axis=-1)
+        is_closed = form.estimator == "closed"
+        parts = kl_parts(z_mean, z_log_var) if is_closed else sampled_kl_parts(z, z_log_var, noise)
+        return form.value(parts, bound, ops)
 
     def chunks(self, images: NDArray[Any], noise: NDArray[Any]) -> Iterator[Chunk]:
         """Yield ``images (n, d)`` and ``noise (n, EVALUATION_SAMPLES, k)`` ready to evaluate on."""
@@ -171,18 +189,22 @@ class Program:
                 tf.constant(chunk_noise.swapaxes(0, 1), self.shape.dtype),
             )
 
-    def evaluate(self, chunks: Iterable[Chunk], n_samples: int) -> Sums:
+    def evaluate(
+        self, chunks: Iterable[Chunk], n_samples: int, bounds: NDArray[Any] | None = None
+    ) -> Sums:
         """Return the sums over all images of ``chunks``, each with so many samples of noise.
 
-        ``ValueError`` if there is no chunk.
+        ``bounds (members,)`` are the floors, where the shape's form has one. ``ValueError`` if
+        there is no chunk.
         """
-        parts = (self._chunk(*chunk, tf.constant(n_samples)) for chunk in chunks)
+        bound = None if bounds is None else tf.constant(bounds, self.shape.dtype)
+        parts = (self._chunk(*chunk, tf.constant(n_samples), bound) for chunk in chunks)
         sums = [[np.asarray(part, np.float64) for part in of_chunk] for of_chunk in parts]
         if not sums:
             raise ValueError("there are no images to evaluate on")
         return Sums(*(np.sum(part, axis=0) for part in zip(*sums, strict=True)))
 
-    def _evaluate_chunk(self, x, is_image, noise, n_samples):  # type: ignore[no-untyped-def]
+    def _evaluate_chunk(self, x, is_image, noise, n_samples, bound):  # type: ignore[no-untyped-def]
         shape = self.shape
         x = tf.broadcast_to(x, (shape.width, *x.shape))
         z_mean, z_log_var = self.model.encode(x)
@@ -202,7 +224,7 @@ class Program:
             values = tf.where(mask, tf.cast(values, tf.float64), 0.0)
             return tf.reduce_sum(values, axis=1)
 
-        return (
+        sums = (
             over_images(reconstruction) / tf.cast(n_samples, tf.float64),
             over_images(kl(z_mean, z_log_var)),
             over_images(kl(z_mean, sampled_log_var)),
@@ -210,6 +232,10 @@ class Program:
             over_images(tf.square(z_mean)),
             over_images(tf.exp(sampled_log_var)),
         )
+        if not shape.kl_form.is_bounded:
+            return sums
+        parts = kl_parts(z_mean, z_log_var)
+        return *sums, over_images(shape.kl_form.of_examples(parts, bound, ops))
 
     def fit_sigma(self, train: Iterable[Chunk], n_images: int, n_samples: int) -> None:
         """Set a sigma that is computed, not trained, to the best one for the training split."""

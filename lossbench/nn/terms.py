@@ -1,4 +1,4 @@
-"""The terms of the objective ``a*R + b*K``, per example: R of every likelihood, and K.
+"""The terms of the objective ``a*R + b*F``, per example: R of every likelihood, and K of F.
 
 z ~ N(z_mean, (noise_std * exp(z_log_var / 2))^2); R is summed over the d inputs, K over the k
 latents.
@@ -31,6 +31,16 @@ def kl(z_mean: tf.Tensor, z_log_var: tf.Tensor) -> tf.Tensor:
     Kingma and Welling, Auto-Encoding Variational Bayes (2014), appendix B.
     """
     return -0.5 * ops.sum(1 + z_log_var - ops.square(z_mean) - ops.exp(z_log_var), axis=-1)
+
+
+def kl_parts(z_mean: tf.Tensor, z_log_var: tf.Tensor) -> tf.Tensor:
+    """Return what each latent adds to ``kl``, per example: of the shape of ``z_mean``."""
+    return -0.5 * (1 + z_log_var - ops.square(z_mean) - ops.exp(z_log_var))
+
+
+def sampled_kl_parts(z: tf.Tensor, z_log_var: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """Return log q(z|x) - log p(z) of each latent, at z = z_mean + exp(z_log_var / 2) * noise."""
+    return 0.5 * (ops.square(z) - ops.square(noise) - z_log_var)
 
 
 def sample(

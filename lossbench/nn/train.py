@@ -86,9 +86,9 @@ def train_stack(
         if time.monotonic() > deadline:
             raise OutOfTime(f"epoch {epochs.stop} of {run.epochs} ended past the time limit")
         if epochs.stop % run.eval_every == 0 or epochs.stop == run.epochs:
-            weights = _kl_weights(runs, len(train), epochs)[-1]
+            weights, bounds = (each[-1] for each in _course(runs, len(train), epochs))
             program.fit_sigma(chunks(program, train), len(train), n_samples=1)
-            rows = measured(runs, program, test_chunks, len(test), weights, n_samples=1)
+            rows = measured(runs, program, test_chunks, len(test), weights, bounds, n_samples=1)
             for history, row, kl_weight in zip(histories, rows, weights, strict=True):
                 history["epoch"].append(epochs.stop)
                 if run.is_scheduled:
@@ -110,6 +110,7 @@ def _shape(run: RunSettings, width: int, n_train: int, n_test: int) -> Shape:
         n_steps=len(_calls(run, n_train)[0]) * (n_train // run.batch_size),
         n_chunk=min(_LARGEST_CHUNK, n_test),
         is_scheduled=run.is_scheduled,
+        kl_form=run.kl_form,
     )
 
 
@@ -130,13 +131,16 @@ def _calls(run: RunSettings, n_train: int) -> list[range]:
     ]
 
 
-def _kl_weights(
+def _course(
     runs: Sequence[RunSettings], n_train: int, epochs: range
-) -> NDArray[np.floating[Any]]:
-    """Return w of every run at every step of these epochs: ``(steps, runs)``."""
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+    """Return w and the bound of every run at every step of these epochs: ``(steps, runs)``."""
     n_steps, steps_an_epoch = runs[0].steps(n_train)
     steps = np.arange(epochs.start * steps_an_epoch, epochs.stop * steps_an_epoch)
-    return np.stack([run.schedule.at(steps, n_steps, steps_an_epoch) for run in runs], axis=1)
+    return (
+        np.stack([run.schedule.at(steps, n_steps, steps_an_epoch) for run in runs], axis=1),
+        np.stack([run.bounds(steps, n_steps, steps_an_epoch) for run in runs], axis=1),
+    )
 
 
 def _train_epochs(
@@ -153,8 +157,15 @@ def _train_epochs(
     batches, noise = (np.stack(steps, axis=1) for steps in of_members)
     progress = np.array(epochs) / max(1, run.epochs - 1)
     rates = run.learning_rate * run.learning_rate_decay**progress
-    weights = _kl_weights(members, n_images, epochs) if run.is_scheduled else None
-    program.train(images, batches, noise, rates.repeat(n_images // run.batch_size), weights)
+    weights, bounds = _course(members, n_images, epochs)
+    program.train(
+        images,
+        batches,
+        noise,
+        rates.repeat(n_images // run.batch_size),
+        weights if run.is_scheduled else None,
+        bounds if run.is_bounded else None,
+    )
 
 
 def _results(
@@ -164,10 +175,13 @@ def _results(
     test: NDArray[Any],
     histories: Sequence[dict[str, list[float | int]]],
 ) -> list[Record]:
-    kl_weights = _kl_weights(runs, len(train), range(runs[0].epochs - 1, runs[0].epochs))[-1]
+    last_epoch = range(runs[0].epochs - 1, runs[0].epochs)
+    kl_weights, bounds = (each[-1] for each in _course(runs, len(train), last_epoch))
     program.fit_sigma(chunks(program, train), len(train), EVALUATION_SAMPLES)
     on_test, on_train = (
-        measured(runs, program, chunks(program, part), len(part), kl_weights, EVALUATION_SAMPLES)
+        measured(
+            runs, program, chunks(program, part), len(part), kl_weights, bounds, EVALUATION_SAMPLES
+        )
         for part in (test, train)
     )
     if runs[0].iwae_samples:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lossbench.columns import MODEL_COLUMNS, SETTING_COLUMNS, at_the_end
+from lossbench.columns import MODEL_COLUMNS, SETTING_COLUMNS, at_the_end, worth_saying
 from lossbench.words import setting, spread
 
 _LEADING = ("docs", "blog")
@@ -106,12 +106,10 @@ def models(group: pd.DataFrame, *sizes: str) -> list[pd.DataFrame]:
 def model_of(rows: pd.DataFrame, group: pd.DataFrame) -> str:
     """Return the settings that tell ``rows`` from the rest of the group, as ``, hidden 64x64``."""
     first = rows.iloc[0]
-    differing = {
-        name: first[name] for name in MODEL_COLUMNS if group[name].nunique(dropna=False) > 1
-    }
+    differing = [name for name in MODEL_COLUMNS if group[name].nunique(dropna=False) > 1]
     return "".join(
-        f", {name} {'none' if pd.isna(value) else setting(value)}"
-        for name, value in differing.items()
+        f", {name} {'none' if pd.isna(first[name]) else setting(first[name])}"
+        for name in worth_saying(differing, first)
     )
 
 

@@ -12,9 +12,10 @@ import matplotlib as mpl
 import pandas as pd
 
 import lossbench
+from lossbench.columns import bounded
 from lossbench.errors import UsageError
 from lossbench.experiment import Experiment
-from lossbench.loss import Sizes, catalogue, convention
+from lossbench.loss import CONSTANT, Sizes, catalogue, convention
 from lossbench.report import charts, pictures
 from lossbench.report.answer import answer
 from lossbench.report.cases import cases, losses_of
@@ -72,7 +73,10 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Chapter:
-    """One results folder on the page. ``left_out`` is the command that brings the pictures."""
+    """One results folder on the page. ``left_out`` is the command that brings the pictures.
+
+    ``bends`` is whether some of its runs have a schedule, a floor or a capacity.
+    """
 
     name: str
     answer: Sequence[str]
@@ -82,6 +86,7 @@ class Chapter:
     settled: Sequence[tuple[str, str, str]]
     runs: View
     provenance: Provenance = field(default_factory=Provenance)
+    bends: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,6 +202,7 @@ def _chapter(
         settled=settled(summary, runs),
         runs=runs_view(runs),
         provenance=provenance(frozen, store.records(set_aside=False)),
+        bends=bool((bounded(summary) | (summary["kl_schedule"] != CONSTANT)).any()),
     )
 
 

@@ -8,11 +8,13 @@ import pandas as pd
 from lossbench.columns import (
     HELD,
     METRICS,
+    NO_THRESHOLD,
     REPORTED,
     RUNS,
     SETTING_COLUMNS,
     at_the_end,
     belongs,
+    bounded,
     end_note,
     goes_without_saying,
     known_of,
@@ -70,9 +72,7 @@ def summary_view(summary: pd.DataFrame) -> View:
         rows.append(
             [
                 *(
-                    _cell(row[name], name)
-                    if belongs(name, str(row["reconstruction_loss"]))
-                    else Shown("", "")
+                    _cell(row[name], name) if belongs(name, row) else Shown("", "")
                     for name in (*settings, *_ALWAYS)
                 ),
                 *(_metric(row, name) for name in metrics),
@@ -86,6 +86,7 @@ def summary_view(summary: pd.DataFrame) -> View:
         "Every setting",
         "Mean over the seeds ± half width of the 95% t-interval, on the test split. "
         "A setting collapses where beta_eff reaches its threshold."
+        + NO_THRESHOLD * bool(bounded(summary).any())
         + end_note(summary[HELD], summary["beta_eff"])
         + learned_note(summary)
         + _left_out(len(summary), "summary.csv"),
