@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from lossbench.errors import LossbenchError, UsageError
-from lossbench.loss import ReconstructionLoss, Sizes, likelihood
+from lossbench.loss import Entry, ReconstructionLoss, Sizes, likelihood
 from lossbench.words import setting
 
 if TYPE_CHECKING:
@@ -216,6 +216,7 @@ def explain(
     392.0
     """
     from lossbench import explanation
+    from lossbench.experiment import is_own
 
     _check_numbers(Integral, d=d, k=k, batch_size=batch_size, n_images=n_images)
     _check_numbers(Real, beta=beta)
@@ -224,9 +225,14 @@ def explain(
         likelihood(reconstruction_loss)
     weight = explanation.read_weight(beta if isinstance(beta, Fraction) else float(beta))
     sizes = explanation.checked(Sizes(d, k, batch_size, n_images))
+    found: str | Entry = loss
+    if is_own(loss):
+        from lossbench import proving
+
+        found = proving.entry(loss, sizes)
     if to is not None:
-        return explanation.equivalent(loss, weight, to, sizes)
-    return explanation.derivation(loss, sizes, weight, reconstruction_loss)
+        return explanation.equivalent(found, weight, to, sizes)
+    return explanation.derivation(found, sizes, weight, reconstruction_loss)
 
 
 @_arguments_named()
@@ -243,7 +249,12 @@ def predict(
     """
     from lossbench import prediction
 
-    return prediction.predict(_read(file, settings), _path(data_dir))
+    asked = _read(file, settings)
+    if asked.own_losses():
+        from lossbench import proving
+
+        asked = proving.proved(asked, _path(data_dir))
+    return prediction.predict(asked, _path(data_dir))
 
 
 @_arguments_named()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossbench import data, theory
-from lossbench.experiment import Experiment
+from lossbench.experiment import Experiment, OwnLoss
 from lossbench.loss import Convention, Likelihood, Scale, Sizes
 from lossbench.settings import SETTINGS, RunSettings
 from lossbench.words import Told
@@ -245,6 +245,8 @@ def _thresholds(
                     theory.collapse_threshold(thresholds, run.noise_std),
                 )
                 for run in runs
+                if not isinstance(own := experiment.convention(run.loss), OwnLoss)
+                or own.is_proportional
             )
         ),
         n_images=n_images,
@@ -262,11 +264,13 @@ def _critical(
 ) -> CriticalBeta:
     """Return the weight at which the convention's ``beta_eff`` reaches the threshold."""
     sizes = Sizes(d=run.d, k=run.k, batch_size=run.batch_size, n_images=n_images)
-    unit, others = (
-        loss.coefficients(each, 1).beta_eff for each in (sizes, replace(sizes, k=run.k + 1))
-    )
+    unit = loss.coefficients(sizes, 1).beta_eff
     beta = None if threshold is None or not unit else float(loss.beta(threshold, sizes))
-    k = None if unit == others else run.k
+    # one's own is known at the sizes of the grid alone
+    k: int | None = run.k
+    if not isinstance(loss, OwnLoss):
+        others = loss.coefficients(replace(sizes, k=run.k + 1), 1).beta_eff
+        k = None if unit == others else run.k
     return CriticalBeta(run.loss, k, beta, run.noise_std, run.batch_size)
 
 

@@ -267,8 +267,8 @@ class RunSettings:
         Setting(
             "sweep",
             axis=("blog", "docs"),
-            rule="the name of a loss convention",
-            option="Loss conventions, such as blog,docs.",
+            rule="the name of a loss convention, or FILE.py:FUNCTION",
+            option="Losses, such as blog,docs, or FILE.py:NAME of your own.",
             prediction=True,
             column="loss convention",
             enters_as_a_number=True,

@@ -69,13 +69,19 @@ def plan(
     *,
     retry_failed: bool = False,
     save_weights: bool = False,
+    said: Callable[[str], None] = lambda _: None,
 ) -> Plan:
     """Check an experiment against its data and its results folder; write nothing.
 
     ``UsageError`` if a d cannot be had, a batch is larger than the training split, or the
-    folder holds another experiment.
+    folder holds another experiment. A loss of the user's own is audited; ``said`` hears of it.
     """
     _refuse_file(out)
+    store = Store(out)
+    if experiment.own_losses():
+        from lossbench import proving  # noqa: PLC0415 - few experiments need an audit
+
+        experiment = proving.proved(experiment, data_dir, store.frozen(), said)
     resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
     runs = resolved.runs()
     datasets = {
@@ -97,7 +103,6 @@ def plan(
         for (name, d, scale), dataset in datasets.items()
     }
     asked = replace(resolved, data_sha256=hashes)
-    store = Store(out)
     _joined(asked, store)
     return Plan(asked, runs, datasets, store, retry_failed, save_weights)
 

@@ -25,7 +25,7 @@ FLOORS = (
     ("run",),
     ("data", "store", "theory"),
     ("nn", "comparison", "explanation", "prediction", "measurement", "auditing", "description"),
-    ("worker", "recommendation"),
+    ("worker", "recommendation", "proving"),
     ("engine",),
     ("sweeping",),
     ("confirmation",),

@@ -3,13 +3,15 @@
 from lossbench.auditing.examination import examine
 from lossbench.auditing.folder import Listed, Unread, listing
 from lossbench.auditing.gates import Baseline, Held, check, hold, read_baseline
-from lossbench.auditing.inspection import audit, audit_here
+from lossbench.auditing.inspection import audit, audit_each, audit_here
 from lossbench.auditing.matching import Match
-from lossbench.auditing.meaning import predicted
+from lossbench.auditing.meaning import TRAINED, kind_of, predicted
 from lossbench.auditing.options import Options, Target, read_options, read_target
+from lossbench.auditing.proof import exactly, unproved
 from lossbench.auditing.result import Audit, Coefficient, Collapse, Finding
 
 __all__ = [
+    "TRAINED",
     "Audit",
     "Baseline",
     "Coefficient",
@@ -22,13 +24,17 @@ __all__ = [
     "Target",
     "Unread",
     "audit",
+    "audit_each",
     "audit_here",
     "check",
+    "exactly",
     "examine",
     "hold",
+    "kind_of",
     "listing",
     "predicted",
     "read_baseline",
     "read_options",
     "read_target",
+    "unproved",
 ]

@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
@@ -61,17 +61,42 @@ def attempt(
     target: Target, options: Options, said: Callable[[str], None] = lambda _: None
 ) -> Audit | Obstacle:
     """Return what the loss in the user's file trains, or what stood in the way."""
+    (outcome,) = _outcomes(target, [options], said)
+    return outcome
+
+
+def audit_each(
+    target: Target, asked: Sequence[Options], said: Callable[[str], None] = lambda _: None
+) -> tuple[Audit, ...]:
+    """Return what the loss in the user's file trains, each time it is asked: in one child process.
+
+    ``AuditError`` is that of ``audit``.
+    """
+    audits = []
+    for outcome in _outcomes(target, asked, said):
+        if isinstance(outcome, Obstacle):
+            raise outcome.error()
+        audits.append(outcome)
+    return tuple(audits)
+
+
+def _outcomes(
+    target: Target, asked: Sequence[Options], said: Callable[[str], None]
+) -> Iterator[Audit | Obstacle]:
+    """Yield what the loss trains each time it is asked, up to what stands in the way."""
     with ExitStack() as running:
-        asking = _Asking(target, options, running, said)
-        try:
-            asking.start()
-            audit = _examined(asking, asking.found, options, said)
-            return replace(audit, findings=(*asking.hangs(), *audit.findings))
-        except Stopped as stop:
-            failure = asking.ended(stop.failure)
-            notes = _notes(asking.child, failure) if failure.stage in ("call", "type") else ()
-            shapes = _works_with(asking.child, options, failure)
-            return Obstacle(target, options, failure, *shapes, notes)
+        asking = _Asking(target, asked[0], running, said)
+        for number, options in enumerate(asked):
+            try:
+                asking.begin(options) if number else asking.start()
+                audit = _examined(asking, asking.found, options, said)
+                yield replace(audit, findings=(*asking.hangs(), *audit.findings))
+            except Stopped as stop:
+                failure = asking.ended(stop.failure)
+                notes = _notes(asking.child, failure) if failure.stage in ("call", "type") else ()
+                shapes = _works_with(asking.child, options, failure)
+                yield Obstacle(target, options, failure, *shapes, notes)
+                return
 
 
 def _examined(
@@ -118,6 +143,11 @@ class _Asking:
                 file.absolute(), self._target.name, options.args, options.settings, to_import
             )
         self.found = self.child.found
+
+    def begin(self, options: Options) -> None:
+        """Ask the loss that is loaded about something else, for which it has its whole time."""
+        self._options, self._first, self._n_answers = options, None, 0
+        self.child.deadline = time.monotonic() + options.time_limit
 
     def __call__(self, probe: Probe) -> Answer:
         """Return the answer to one probe."""

@@ -22,7 +22,7 @@ _MNIST: Mapping[tuple[int, str], float] = {
     (196, "mse"): 2.40,
     (49, "bce"): 1.68,
 }
-_TRAINED = tuple(dict.fromkeys(each.trained.name for each in KINDS if each.trained))
+TRAINED = tuple(dict.fromkeys(each.trained.name for each in KINDS if each.trained))
 _ONE = 1e-3
 _WHOLE = (KlForm.CLOSED, KlForm.FLOOR, KlForm.CAP)
 MOVING = ("trained", "state", "schedule")  # findings of what is another loss later
@@ -81,7 +81,7 @@ def predicted(
     kind = kind_of(audit)
     if not kind or dataset is None:
         raise AuditError(
-            f"thresholds are known for {joined(_TRAINED)} alone",
+            f"thresholds are known for {joined(TRAINED)} alone",
             where="--dataset",
             received=audit.reconstruction or "a reconstruction of no known kind",
             remedy="leave --dataset out, or give the threshold that you measured as --threshold",

@@ -1,11 +1,14 @@
 """``lossbench explain``: the algebra of a loss, without any training."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lossbench.errors import UsageError
 from lossbench.loss import ReconstructionLoss
+
+if TYPE_CHECKING:
+    from lossbench.loss import Entry, Sizes
 
 _SIZES = "Sizes"
 
@@ -66,15 +69,26 @@ def explain(
         shown = explanation.catalogue_of(rows, width)
         facts = {"losses": rows}
     elif to is not None:
-        same = algebra.equivalent(loss, weight, to, sizes)
+        same = algebra.equivalent(_found(loss, sizes), weight, to, sizes)
         shown, facts = explanation.equivalent_of(same), same
     else:
-        derived = algebra.derivation(loss, sizes, weight, reconstruction_loss)
+        derived = algebra.derivation(_found(loss, sizes), sizes, weight, reconstruction_loss)
         shown, facts = explanation.derivation_of(derived), derived
     if json:
         screen.show_json(facts)
     else:
         screen.show(shown)
+
+
+def _found(loss: str, sizes: "Sizes") -> "str | Entry":
+    """Return the name of a convention, or a loss of the user's own, audited."""
+    from lossbench.experiment import is_own  # noqa: PLC0415
+
+    if not is_own(loss):
+        return loss
+    from lossbench import proving  # noqa: PLC0415
+
+    return proving.entry(loss, sizes)
 
 
 def _check_together(

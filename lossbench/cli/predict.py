@@ -42,7 +42,15 @@ def predict(
     from lossbench.console import screen  # noqa: PLC0415
     from lossbench.console.prediction import prediction_tables  # noqa: PLC0415
 
-    prediction = predictions.predict(experiments.read(experiment, overrides), data_dir)
+    asked = experiments.read(experiment, overrides)
+    if asked.own_losses():
+        from lossbench import proving  # noqa: PLC0415
+
+        asked = proving.proved(asked, data_dir, said=screen.tell)
+        for loss in asked.own_losses():
+            for sentence in experiments.told(loss):
+                screen.tell(sentence)
+    prediction = predictions.predict(asked, data_dir)
     if json:
         screen.show_json(prediction)
     else:

@@ -90,7 +90,10 @@ def sweep(
     folder = out or Path("results") / asked.name
     address = _scheduler_address(scheduler, scheduler_file)
     plan = sweeps.plan(
-        asked, folder, data_dir, retry_failed=retry_failed, save_weights=save_weights
+        *(asked, folder, data_dir),
+        retry_failed=retry_failed,
+        save_weights=save_weights,
+        said=screen.tell,
     )
     if dry_run:
         progress.show_plan(plan, plan.missing(plan.store.statuses(set_aside=False)))

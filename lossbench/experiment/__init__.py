@@ -2,6 +2,7 @@
 
 from lossbench.experiment.files import TEMPLATE, read, text_of
 from lossbench.experiment.grid import Experiment, Grid, extended
+from lossbench.experiment.own_loss import OwnLoss, Proof, is_own, read_own, told
 from lossbench.experiment.stacks import Device, Stack, stacks
 
 __all__ = [
@@ -9,9 +10,14 @@ __all__ = [
     "Device",
     "Experiment",
     "Grid",
+    "OwnLoss",
+    "Proof",
     "Stack",
     "extended",
+    "is_own",
     "read",
+    "read_own",
     "stacks",
     "text_of",
+    "told",
 ]

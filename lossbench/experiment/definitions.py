@@ -6,12 +6,15 @@ never executed.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import cast
 
 from lossbench.errors import ExperimentError, UsageError, did_you_mean
+from lossbench.experiment.own_loss import OwnLoss, is_own, read_own
 from lossbench.loss import Convention, Reduction, Sizes, catalogue, convention
+from lossbench.settings import Value
 
 SECTION = "convention"
 
@@ -159,16 +162,55 @@ def known(name: str, own: Definitions, where: str = "") -> Convention:
         ) from None
 
 
+def located(
+    losses: Iterable[Value], own: Definitions, where: str, beside: Path | None = None
+) -> tuple[tuple[str, ...], dict[str, Convention]]:
+    """Return the names of losses as tables have them, and the experiment's own with those of files.
+
+    ``ExperimentError`` if one is not known, or if two files of one name are not the same.
+    """
+    known_now, names = dict(own), []
+    for text in map(str, losses):
+        name = text
+        if is_own(text) and text not in own:
+            loss = read_own(text, where, beside)
+            name = loss.name
+            if identity_of(known_now.setdefault(name, loss)) != loss.identity:
+                raise ExperimentError(
+                    f"two files are called {loss.file_name}",
+                    where=where,
+                    expected="losses that tables can tell apart",
+                    received=text,
+                    remedy="rename one of the files",
+                )
+        known(name, known_now, where)
+        names.append(name)
+    return tuple(dict.fromkeys(names)), known_now
+
+
 def identity_of(loss: Convention) -> str:
     """Return what makes a convention of the experiment's own this one, in canonical form.
 
     >>> identity_of(Convention("mine", "", "mean", "sum", "mean", "d", "beta / 2"))
     'mean sum mean d beta/2'
     """
+    if isinstance(loss, OwnLoss):
+        return loss.identity
     parts = (getattr(loss, key) for key in _DEFAULTS)
     return " ".join("".join(part.split()) for part in parts)
 
 
+def shown_of(loss: Convention) -> str:
+    """Return what makes a convention of the experiment's own this one, as an error tells it."""
+    if isinstance(loss, OwnLoss):
+        return f"a file of SHA-256 {loss.sha256[:12]}"
+    return identity_of(loss)
+
+
 def tables_of(own: Definitions) -> dict[str, dict[str, str]]:
     """Return the tables that define these conventions, every key spelt out."""
-    return {name: {key: getattr(loss, key) for key in _DEFAULTS} for name, loss in own.items()}
+    return {
+        name: {key: getattr(loss, key) for key in _DEFAULTS}
+        for name, loss in own.items()
+        if not isinstance(loss, OwnLoss)
+    }

@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lossbench.errors import ExperimentError, did_you_mean
-from lossbench.experiment.definitions import SECTION, Definitions, definitions, known
+from lossbench.experiment.definitions import SECTION, definitions, located
 from lossbench.experiment.grid import Experiment, Grid
 from lossbench.experiment.lines import Lines
+from lossbench.experiment.own_loss import SECTION as OWN_LOSS
+from lossbench.experiment.own_loss import frozen_losses
+from lossbench.loss import Convention
 from lossbench.settings import (
     AXES,
     FIXED,
@@ -31,7 +34,7 @@ class Reader:
     def __init__(self, source: Path, text: str) -> None:
         self._source = source
         self._lines = Lines(text)
-        self._own: Definitions = {}
+        self._own: dict[str, Convention] = {}
         self._places: dict[tuple[str, Value], str] = {}
 
     def _where(self, name: str, section: str = "", number: int = 0) -> str:
@@ -43,6 +46,9 @@ class Reader:
         """Return the experiment that a document states; ``ExperimentError`` names the line."""
         self._own = definitions(document.pop(SECTION, {}), self._where)
         frozen = self._frozen(document.pop(FROZEN, None))
+        if frozen:
+            tables = document.pop(OWN_LOSS, {})
+            self._own |= frozen_losses(tables, self._source, self._where(OWN_LOSS))
         for section in document:
             if section not in SECTIONS:
                 raise ExperimentError(
@@ -149,9 +155,9 @@ class Reader:
             if key.is_list and items and _is_flat(items):
                 items = [items]  # one network, not a list of networks
             axes[name] = axis_values(key, items, where, text=False)
+            if name == "loss":
+                axes[name], self._own = located(axes[name], self._own, where, self._source)
             self._places |= {(name, value): where for value in axes[name]}
-        for loss in axes.get("loss", ()):
-            known(str(loss), self._own, self._where("loss", "sweep", number))
         if "beta" in axes and "beta_eff" in axes:
             raise ExperimentError(
                 "`beta` and `beta_eff` in one grid contradict each other",

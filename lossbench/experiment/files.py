@@ -9,9 +9,12 @@ from pathlib import Path
 import tomli_w
 
 from lossbench.errors import ExperimentError, did_you_mean
-from lossbench.experiment.definitions import SECTION, known, tables_of
+from lossbench.experiment.definitions import SECTION, located, tables_of
 from lossbench.experiment.document import FROZEN, Reader, axis_values, completed, seed_count
 from lossbench.experiment.grid import Experiment
+from lossbench.experiment.own_loss import SECTION as OWN_LOSS
+from lossbench.experiment.own_loss import OwnLoss
+from lossbench.loss import Convention
 from lossbench.settings import FIXED, FORMAT_VERSION, KEYS, Value, key_named
 
 TEMPLATE = Path(__file__).with_name("template.toml")
@@ -75,7 +78,7 @@ def _overridden(experiment: Experiment, overrides: Mapping[str, str]) -> Experim
         return experiment
     fixed = dict(experiment.fixed)
     grids = [dict(grid) for grid in experiment.grids]
-    places = dict(experiment.places)
+    places, conventions = dict(experiment.places), dict(experiment.conventions)
     for name, text in overrides.items():
         option = f"--{name.replace('_', '-')}"
         key = key_named(name, option)
@@ -84,10 +87,9 @@ def _overridden(experiment: Experiment, overrides: Mapping[str, str]) -> Experim
             values = seed_count(text.strip(), option, text=True)
         else:
             values = axis_values(key, items, option, text=True)
-        places |= {(name, value): option for value in values}
         if name == "loss":
-            for loss in values:
-                known(str(loss), experiment.conventions, option)
+            values, conventions = located(values, _without_unused(conventions), option)
+        places |= {(name, value): option for value in values}
         if name in FIXED and len(values) == 1:
             fixed[name] = values[0]
         for grid in grids:
@@ -103,8 +105,21 @@ def _overridden(experiment: Experiment, overrides: Mapping[str, str]) -> Experim
         fixed=fixed,
         grids=tuple(completed(grid) for grid in grids),
         data_sha256={},
+        conventions=conventions,
         places=places,
     )
+
+
+def _without_unused(conventions: Mapping[str, Convention]) -> dict[str, Convention]:
+    """Return the conventions without losses of a file's grid, which an option takes the place of.
+
+    Those of a frozen experiment stay: what was proved of them is known.
+    """
+    return {
+        name: loss
+        for name, loss in conventions.items()
+        if not isinstance(loss, OwnLoss) or loss.proofs
+    }
 
 
 def text_of(experiment: Experiment) -> str:
@@ -117,8 +132,10 @@ def text_of(experiment: Experiment) -> str:
             "n_images": dict(experiment.n_images),
         }
     }
-    if experiment.conventions:
-        document[SECTION] = tables_of(experiment.conventions)
+    if tables := tables_of(experiment.conventions):
+        document[SECTION] = tables
+    if own := experiment.own_losses():
+        document[OWN_LOSS] = {loss.name: loss.table() for loss in own}
     for name in FIXED:
         section = document.setdefault(KEYS[name].section, {})
         assert isinstance(section, dict)  # noqa: S101 - only sections are set above

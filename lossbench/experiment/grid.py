@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lossbench.errors import ExperimentError
-from lossbench.experiment.definitions import identity_of, known
+from lossbench.experiment.definitions import identity_of, known, shown_of
+from lossbench.experiment.own_loss import OwnLoss
 from lossbench.loss import (
     LIKELIHOODS,
     OWN_SETTINGS,
@@ -59,6 +60,12 @@ class Experiment:
     def convention(self, loss: str) -> Convention:
         """Return the convention of that name, the experiment's own or the catalogue's."""
         return known(loss, self.conventions)
+
+    def own_losses(self) -> tuple[OwnLoss, ...]:
+        """Return the losses of the grids that are functions in a file of the user's own."""
+        names = dict.fromkeys(str(name) for grid in self.grids for name in grid["loss"])
+        losses = (self.conventions.get(name) for name in names)
+        return tuple(loss for loss in losses if isinstance(loss, OwnLoss))
 
     def resolved(self, native_sizes: Callable[[str], tuple[int, int]]) -> "Experiment":
         """Return the experiment with every grid's d spelt out and the size of its data known.
@@ -247,7 +254,7 @@ def extended(frozen: Experiment, asked: Experiment) -> Experiment:
         if frozen.data_sha256.get(name, sha256) != sha256
     ]
     differing += [
-        (f"convention {name}", identity_of(loss), identity_of(other))
+        (f"convention {name}", shown_of(loss), shown_of(other))
         for name, loss in frozen.conventions.items()
         if identity_of(other := asked.conventions.get(name, loss)) != identity_of(loss)
     ]

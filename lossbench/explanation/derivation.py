@@ -174,7 +174,7 @@ class Derivation(Told):
 
 
 def derivation(
-    loss: str, sizes: Sizes, beta: Fraction, reconstruction_loss: str | None = None
+    loss: str | Entry, sizes: Sizes, beta: Fraction, reconstruction_loss: str | None = None
 ) -> Derivation:
     """Return the derivation of a loss, by default with the reconstruction term of its own code.
 
@@ -182,7 +182,7 @@ def derivation(
 
     ``UsageError`` names the nearest losses, or says which size a formula lacks.
     """
-    row = listed(entry(loss), sizes, beta)
+    row = listed(entry(loss) if isinstance(loss, str) else loss, sizes, beta)
     own = EITHER if row.entry.lineage == "seed" else row.entry.reconstruction
     kind = reconstruction_loss or own
     kind = _LIKELIHOODS.get(kind, kind)

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 
 from lossbench.explanation.listing import coefficient_facts
-from lossbench.loss import Objective, Sizes, convention, entry
+from lossbench.loss import Entry, Objective, Sizes, convention, entry
 from lossbench.words import Told, setting, significant
 
 KERAS_ADAM_EPSILON = Fraction(1, 10**7)
@@ -13,6 +13,8 @@ KERAS_ADAM_EPSILON = Fraction(1, 10**7)
 @dataclass(frozen=True)
 class Equivalent(Told):
     """``other`` at ``other_beta`` trains ``scale`` times the objective of ``loss`` at ``beta``.
+
+    ``noise_std`` multiplies the sampling noise of the code of ``loss``.
 
     A loss times c has gradients times c. SGD (with momentum, too) makes the same steps with
     its learning rate divided by c. Adam adds epsilon to the root of the mean squared gradient, so
@@ -27,6 +29,7 @@ class Equivalent(Told):
     sizes: Sizes
     coefficients: Objective[Fraction]
     other_coefficients: Objective[Fraction]
+    noise_std: float = 1.0
 
     @property
     def beta_eff(self) -> Fraction:
@@ -71,7 +74,7 @@ class Equivalent(Told):
     @property
     def cautions(self) -> tuple[str, ...]:
         """What the two published codes do besides, a sentence each."""
-        here, there = entry(self.loss), entry(self.other)
+        there = entry(self.other)
         cautions = []
         if (published := Fraction(there.convention.default_beta)) != 1:
             cautions.append(
@@ -79,10 +82,10 @@ class Equivalent(Told):
                 f"this is a weight of {significant(self.other_beta * published)} in place of "
                 f"{significant(published)}."
             )
-        if here.noise_std != there.noise_std:
+        if self.noise_std != there.noise_std:
             cautions.append(
                 f"This is about the scaling. The codes also differ in their sampling noise: "
-                f"times {setting(here.noise_std)} in {self.loss}, times {setting(there.noise_std)} "
+                f"times {setting(self.noise_std)} in {self.loss}, times {setting(there.noise_std)} "
                 f"in {self.other}; a sweep trains both with the same noise."
             )
         return tuple(cautions)
@@ -93,7 +96,7 @@ class Equivalent(Told):
         return self.scale**2
 
 
-def equivalent(loss: str, beta: Fraction, other: str, sizes: Sizes) -> Equivalent:
+def equivalent(loss: str | Entry, beta: Fraction, other: str, sizes: Sizes) -> Equivalent:
     """Return the setting of ``other`` that equals ``loss`` at ``beta``.
 
     ``UsageError`` if a name is not known or cannot be trained, if a size is missing, or if the
@@ -103,15 +106,17 @@ def equivalent(loss: str, beta: Fraction, other: str, sizes: Sizes) -> Equivalen
     >>> int(same.other_beta), int(same.scale)
     (392, 784)
     """
-    here, there = convention(loss), convention(other)
+    here = convention(loss) if isinstance(loss, str) else loss.convention
+    there = convention(other)
     coefficients = here.coefficients(sizes, beta)
     other_beta = there.beta(coefficients.beta_eff, sizes)
     return Equivalent(
-        loss=loss,
+        loss=here.name,
         beta=beta,
         other=other,
         other_beta=other_beta,
         sizes=sizes,
         coefficients=coefficients,
         other_coefficients=there.coefficients(sizes, other_beta),
+        noise_std=entry(loss).noise_std if isinstance(loss, str) else loss.noise_std,
     )

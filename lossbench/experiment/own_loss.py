@@ -1,0 +1,271 @@
+"""A loss of the user's own: a function in a Python file, ``FILE.py:FUNCTION`` in an experiment.
+
+It is trained as what it is proved to be, ``a*R + b*K``, at each size of the grid. What was proved
+is frozen with the experiment, so a results folder is read without running anybody's code.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from fractions import Fraction
+from pathlib import Path
+
+from lossbench.errors import ExperimentError, UsageError, did_you_mean
+from lossbench.loss import FORM, Convention, Objective, Sizes, evaluate
+
+SECTION = "own_loss"
+
+_CALLED = ("__init__", "__call__", "call", "forward")
+_MOST_TOLD = 4
+_SIZES = tuple(size.name for size in fields(Sizes))
+
+
+@dataclass(frozen=True)
+class Proof:
+    """That the loss is ``a*R + b*K`` at these sizes: a and b as formulas in d, k, B, N and beta.
+
+    ``beta`` is the weight that the function was given; ``None`` where it takes none.
+    """
+
+    sizes: Sizes
+    beta: float | None
+    a: str
+    b: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnLoss(Convention):
+    """A loss of the user's own, with what is proved of it.
+
+    ``beta`` of a sweep goes to the function where it ``takes_beta``, else it multiplies b.
+    ``reconstruction_loss`` is the likelihood that it was proved to have. ``file`` is where it was
+    found, ``source`` its bytes; neither makes it another loss, ``sha256`` does.
+    """
+
+    function: str
+    sha256: str
+    takes_beta: bool
+    reconstruction_loss: str = ""
+    proofs: tuple[Proof, ...] = ()
+    file: Path = field(compare=False)
+    source: bytes = field(compare=False, repr=False)
+
+    @property
+    def file_name(self) -> str:
+        """The name of its file, without the folder."""
+        return self.name.rpartition(":")[0]
+
+    @property
+    def identity(self) -> str:
+        """What makes it this loss: the content of the file, and which function of it."""
+        return f"{self.sha256} {self.function}"
+
+    @property
+    def is_proportional(self) -> bool:
+        """Whether b is a number times beta wherever it is known: then a beta_eff has its beta."""
+        return not self.takes_beta or all(
+            evaluate(proof.b, proof.sizes.symbols() | {"beta": 2})
+            == 2 * evaluate(proof.b, proof.sizes.symbols() | {"beta": 1})
+            for proof in self.proofs
+        )
+
+    def given(self, beta: float | Fraction) -> float | None:
+        """Return the weight that the function is given where a sweep has ``beta``."""
+        return float(beta) if self.takes_beta else None
+
+    def proof(self, sizes: Sizes, beta: float | Fraction) -> Proof | None:
+        """Return what is proved at these sizes, with the function given this weight."""
+        wanted = Proof(sizes, self.given(beta), "", "")
+        alike = (p for p in self.proofs if (p.sizes, p.beta) == (wanted.sizes, wanted.beta))
+        return next(alike, None)
+
+    def coefficients(self, sizes: Sizes, beta: float | Fraction) -> Objective[Fraction]:
+        """Return a and b at these sizes and at ``beta``, from a proof at these sizes.
+
+        ``UsageError`` if there is none, or if a and b are no objective.
+        """
+        at = sorted((p for p in self.proofs if p.sizes == sizes), key=lambda p: not p.beta)
+        found = self.proof(sizes, beta) or next(iter(at), None)
+        if found is None:
+            raise UsageError(
+                f"{self.name} was not audited at these sizes",
+                expected=", ".join(f"{p.sizes.symbols()}" for p in self.proofs) or "an audit",
+                received=f"{sizes.symbols()}",
+            )
+        weight, factor = (beta, Fraction(1)) if self.takes_beta else (Fraction(1), beta)
+        alone = Convention(
+            *(self.name, self.title, "sum", "sum"),
+            reconstruction_factor=found.a,
+            kl_factor=found.b,
+            default_beta=weight,
+        )
+        return alone.coefficients(sizes, factor)
+
+    def table(self) -> dict[str, object]:
+        """Return it as a frozen experiment has it."""
+        return {
+            "file": self.file_name,
+            "function": self.function,
+            "sha256": self.sha256,
+            "takes_beta": self.takes_beta,
+            "reconstruction_loss": self.reconstruction_loss,
+            "proved": [
+                asdict(proof.sizes)
+                | ({} if proof.beta is None else {"beta": proof.beta})
+                | {"a": proof.a, "b": proof.b}
+                for proof in self.proofs
+            ],
+        }
+
+
+def is_own(text: str) -> bool:
+    """Return whether the text of a loss names a file: no convention has such a name."""
+    return ":" in text or text.endswith(".py")
+
+
+def read_own(text: str, where: str, beside: Path | None = None) -> OwnLoss:
+    """Return the loss that ``FILE.py:FUNCTION`` names, of which nothing is proved yet.
+
+    The file is looked for from the current folder, then from that of ``beside``.
+    ``ExperimentError`` says what is not there.
+    """
+    before, _, function = text.rpartition(":")
+    path = Path(before)
+    if path.suffix != ".py" or not all(part.isidentifier() for part in function.split(".")):
+        raise ExperimentError(
+            f"{text!r} names no loss of your own",
+            where=where,
+            expected="FILE.py:FUNCTION, such as my_vae.py:vae_loss",
+            received=repr(text),
+        )
+    places = [path, *([beside.parent / path] if beside else [])]
+    for place in places:
+        with suppress(OSError):
+            return _own(path.name, function, place, place.read_bytes())
+    near = {str(file.with_name(file.name)): file for file in path.parent.glob("*.py")}
+    raise ExperimentError(
+        "the file of your loss cannot be read",
+        where=where,
+        expected=f"a Python file {' or '.join(dict.fromkeys(map(str, places)))}",
+        received=repr(text),
+        remedy=did_you_mean(str(path), near)
+        or "correct the path; it is relative to the current folder",
+    )
+
+
+def _own(name: str, function: str, path: Path, source: bytes) -> OwnLoss:
+    return OwnLoss(
+        name=f"{name}:{function}",
+        title="your own",
+        over_inputs="sum",
+        over_latents="sum",
+        function=function,
+        sha256=hashlib.sha256(source).hexdigest(),
+        takes_beta=_takes_beta(source, function),
+        file=path,
+        source=source,
+    )
+
+
+def _takes_beta(source: bytes, function: str) -> bool:
+    """Return whether a function, or what a class of that name is called by, has ``beta``."""
+    try:
+        body: list[ast.stmt] = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False  # the audit tells what is wrong with it
+    *classes, last = function.split(".")
+    for name in classes:
+        body = next((n.body for n in body if isinstance(n, ast.ClassDef) and n.name == name), [])
+    return any("beta" in names for names in _parameters(body, (last,)))
+
+
+def _parameters(body: list[ast.stmt], names: tuple[str, ...]) -> Iterator[list[str]]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef) and node.name in names:
+            yield [each.arg for each in (*node.args.args, *node.args.kwonlyargs)]
+        elif isinstance(node, ast.ClassDef) and node.name in names:
+            yield from _parameters(node.body, _CALLED)
+
+
+def frozen_losses(tables: object, beside: Path, where: str) -> dict[str, OwnLoss]:
+    """Return the losses of a frozen experiment, with what was proved of them.
+
+    ``ExperimentError`` if a table is damaged, or the file beside it is another one by now.
+    """
+    try:
+        assert isinstance(tables, dict)  # noqa: S101 - told below, as all that is wrong here
+        return {name: _frozen(name, table, beside) for name, table in tables.items()}
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ExperimentError(
+            f"`{SECTION}` is not as it was frozen",
+            where=where,
+            expected="a table for each loss of your own, as `lossbench sweep` writes it",
+            received=f"{type(error).__name__}: {error}",
+        ) from None
+
+
+def _frozen(name: str, table: Mapping[str, object], beside: Path) -> OwnLoss:
+    file = str(table["file"])
+    if Path(file).name != file or name != f"{file}:{table['function']}":
+        raise ValueError(f"{name} of {file}")  # the folder's own file, and no other
+    path = beside.parent / file
+    sha256, proved = str(table["sha256"]), table["proved"]
+    source = path.read_bytes() if path.is_file() else b""
+    if source and hashlib.sha256(source).hexdigest() != sha256:
+        raise ExperimentError(
+            f"the file of {name} is not the one that was trained",
+            where=str(path),
+            expected=f"SHA-256 {sha256[:12]}",
+            received=f"SHA-256 {hashlib.sha256(source).hexdigest()[:12]}",
+            remedy="put it back; a changed loss is swept into another folder",
+        )
+    assert isinstance(proved, list)  # noqa: S101 - told by the caller
+    return OwnLoss(
+        name=name,
+        title="your own",
+        over_inputs="sum",
+        over_latents="sum",
+        function=str(table["function"]),
+        sha256=sha256,
+        takes_beta=table["takes_beta"] is True,
+        reconstruction_loss=str(table["reconstruction_loss"]),
+        proofs=tuple(
+            Proof(
+                Sizes(**{size: int(each[size]) for size in _SIZES}),
+                float(each["beta"]) if "beta" in each else None,
+                str(each["a"]),
+                str(each["b"]),
+            )
+            for each in proved
+        ),
+        file=path,
+        source=source,
+    )
+
+
+def told(loss: OwnLoss) -> Iterator[str]:
+    """Yield in sentences what was proved of a loss, and what makes its runs its own."""
+    formulas = list(dict.fromkeys((proof.a, proof.b) for proof in loss.proofs))
+    for a, b in formulas[:_MOST_TOLD]:
+        at = [proof for proof in loss.proofs if (proof.a, proof.b) == (a, b)]
+        weights = [float(loss.coefficients(p.sizes, p.beta or 0.0).beta_eff) for p in at]
+        if not loss.takes_beta:
+            weights = [float(loss.coefficients(p.sizes, 1.0).beta_eff) for p in at]
+        extremes = dict.fromkeys(f"{x:.4g}" for x in (min(weights), max(weights)))
+        sizes = " ".join(f"{n} {x}" for n, x in at[0].sizes.symbols().items())
+        more = f" and {len(at) - 1} more" if at[1:] else ""
+        yield (
+            f"{loss.name} is proved to be {FORM} of {loss.reconstruction_loss} and trained as "
+            f"that: a = {a}, b = {b}{'' if loss.takes_beta else ' times beta'}; beta_eff "
+            f"{' to '.join(extremes)}{'' if loss.takes_beta else ' at beta 1'}; audited at "
+            f"{sizes}{more}"
+        )
+    if formulas[_MOST_TOLD:]:
+        yield f"{loss.name} has {len(formulas) - _MOST_TOLD} more a and b at other sizes or weights"
+    beta = "; beta is its argument" if loss.takes_beta else ""
+    yield (
+        f"its runs are those of {loss.function} in a {loss.file_name} of SHA-256 "
+        f"{loss.sha256[:12]}, whatever that imports{beta}"
+    )
