@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from lossbench.explanation.listing import coefficient_facts
 from lossbench.loss import Objective, Sizes, convention, entry
-from lossbench.words import Told, setting, significant
+from lossbench.words import Told, joined, setting, significant
 
 KERAS_ADAM_EPSILON = Fraction(1, 10**7)
 
@@ -85,6 +85,10 @@ class Equivalent(Told):
                 f"times {setting(here.noise_std)} in {self.loss}, times {setting(there.noise_std)} "
                 f"in {self.other}; a sweep trains both with the same noise."
             )
+        for row in (here, there):
+            if row.own:
+                own = joined(f"{name} {text}" for name, text in row.own.items())
+                cautions.append(f"{row.name} has settings of its own besides: {own}.")
         return tuple(cautions)
 
     @property
