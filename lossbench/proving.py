@@ -256,9 +256,10 @@ def entry(text: str, sizes: Sizes) -> Entry:
         b=b,
         beta_eff=audit.beta_eff.formula or f"{audit.beta_eff.value:.6g}",
         sizes=sizes,
-        epoch=0,
         beta_at_defaults=None,
         reason="",
+        own={},
+        approximately="",
         note=f"Proved by an audit at these sizes; `lossbench audit {text}` tells all of it.",
     )
 

@@ -19,12 +19,12 @@ from lossbench.errors import ExperimentError, UsageError, did_you_mean
 from lossbench.loss import (
     CONSTANT,
     SPELLINGS,
+    AskedLikelihood,
     Capacity,
     Estimator,
     KLForm,
     Likelihood,
     Over,
-    ReconstructionLoss,
     Scale,
     Schedule,
     Sigma,
@@ -276,11 +276,11 @@ class RunSettings:
     ]
     definition: Annotated[str, Setting(enters_as_a_number=True)] = ""
     reconstruction_loss: Annotated[
-        ReconstructionLoss,
+        AskedLikelihood,
         Setting(
             "sweep",
             axis=("bce",),
-            option="Likelihoods, such as bce,mse.",
+            option="Likelihoods, such as bce,mse; own is that of the loss.",
             prediction=True,
             column="kind of reconstruction term, such as bce or mse",
             objective=True,

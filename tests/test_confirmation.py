@@ -199,7 +199,7 @@ def test_the_page_tells_what_was_found(training: Callable[..., list[RunSettings]
 
 def test_a_folder_without_training_is_refused() -> None:
     """It would stay empty."""
-    with pytest.raises(UsageError, match="where --confirm trains"):
+    with pytest.raises(UsageError, match="where confirm trains"):
         lossbench.recommend(kl=3, out="somewhere")
 
 

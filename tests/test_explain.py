@@ -247,6 +247,27 @@ def test_the_list_flags_what_surprises() -> None:
     assert rows["two-stage-vae"].formula == "2*beta*sigma^2"
 
 
+def test_the_list_says_what_a_sweep_trains_with_and_what_it_leaves_out() -> None:
+    """Forms of its own, likelihoods that are not bce or mse, and approximations, marked."""
+    rows = {row.entry.name: row for row in explain.listing(explain.DEFAULT_SIZES, ONE)}
+    flags = {name: row.flags for name, row in rows.items()}
+    assert flags["world-models"] == ("floor",)
+    assert flags["tensorflow-cvae-tutorial"] == ("sampled KL",)
+    assert flags["scvi-tools"] == ("warm-up", "own negative_binomial", "approximately")
+    assert flags["disentangling-vae-laplace"] == ("own laplace",)
+    assert flags["bvae-tf"] == ("own laplace",)
+    assert flags["pytorch-examples-2017"] == ("approximately",)
+    text = " ".join(run().split())
+    assert "78 losses that a sweep can train" in text
+    assert "7 that no sweep trains" in text
+    told = " ".join(run("world-models").split())
+    assert "A sweep trains it with free_bits 0.5*k and free_bits_over total_example" in told
+    assert "reconstruction_loss own its own likelihood, laplace" in " ".join(run("bvae-tf").split())
+    assert facts("scvi-tools")["own"] == {"kl_schedule": "linear:1"}
+    cautions = " ".join(facts("docs", "--to", "world-models")["cautions"])
+    assert "world-models has settings of its own" in cautions
+
+
 def test_the_lineage_of_keras_has_had_392_1_784_and_a_half() -> None:
     """In the order of their dates, at the sizes that they were published with."""
     rows = explain.lineage("keras", Sizes(), ONE)
@@ -289,8 +310,8 @@ def test_beta_zero_is_an_autoencoder() -> None:
     [
         (("bloog",), "did you mean 'blog'"),
         (("blog", "--to", "dosc"), "did you mean 'docs'"),
-        (("blog", "--to", "world-models"), "free bits"),
-        (("pyro-examples", "--to", "docs"), "one-sample KL"),
+        (("blog", "--to", "two-stage-vae"), "the decoder's variance is trained"),
+        (("latent-diffusion", "--to", "docs"), "adversarial terms besides"),
         (("blog", "--to", "irmae-vae-2021"), "no KL term"),
         (("--lineage", "kears"), "did you mean 'keras'"),
         (("--to", "docs"), "needs a loss"),

@@ -22,7 +22,7 @@ from lossbench.prediction import Prediction, agreement, predict
 TRAINABLE = sorted(
     name
     for name, entry in catalogue().items()
-    if not entry.reason and name != "irmae-vae-2021"  # it has no KL term
+    if entry.is_plain and name != "irmae-vae-2021"  # it has no KL term
 )
 
 

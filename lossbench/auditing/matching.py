@@ -87,7 +87,7 @@ def _candidates(kind: str, points: Sequence[Point], asked: Point) -> Iterator[_C
     for place, entry in enumerate(catalogue().values()):
         seed = entry.lineage == "seed" and known is not None and known.trained is not None
         same_term = known is not None and entry.reconstruction in known.names
-        if not entry.trainable or not (seed or same_term):
+        if not entry.is_plain or not (seed or same_term):
             continue
         try:
             scale, weighed = _ratios(entry, asked)

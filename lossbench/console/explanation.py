@@ -24,6 +24,9 @@ _LEGEND = (
     "formula: of beta_eff; beta multiplies the weight that the code has by default.",
     "B, N: beta_eff depends on the batch size, on the data size. scale B: only the step scale "
     "does. noise: the code's factor on its sampling noise (a sweep has 1).",
+    "warm-up, floor, sampled KL: a sweep trains the loss with its own. own laplace: bce or mse "
+    "train its scaling alone, reconstruction_loss own that likelihood. approximately: "
+    "`lossbench explain NAME` says what is left out.",
     "`lossbench explain NAME` derives one, `lossbench explain --lineage keras` tells a history.",
 )
 _Row = dict[str, str]
@@ -146,7 +149,9 @@ def catalogue_of(rows: Sequence[Listed], width: int) -> RenderableType:
         Text(f"{len(trainable)} losses that a sweep can train, at {where}", style="bold"),
         *_list(trainable, width),
         Text(),
-        Text(f"{len(others)} that are not wholly a*R + b*K: the closest, and why", style="bold"),
+        Text(
+            f"{len(others)} that no sweep trains: the closest a*R + b*K, and why not", style="bold"
+        ),
         *_list(others, width),
         Text(),
         *(Text(line, style="dim") for line in _LEGEND),

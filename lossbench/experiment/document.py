@@ -64,6 +64,8 @@ class Reader:
         for section in SECTIONS[:-1]:
             for key, item in self._table(document.get(section, {}), section).items():
                 fixed[key] = self._single(section, key, item)
+                if frozen and fixed[key] == FIXED[key]:  # every key stands there, asked for or not
+                    self._places.pop((key, fixed[key]))
         sweeps = document.get("sweep", {})
         grids = tuple(
             self._grid(self._table(sweep, "sweep"), number)

@@ -12,6 +12,8 @@ from lossbench.experiment.definitions import identity_of, known, shown_of
 from lossbench.experiment.own_loss import OwnLoss
 from lossbench.loss import (
     LIKELIHOODS,
+    NAMES,
+    OWN,
     OWN_SETTINGS,
     SAMPLED,
     Capacity,
@@ -20,6 +22,7 @@ from lossbench.loss import (
     Sizes,
     canonical,
     capacity,
+    entry,
     floor_told,
     likelihood,
 )
@@ -98,6 +101,7 @@ class Experiment:
                 received=f"{n_runs:,} runs",
                 remedy="split it into several experiments",
             )
+        self._check_own()
         runs = itertools.chain.from_iterable(
             _runs(dict(self.fixed) | values, grid["seeds"], self.n_images, self.conventions)
             for grid in self.grids
@@ -114,8 +118,13 @@ class Experiment:
 
     def _check_parameters(self) -> None:
         """Refuse a parameter that no likelihood of the experiment has."""
-        kinds = {kind for grid in self.grids for kind in grid["reconstruction_loss"]}
-        used = {name for kind in kinds for name in likelihood(str(kind)).own_settings}
+        kinds = {
+            _likelihood(str(kind), str(loss))
+            for grid in self.grids
+            for kind in grid["reconstruction_loss"]
+            for loss in grid["loss"]
+        }
+        used = {name for kind in kinds for name in likelihood(kind).own_settings}
         for name in OWN_SETTINGS:
             given = [self.fixed[name], *(x for grid in self.grids for x in grid.get(name, ()))]
             asked = [value for value in given if value != FIXED[name]]
@@ -126,7 +135,7 @@ class Experiment:
                     expected=" or ".join(
                         x.name for x in LIKELIHOODS.values() if name in x.own_settings
                     ),
-                    received=f"reconstruction_loss {joined(sorted(map(str, kinds)))}",
+                    received=f"reconstruction_loss {joined(sorted(kinds))}",
                 )
         for kind in (likelihood(str(kind)) for kind in sorted(kinds, key=str)):
             for sigma in (
@@ -140,6 +149,40 @@ class Experiment:
                         expected=f"a number where reconstruction_loss is {kind.name}",
                         received=sigma,
                     )
+
+    def _check_own(self) -> None:
+        """Refuse what contradicts a loss: another schedule, floor or estimator than its own."""
+        for grid in self.grids:
+            for loss in map(str, grid["loss"]):
+                if OWN in grid["reconstruction_loss"]:
+                    self._check_own_likelihood(loss)
+                for k in map(int, map(str, grid["k"])):
+                    for name, own in _own(loss, k, self.conventions).items():
+                        self._check_contradiction(grid, f"loss {loss} at k = {k}", name, own)
+
+    def _check_contradiction(self, grid: Grid, loss: str, name: str, own: Value) -> None:
+        for value in self._given(grid, name):
+            if value != own and self._is_asked(grid, name, value):
+                raise ExperimentError(
+                    f"`{name}` contradicts {loss}, which has its own",
+                    where=self.places.get((name, value), ""),
+                    expected=f"{name} {setting(own)}, or no `{name}`",
+                    received=setting(value),
+                    remedy="write a second [[sweep]] for the other losses",
+                )
+
+    def _check_own_likelihood(self, loss: str) -> None:
+        if loss in self.conventions or not entry(loss).likelihood:
+            raise ExperimentError(
+                f"loss {loss} has no likelihood of its own that a sweep could train",
+                where=self.places.get(("reconstruction_loss", OWN), ""),
+                expected=NAMES,
+                received=f"reconstruction_loss {OWN}",
+            )
+
+    def _is_asked(self, grid: Grid, name: str, value: Value) -> bool:
+        """Return whether somebody wrote the value: a default that nobody wrote is none."""
+        return name in grid or value != FIXED[name] or (name, value) in self.places
 
     def _check_floor(self) -> None:
         """Refuse to say what has a floor where there is none."""
@@ -304,6 +347,16 @@ def _weights(
     return beta, float(found.a), float(found.b), effective
 
 
+def _own(loss: str, k: int, own: Mapping[str, Convention]) -> dict[str, str | float]:
+    """Return the settings that a loss of the catalogue has of its own."""
+    return {} if loss in own else entry(loss).settings(k)
+
+
+def _likelihood(kind: str, loss: str) -> str:
+    """Return the name of a likelihood; ``own`` is that of the loss."""
+    return entry(loss).likelihood if kind == OWN else kind
+
+
 def _settings(grid: Grid) -> Iterator[dict[str, Value]]:
     """Yield every combination of the axes other than the seeds."""
     axes = {name: values for name, values in grid.items() if name != "seeds"}
@@ -328,6 +381,8 @@ def _runs(
         loss, sizes, values.pop("beta", 1.0), values.pop("beta_eff", None)
     )
     values["eval_every"] = _eval_every(values)
+    values |= _own(loss.name, values["k"], own)
+    values["reconstruction_loss"] = _likelihood(values["reconstruction_loss"], loss.name)
     if not values["free_bits"]:
         values["free_bits_over"] = FIXED["free_bits_over"]
     has = likelihood(values["reconstruction_loss"]).own_settings

@@ -12,8 +12,8 @@ from lossbench.explanation.listing import (
     unweighted,
     weighted,
 )
-from lossbench.loss import FORM, LIKELIHOODS, Entry, Objective, Sizes, convention, entry
-from lossbench.words import Told, setting, significant
+from lossbench.loss import FORM, LIKELIHOODS, OWN, Entry, Objective, Sizes, convention, entry
+from lossbench.words import Told, joined, setting, significant
 
 EITHER = "bce or mse"  # blog and docs: the seed question writes them with either
 _LIKELIHOODS = {
@@ -285,14 +285,24 @@ def _product(name: str, simplified: str, *factors: str) -> str:
 
 
 def _symbols(row: Listed) -> dict[str, Fraction | int]:
-    return {**row.sizes.symbols(), "beta": row.beta, "epoch": row.entry.epoch}
+    return {**row.sizes.symbols(), "beta": row.beta}
 
 
 def _surprises(row: Listed, kind: str) -> Iterator[str]:
     """Yield a sentence for everything that a user of this loss may not expect."""
     code = row.entry
     if not code.trainable:
-        yield f"Not of the form {FORM}, so no sweep trains it: {code.reason}."
+        yield f"No sweep trains it: {code.reason}."
+    if code.own:
+        own = joined(f"{name} {shown(text)}" for name, text in code.own.items())
+        yield f"A sweep trains it with {own}, as its code does: no other value is taken."
+    if code.approximately:
+        yield f"A sweep trains it approximately: {code.approximately}."
+    if code.is_scaling_alone:
+        yield (
+            f"With bce or mse a sweep trains its scaling alone, with reconstruction_loss {OWN} its "
+            f"own likelihood, {code.likelihood}."
+        )
     if row.depends_on_batch or row.depends_on_data:
         what = {"batch": row.depends_on_batch, "data set": row.depends_on_data}
         sizes = " and of the ".join(name for name, holds in what.items() if holds)

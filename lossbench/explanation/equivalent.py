@@ -1,11 +1,12 @@
 """The equal setting in another convention: what has the same optimum, and trains the same way."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 
 from lossbench.explanation.listing import coefficient_facts
 from lossbench.loss import Entry, Objective, Sizes, convention, entry
-from lossbench.words import Told, setting, significant
+from lossbench.words import Told, joined, setting, significant
 
 KERAS_ADAM_EPSILON = Fraction(1, 10**7)
 
@@ -14,7 +15,8 @@ KERAS_ADAM_EPSILON = Fraction(1, 10**7)
 class Equivalent(Told):
     """``other`` at ``other_beta`` trains ``scale`` times the objective of ``loss`` at ``beta``.
 
-    ``noise_std`` multiplies the sampling noise of the code of ``loss``.
+    ``noise_std`` multiplies the sampling noise of the code of ``loss``, and ``own`` are the other
+    settings that it brings with it.
 
     A loss times c has gradients times c. SGD (with momentum, too) makes the same steps with
     its learning rate divided by c. Adam adds epsilon to the root of the mean squared gradient, so
@@ -30,6 +32,7 @@ class Equivalent(Told):
     coefficients: Objective[Fraction]
     other_coefficients: Objective[Fraction]
     noise_std: float = 1.0
+    own: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def beta_eff(self) -> Fraction:
@@ -88,6 +91,10 @@ class Equivalent(Told):
                 f"times {setting(self.noise_std)} in {self.loss}, times {setting(there.noise_std)} "
                 f"in {self.other}; a sweep trains both with the same noise."
             )
+        for name, settings in ((self.loss, self.own), (self.other, there.own)):
+            if settings:
+                own = joined(f"{key} {text}" for key, text in settings.items())
+                cautions.append(f"{name} has settings of its own besides: {own}.")
         return tuple(cautions)
 
     @property
@@ -110,6 +117,7 @@ def equivalent(loss: str | Entry, beta: Fraction, other: str, sizes: Sizes) -> E
     there = convention(other)
     coefficients = here.coefficients(sizes, beta)
     other_beta = there.beta(coefficients.beta_eff, sizes)
+    row = entry(loss) if isinstance(loss, str) else loss
     return Equivalent(
         loss=here.name,
         beta=beta,
@@ -118,5 +126,6 @@ def equivalent(loss: str | Entry, beta: Fraction, other: str, sizes: Sizes) -> E
         sizes=sizes,
         coefficients=coefficients,
         other_coefficients=there.coefficients(sizes, other_beta),
-        noise_std=entry(loss).noise_std if isinstance(loss, str) else loss.noise_std,
+        noise_std=row.noise_std,
+        own=row.own,
     )

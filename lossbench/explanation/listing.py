@@ -15,6 +15,7 @@ _LEADING_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e-?\d+)?)(?![\w.])(.*)")
 DEFAULT_SIZES = Sizes(d=784, k=2, batch_size=128, n_images=60_000)
 _LARGEST_BETA = 1e12
 _LARGEST_SIZE = 10**9
+_FORMS = {"kl_schedule": "warm-up", "free_bits": "floor", "kl_estimator": "sampled KL"}
 _PROBES = (97, 1009)  # sizes at which a formula that depends on them shows it
 
 
@@ -57,7 +58,11 @@ class Listed:
             "scale B": self.scale_depends_on_batch and not self.depends_on_batch,
             f"noise {setting(self.entry.noise_std)}": self.entry.noise_std != 1,
         }
-        return tuple(flag for flag, holds in surprises.items() if holds)
+        flags = [flag for flag, holds in surprises.items() if holds]
+        flags += [_FORMS[name] for name in self.entry.own if name in _FORMS]
+        if self.entry.is_scaling_alone:
+            flags.append(f"own {self.entry.likelihood}")
+        return (*flags, *(["approximately"] if self.entry.approximately else []))
 
     def facts(self) -> dict[str, object]:
         """Return the row as JSON has it."""
@@ -79,6 +84,9 @@ class Listed:
             "noise_std": entry.noise_std,
             "trainable": entry.trainable,
             "reason": entry.reason or None,
+            "own": dict(entry.own),
+            "approximately": entry.approximately or None,
+            "likelihood": entry.likelihood or None,
             "flags": self.flags,
             "note": entry.note,
             **asdict(self.sizes),
@@ -237,7 +245,7 @@ def equation(
     'b = beta/k = 1/2 = 0.5'
     """
     with_numbers = re.sub(
-        r"\b(?:d|k|B|N|beta|epoch)\b", lambda symbol: significant(symbols[symbol[0]]), formula
+        r"\b(?:d|k|B|N|beta)\b", lambda symbol: significant(symbols[symbol[0]]), formula
     )
     parts = [name, shown(formula), shown(with_numbers), significant(value)]
     return " = ".join(dict.fromkeys(parts))

@@ -16,7 +16,7 @@ from typing import cast
 from lossbench.errors import UsageError, did_you_mean
 from lossbench.loss.convention import Convention, Reduction, Sizes
 from lossbench.loss.formula import evaluate
-from lossbench.loss.objective import FORM
+from lossbench.loss.likelihood import LIKELIHOODS
 
 _SIZES = {"d": "d", "k": "k", "B": "batch_size", "N": "n_images"}
 
@@ -30,9 +30,10 @@ class Entry:
     ``thread``; ``date`` is an ISO date, a year or ``after`` a date. ``noise_std`` multiplies
     the published code's sampling noise. ``a``, ``b`` and ``beta_eff`` are formulas in which
     beta is the weight as published (for a learned variance: that variance). ``sizes`` are the
-    published ones, and ``epoch`` is that of a schedule; ``beta_at_defaults`` is beta_eff there,
-    ``None`` if it is not known.
-    ``reason`` says why a row is not of the form ``a*R + b*K``; it is empty if the row is.
+    published ones; ``beta_at_defaults`` is beta_eff there, ``None`` if it is not known.
+    ``own`` are the settings with which a sweep trains the row, a schedule, a floor or an estimator:
+    numbers are formulas in k. ``approximately`` says what such a training leaves out.
+    ``reason`` says why no sweep trains a row; it is empty if one does.
     """
 
     convention: Convention
@@ -47,10 +48,11 @@ class Entry:
     b: str
     beta_eff: str
     sizes: Sizes
-    epoch: int
     beta_at_defaults: float | None
     reason: str
     note: str
+    own: Mapping[str, str]
+    approximately: str
 
     @property
     def name(self) -> str:
@@ -59,8 +61,32 @@ class Entry:
 
     @property
     def trainable(self) -> bool:
-        """Whether the loss is ``a*R + b*K``, so that a sweep can train its scaling."""
+        """Whether a sweep can train it: ``a*R + b*K``, or that with settings of its own."""
         return not self.reason
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the loss is ``a*R + b*K`` and nothing else, as it is published."""
+        return self.trainable and not (self.own or self.approximately)
+
+    @property
+    def likelihood(self) -> str:
+        """The name of its own likelihood, empty where no sweep has it."""
+        names = {name: each.name for each in LIKELIHOODS.values() for name in each.names}
+        names |= {"l1": "laplace", "nb": "negative_binomial", "learned_sigma": ""}
+        return names[self.reconstruction]
+
+    @property
+    def is_scaling_alone(self) -> bool:
+        """Whether a sweep with bce or mse trains its scaling, and not its likelihood."""
+        return self.trainable and self.likelihood not in ("bce", "mse")
+
+    def settings(self, k: int) -> dict[str, str | float]:
+        """Return the settings of its own, at a number of latents."""
+        return {
+            name: float(evaluate(text, {"k": k})) if name == "free_bits" else text
+            for name, text in self.own.items()
+        }
 
 
 @functools.cache
@@ -74,7 +100,6 @@ def catalogue() -> Mapping[str, Entry]:
 
 def _entry(row: Mapping[str, str]) -> Entry:
     published = dict(pair.split("=") for pair in row["defaults"].split())
-    epoch = published.get("epoch", "0")  # a schedule stands at the epoch that defaults name
     return Entry(
         convention=Convention(
             name=row["name"],
@@ -82,8 +107,8 @@ def _entry(row: Mapping[str, str]) -> Entry:
             over_inputs=cast(Reduction, row["over_inputs"]),
             over_latents=cast(Reduction, row["over_latents"]),
             over_batch=cast(Reduction, row["over_batch"]),
-            reconstruction_factor=row["reconstruction_factor"].replace("epoch", epoch),
-            kl_factor=row["kl_factor"].replace("epoch", epoch),
+            reconstruction_factor=row["reconstruction_factor"],
+            kl_factor=row["kl_factor"],
             default_beta=evaluate(published.get("beta", "1"), {}),
         ),
         lineage=row["lineage"],
@@ -96,13 +121,14 @@ def _entry(row: Mapping[str, str]) -> Entry:
         a=row["a"],
         b=row["b"],
         beta_eff=row["beta_eff"],
-        epoch=int(epoch),
         sizes=Sizes(
             **{field: int(published[name]) for name, field in _SIZES.items() if name in published}
         ),
         beta_at_defaults=float(row["beta_at_defaults"]) if row["beta_at_defaults"] else None,
         reason=row["reason"],
         note=row["note"],
+        own=MappingProxyType(dict(pair.split("=") for pair in row["own"].split())),
+        approximately=row["approximately"],
     )
 
 
@@ -127,7 +153,7 @@ def convention(name: str) -> Convention:
     found = entry(name)
     if not found.trainable:
         raise UsageError(
-            f"{name!r} is not of the form {FORM}: {found.reason}",
+            f"no sweep trains {name!r}: {found.reason}",
             expected="a loss whose a and b are formulas in d, k, B, N and beta",
             received=repr(name),
             remedy=f"`lossbench explain {name}` tells what is known of it",

@@ -969,10 +969,13 @@ LIKELIHOODS: Mapping[str, Likelihood] = MappingProxyType(
         )
     }
 )
+OWN = "own"  # in place of a name: that of the loss, as the catalogue has it
 if TYPE_CHECKING:
     ReconstructionLoss = str
+    AskedLikelihood = str
 else:  # the names, for whoever reads them from a file or an option
     ReconstructionLoss = Literal[tuple(LIKELIHOODS)]
+    AskedLikelihood = Literal[(*LIKELIHOODS, OWN)]
 ELBOS = tuple(dict.fromkeys(name for each in LIKELIHOODS.values() for name in each.elbos))
 NAMES = joined(LIKELIHOODS, "or")
 OWN_SETTINGS = tuple(dict.fromkeys(x for each in LIKELIHOODS.values() for x in each.own_settings))

@@ -51,6 +51,7 @@ LITERAL = {
     "pythae-bce": "mean(sum(bce, 1) + beta * sum(kl, 1))",
     "antixk-pytorch-vae-2020": "mean(sse) + B / N * mean(sum(kl, 1))",
     "antixk-pytorch-vae-2021": "mean(sse) + 0.00025 * beta * mean(sum(kl, 1))",
+    "sigma-vae-pytorch-gaussian": "sum(sse) / (2 * 1.00496) + sum(kl)",
     "sigma-vae-pytorch-mse": "mean(sse) + sum(kl)",
     "lynnho-vae-tensorflow": "mean(sse) + 0.1 * beta * mean(kl)",
     "sigma-vae-tensorflow-mse": "(mean(sse) + mean(kl)) / (B + 28 + 28 + 3)",
