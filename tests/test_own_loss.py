@@ -330,6 +330,12 @@ def test_another_likelihood_than_the_experiments_is_refused() -> None:
     assert caught.value.remedy == "--reconstruction-loss mse, or the key in the file"
 
 
+@pytest.mark.usefixtures("in_this_process")
+def test_the_likelihood_of_its_own_is_the_one_that_it_was_proved_to_have() -> None:
+    """``reconstruction_loss = "own"`` asks for no name."""
+    assert only(planned("mine", reconstruction_loss="own")) == only(planned("mine"))
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
