@@ -16,7 +16,7 @@ from typing import cast
 from lossbench.errors import UsageError, did_you_mean
 from lossbench.loss.convention import Convention, Reduction, Sizes
 from lossbench.loss.formula import evaluate
-from lossbench.loss.likelihood import LIKELIHOODS
+from lossbench.loss.likelihood import COMMON, LIKELIHOODS
 
 _SIZES = {"d": "d", "k": "k", "B": "batch_size", "N": "n_images"}
 
@@ -79,7 +79,7 @@ class Entry:
     @property
     def is_scaling_alone(self) -> bool:
         """Whether a sweep with bce or mse trains its scaling, and not its likelihood."""
-        return self.trainable and self.likelihood not in ("bce", "mse")
+        return self.trainable and self.likelihood not in COMMON
 
     def settings(self, k: int) -> dict[str, str | float]:
         """Return the settings of its own, at a number of latents."""

@@ -976,6 +976,7 @@ if TYPE_CHECKING:
 else:  # the names, for whoever reads them from a file or an option
     ReconstructionLoss = Literal[tuple(LIKELIHOODS)]
     AskedLikelihood = Literal[(*LIKELIHOODS, OWN)]
+COMMON = (Bernoulli.name, FixedGaussian.name)  # those of nearly all public code
 ELBOS = tuple(dict.fromkeys(name for each in LIKELIHOODS.values() for name in each.elbos))
 NAMES = joined(LIKELIHOODS, "or")
 OWN_SETTINGS = tuple(dict.fromkeys(x for each in LIKELIHOODS.values() for x in each.own_settings))
