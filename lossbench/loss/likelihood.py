@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from fractions import Fraction
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self, final, get_args
 
@@ -80,6 +81,8 @@ class Likelihood(ABC):
     * ``has_linear_optimum`` is whether ``theory.linear_optimum`` is that of a linear model.
     * ``no_threshold`` says why no threshold is told; it is empty where there are some.
     * ``learnable`` are the ways in which it can learn its sigma.
+    * ``error_power`` is p where R is ``error_factor`` times the sum of ``|x - x_hat|^p``, and a
+      constant; it is 0 where R is anything else.
     """
 
     name: ClassVar[str]
@@ -98,6 +101,12 @@ class Likelihood(ABC):
     has_linear_optimum: ClassVar[bool] = False
     no_threshold: ClassVar[str] = ""
     learnable: ClassVar[tuple[Learned, ...]] = ()
+    error_power: ClassVar[int] = 0
+
+    @property
+    def error_factor(self) -> Fraction:
+        """What the sum of the errors is multiplied by, exactly."""
+        return Fraction(1)
 
     @property
     def learns(self) -> Learned | Literal[""]:
@@ -310,6 +319,7 @@ class FixedGaussian(Likelihood):
         }
     )
     has_linear_optimum = True
+    error_power = 2
 
     def reconstruction(
         self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
@@ -381,6 +391,12 @@ class Gaussian(Likelihood):
     short_caution = _SHORT_DENSITY.format("gaussian")
     has_linear_optimum = True
     learnable = get_args(Learned)
+    error_power = 2
+
+    @property
+    def error_factor(self) -> Fraction:
+        """``1/(2 sigma^2)``; ``ValueError`` where sigma is learned."""
+        return 1 / (2 * Fraction(repr(self.number)) ** 2)
 
     @property
     def learns(self) -> Learned | Literal[""]:
@@ -454,6 +470,12 @@ class Laplace(Likelihood):
     no_threshold = (
         "laplace has no curvature at the median, so that no second order tells where it collapses"
     )
+    error_power = 1
+
+    @property
+    def error_factor(self) -> Fraction:
+        """``1/sigma``."""
+        return 1 / Fraction(repr(self.sigma))
 
     def reconstruction(
         self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
