@@ -90,14 +90,18 @@ class Predicted:
 
     @property
     def beta_eff_over_threshold(self) -> float | None:
-        """``final_beta_eff / t_1``, which compares settings across data: at 1 collapse begins."""
-        return None if self.threshold is None else self.final_beta_eff / self.threshold
+        """``final_beta_eff / t_1``, which compares settings across data: at 1 collapse begins.
+
+        None where no threshold is told, or it is 0.
+        """
+        return self.final_beta_eff / self.threshold if self.threshold else None
 
     @property
     def collapses(self) -> bool | None:
         """Whether no latent is predicted to be active; None where that is not told."""
-        told = self.threshold is not None and self.run.likelihood.learns != "learned_per_input"
-        return self.final_beta_eff >= self.threshold if told and self.threshold else None
+        if self.threshold is None or self.run.likelihood.learns == "learned_per_input":
+            return None
+        return self.final_beta_eff >= self.threshold
 
     @property
     def beta_eff_as_mse(self) -> float | None:
