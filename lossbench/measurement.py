@@ -91,8 +91,13 @@ class Measurement(Told):
 
     @property
     def beta_eff_over_threshold(self) -> float | None:
-        """``beta_eff / t_1``: at 1 and above, the collapsed solution is stable."""
-        return None if self.beta_eff is None else self.beta_eff / self.threshold
+        """``beta_eff / t_1``: at 1 and above, the collapsed solution is stable.
+
+        None without a beta_eff, and where t_1 is 0.
+        """
+        if self.beta_eff is None or self.threshold == 0:
+            return None
+        return self.beta_eff / self.threshold
 
     @property
     def predicted_active_units(self) -> int | None:
@@ -120,6 +125,7 @@ class Measurement(Told):
         share = self.below_nothing
         near = abs(share) < _ONE_PERCENT
         where = "within 1% of" if near else f"{abs(share):.0%} {'below' if share > 0 else 'above'}"
+        where = "beside" if math.isnan(share) else where
         return (
             f"The reconstruction, {_nats(self.reconstruction)}, is {where} "
             f"R_0 = {_nats(self.reconstruction_of_nothing)}, that of a model that gives every "

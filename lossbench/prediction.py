@@ -92,8 +92,11 @@ class Predicted:
 
     @property
     def beta_eff_over_threshold(self) -> float | None:
-        """``final_beta_eff / t_1``, which compares settings across data: at 1 collapse begins."""
-        return None if self.threshold is None else self.final_beta_eff / self.threshold
+        """``final_beta_eff / t_1``, which compares settings across data: at 1 collapse begins.
+
+        None where no threshold is told, or it is 0.
+        """
+        return self.final_beta_eff / self.threshold if self.threshold else None
 
     @property
     def collapses(self) -> bool | None:

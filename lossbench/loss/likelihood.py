@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from fractions import Fraction
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, final, get_args
 
@@ -84,6 +85,8 @@ class Likelihood(ABC):
     * ``caution`` says, at length and in short, what its ELBO cannot be compared with.
     * ``has_linear_optimum`` is whether ``theory.linear_optimum`` is that of a linear model.
     * ``no_threshold`` says why no threshold is told; it is empty where there are some.
+    * ``error_power`` is p where R is ``error_factor`` times the sum of ``|x - x_hat|^p``, and a
+      constant; it is 0 where R is anything else.
     """
 
     name: ClassVar[str]
@@ -102,6 +105,12 @@ class Likelihood(ABC):
     has_linear_optimum: ClassVar[bool] = False
     no_threshold: ClassVar[str] = ""
     learnable: ClassVar[tuple[Learned, ...]] = ()  # its ways to learn sigma
+    error_power: ClassVar[int] = 0
+
+    @property
+    def error_factor(self) -> Fraction:
+        """What the sum of the errors is multiplied by, exactly."""
+        return Fraction(1)
 
     @property
     def learns(self) -> Learned | Literal[""]:
@@ -327,6 +336,7 @@ class FixedGaussian(Likelihood):
         }
     )
     has_linear_optimum = True
+    error_power = 2
 
     def reconstruction(
         self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
@@ -398,6 +408,12 @@ class Gaussian(Likelihood):
     short_caution = _SHORT_DENSITY.format("gaussian")
     has_linear_optimum = True
     learnable = get_args(Learned)
+    error_power = 2
+
+    @property
+    def error_factor(self) -> Fraction:
+        """``1/(2 sigma^2)``; ``ValueError`` where sigma is learned."""
+        return 1 / (2 * Fraction(repr(self.number)) ** 2)
 
     @property
     def learns(self) -> Learned | Literal[""]:
@@ -471,6 +487,12 @@ class Laplace(Likelihood):
     no_threshold = (
         "laplace has no curvature at the median, so that no second order tells where it collapses"
     )
+    error_power = 1
+
+    @property
+    def error_factor(self) -> Fraction:
+        """``1/sigma``."""
+        return 1 / Fraction(repr(self.sigma))
 
     def reconstruction(
         self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
