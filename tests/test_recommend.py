@@ -43,6 +43,15 @@ def test_the_weight_of_a_kl_has_that_kl(spectrum: np.ndarray, kl: float, k: int)
     assert theory.predicted_kl(spectrum, beta_eff, k) == pytest.approx(kl, rel=1e-9, abs=1e-12)
 
 
+@given(spectrum=SPECTRA, share=st.floats(min_value=0.01, max_value=1.5), k=st.integers(1, 40))
+def test_the_latents_carry_the_whole_kl(spectrum: np.ndarray, share: float, k: int) -> None:
+    """What theory gives each of them adds up, and there are k."""
+    beta_eff = share * float(spectrum[0])
+    given = theory.carried(spectrum, beta_eff, k)
+    assert len(given) == k
+    assert sum(given) == pytest.approx(theory.predicted_kl(spectrum, beta_eff, k), abs=1e-12)
+
+
 @pytest.mark.parametrize("kl", [0.5, 3.0, 10.0])
 @pytest.mark.parametrize("kind", ["bce", "mse", "gaussian"])
 def test_a_kl_comes_with_what_predict_says_there(kl: float, kind: str) -> None:
