@@ -1,5 +1,6 @@
 """The recommendation: the weight has its goal by theory, in every convention alike."""
 
+import csv
 import json
 import math
 import sys
@@ -231,3 +232,17 @@ def test_the_command_prints_what_the_function_returns(
     code, out, err = run(capsys)
     assert (code, out) == (2, "")
     assert all(words in err for words in GOALS.values())
+
+
+def test_the_table_of_the_readme_is_that_of_the_experiment() -> None:
+    """Row by row, and every goal was met on the seed that confirmed it."""
+    repository = Path(__file__).parent.parent
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    with (repository / "results" / "recommend.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 9
+    for row in rows:
+        told = [row[name] for name in ("goal", "k", "guess", "docs", "keras-io-2020", "reached")]
+        told += [f"{row['other_seeds']} ± {row['half_range']}", row["rounds"], row["seconds"]]
+        assert f"| {' | '.join(told)} |" in readme
+        assert float(row["reached"]) == pytest.approx(float(row["goal"]), rel=0.05)
