@@ -265,15 +265,9 @@ def measure(
             expected=f"values from -{_LARGEST_LOG_VAR:g} to {_LARGEST_LOG_VAR:g}",
             received=f"{significant(log_vars.min(), 4)} to {significant(log_vars.max(), 4)}",
         )
-    variances = np.exp(log_vars)
-    divergences = 0.5 * (means**2 + variances - 1 - log_vars).mean(axis=0)
-    signal, noise = means.var(axis=0), variances.mean(axis=0)
-    active = theory.is_active(signal, noise)
-    latents = tuple(
-        Latent(int(j), float(divergences[j]), float(signal[j] / noise[j]), bool(active[j]))
-        for j in np.argsort(-divergences, kind="stable")
-    )
-    reconstruction, kl = _mean(kind, images, samples), float(divergences.sum())
+    latents = latents_of(means, log_vars)
+    reconstruction = _mean(kind, images, samples)
+    kl = math.fsum(latent.kl for latent in latents)
     d = images.shape[1]
     elbo = kind.elbo(reconstruction, kl, d)
     measured = Measurement(
@@ -294,6 +288,21 @@ def measure(
         notes=tuple(_notes(images, samples, log_vars, kind)),
     )
     return replace(measured, notes=(*_scales(measured, images, samples), *measured.notes))
+
+
+def latents_of(means: _Rows, log_vars: _Rows) -> tuple[Latent, ...]:
+    """Return what each latent carries, of mean and log variance ``(n, k)`` of q(z|x).
+
+    The largest KL comes first.
+    """
+    variances = np.exp(log_vars)
+    divergences = 0.5 * (means**2 + variances - 1 - log_vars).mean(axis=0)
+    signal, noise = means.var(axis=0), variances.mean(axis=0)
+    active = theory.is_active(signal, noise)
+    return tuple(
+        Latent(int(j), float(divergences[j]), float(signal[j] / noise[j]), bool(active[j]))
+        for j in np.argsort(-divergences, kind="stable")
+    )
 
 
 def _mean(kind: Likelihood, images: _Rows, decoded: list[_Rows]) -> float:

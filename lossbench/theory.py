@@ -191,6 +191,12 @@ def predicted_kl(thresholds: NDArray[np.float64], beta_eff: float, k: int) -> fl
     return 0.5 * float(np.sum(np.log(thresholds[:n_active] / beta_eff)))
 
 
+def carried(thresholds: NDArray[np.float64], beta_eff: float, k: int) -> tuple[float, ...]:
+    """Return what each of k latents carries, in nats: ``1/2 ln(t_j / beta_eff)``, and 0 below."""
+    largest = np.pad(thresholds[:k], (0, max(0, k - len(thresholds))))
+    return tuple(map(float, 0.5 * np.log(np.maximum(largest / beta_eff, 1.0))))
+
+
 def beta_eff_of_kl(thresholds: NDArray[np.float64], kl: float, k: int) -> float:
     """Return the ``beta_eff`` at which ``predicted_kl`` is ``kl``, which is above 0.
 

@@ -171,6 +171,20 @@ class StackedVAE:
         return self.learned.reconstruction(decoded, x)
 
 
+def encoded(
+    network: Network,
+    term: Term,
+    weights: Sequence[NDArray[np.floating]],
+    images: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return ``z_mean`` and ``z_log_var`` of ``images (n, d)`` by one model, each ``(n, k)``."""
+    model = StackedVAE(network, term, 1, "float32")
+    for variable, weight in zip(model.variables, weights, strict=True):
+        variable.assign(weight.reshape(variable.shape))
+    z_mean, z_log_var = model.encode(tf.constant(images[None]))
+    return np.asarray(z_mean[0], np.float64), np.asarray(z_log_var[0], np.float64)
+
+
 def plain(
     network: Network, weights: Sequence[NDArray[np.floating]]
 ) -> tuple[keras.Model, keras.Model]:
