@@ -61,6 +61,8 @@ class Likelihood(ABC):
 
     * ``name`` is what a run calls it, ``words`` what people do; ``also`` are further names that
       the catalogue has for the same term, and ``term`` is what one input adds to R.
+    * ``published`` are names that the catalogue has for terms of which it is the likelihood.
+    * ``is_seeds`` is whether the seed question writes it, which every scaling is trained with.
     * ``domain`` holds the least and the largest value that data may have; ``counts`` are whole
       numbers, too. ``takes`` says so in words.
     * ``output`` is what turns the decoder's last numbers into x_hat: "values" are a sigmoid where
@@ -78,6 +80,8 @@ class Likelihood(ABC):
     words: ClassVar[str]
     term: ClassVar[str]
     also: ClassVar[tuple[str, ...]] = ()
+    published: ClassVar[tuple[str, ...]] = ()
+    is_seeds: ClassVar[bool] = False
     domain: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     counts: ClassVar[bool] = False
     takes: ClassVar[str] = "any numbers"
@@ -221,6 +225,7 @@ class Bernoulli(Likelihood):
     """Every input is a coin, and the decoder gives the probability of 1."""
 
     name = "bce"
+    is_seeds = True
     words = "binary cross-entropy"
     term = "bce"
     domain = (0.0, 1.0)
@@ -264,6 +269,7 @@ class FixedGaussian(Likelihood):
     """
 
     name = "mse"
+    is_seeds = True
     words = "squared error"
     term = "(x - x_hat)^2"
     also = ("gaussian_fixed_sigma", "learned_sigma")
@@ -368,6 +374,7 @@ class Laplace(Likelihood):
     sigma: float = 1.0
 
     name = "laplace"
+    published = ("l1",)
     words = "Laplace density"
     term = "|x - x_hat|/sigma + ln(2*sigma)"
     caution = _DENSITY.format("laplace")
@@ -500,6 +507,7 @@ class NegativeBinomial(Likelihood):
     dispersion: float = 1.0
 
     name = "negative_binomial"
+    published = ("nb",)
     words = "negative binomial probability"
     term = "(x + r)*ln(1 + x_hat/r) - x*ln(x_hat/r) - ln(Gamma(x + r)/(Gamma(r)*x!))"
     domain = (0.0, math.inf)
