@@ -16,7 +16,7 @@ from typing import cast
 from lossbench.errors import UsageError, did_you_mean
 from lossbench.loss.convention import Convention, Reduction, Sizes
 from lossbench.loss.formula import evaluate
-from lossbench.loss.likelihood import COMMON, LIKELIHOODS
+from lossbench.loss.likelihood import LIKELIHOODS
 
 _SIZES = {"d": "d", "k": "k", "B": "batch_size", "N": "n_images"}
 
@@ -72,14 +72,18 @@ class Entry:
     @property
     def likelihood(self) -> str:
         """The name of its own likelihood, empty where no sweep has it."""
-        names = {name: each.name for each in LIKELIHOODS.values() for name in each.names}
-        names |= {"l1": "laplace", "nb": "negative_binomial", "learned_sigma": ""}
-        return names[self.reconstruction]
+        if self.reconstruction == "learned_sigma":
+            return ""
+        return next(
+            each.name
+            for each in LIKELIHOODS.values()
+            if self.reconstruction in (*each.names, *each.published)
+        )
 
     @property
     def is_scaling_alone(self) -> bool:
         """Whether a sweep with bce or mse trains its scaling, and not its likelihood."""
-        return self.trainable and self.likelihood not in COMMON
+        return self.trainable and not LIKELIHOODS[self.likelihood].is_seeds
 
     def settings(self, k: int) -> dict[str, str | float]:
         """Return the settings of its own, at a number of latents."""

@@ -74,6 +74,8 @@ class Likelihood(ABC):
 
     * ``name`` is what a run calls it, ``words`` what people do; ``also`` are further names that
       the catalogue has for the same term, and ``term`` is what one input adds to R.
+    * ``published`` are names that the catalogue has for terms of which it is the likelihood.
+    * ``is_seeds`` is whether the seed question writes it, which every scaling is trained with.
     * ``domain`` holds the least and the largest value that data may have; ``counts`` are whole
       numbers, too. ``takes`` says so in words.
     * ``output`` is what turns the decoder's last numbers into x_hat: "values" are what the
@@ -93,6 +95,8 @@ class Likelihood(ABC):
     words: ClassVar[str]
     term: ClassVar[str]
     also: ClassVar[tuple[str, ...]] = ()
+    published: ClassVar[tuple[str, ...]] = ()
+    is_seeds: ClassVar[bool] = False
     domain: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     counts: ClassVar[bool] = False
     takes: ClassVar[str] = "any numbers"
@@ -278,6 +282,7 @@ class Bernoulli(Likelihood):
     """Every input is a coin, and the decoder gives the probability of 1."""
 
     name = "bce"
+    is_seeds = True
     words = "binary cross-entropy"
     term = "bce"
     domain = (0.0, 1.0)
@@ -325,6 +330,7 @@ class FixedGaussian(Likelihood):
     """
 
     name = "mse"
+    is_seeds = True
     words = "squared error"
     term = "(x - x_hat)^2"
     also = ("gaussian_fixed_sigma", "learned_sigma")
@@ -480,6 +486,7 @@ class Laplace(Likelihood):
     sigma: float = 1.0
 
     name = "laplace"
+    published = ("l1",)
     words = "Laplace density"
     term = "|x - x_hat|/sigma + ln(2*sigma)"
     caution = _DENSITY.format("laplace")
@@ -622,6 +629,7 @@ class NegativeBinomial(Likelihood):
     dispersion: float | Literal["learned"] = 1.0
 
     name = "negative_binomial"
+    published = ("nb",)
     words = "negative binomial probability"
     term = "(x + r)*ln(1 + x_hat/r) - x*ln(x_hat/r) - ln(Gamma(x + r)/(Gamma(r)*x!))"
     domain = (0.0, math.inf)
@@ -998,7 +1006,6 @@ if TYPE_CHECKING:
 else:  # the names, for whoever reads them from a file or an option
     ReconstructionLoss = Literal[tuple(LIKELIHOODS)]
     AskedLikelihood = Literal[(*LIKELIHOODS, OWN)]
-COMMON = (Bernoulli.name, FixedGaussian.name)  # those of nearly all public code
 ELBOS = tuple(dict.fromkeys(name for each in LIKELIHOODS.values() for name in each.elbos))
 NAMES = joined(LIKELIHOODS, "or")
 OWN_SETTINGS = tuple(dict.fromkeys(x for each in LIKELIHOODS.values() for x in each.own_settings))
