@@ -331,6 +331,10 @@ def recommend(
         raise UsageError("a folder is where --confirm trains", where="--out", expected="--confirm")
     wanted = recommendation.goal(kl, rate_bits, active, no_collapse=no_collapse, margin=margin)
     asked, auto_k = recommendation.read(_path(file), _texts(settings))
+    if asked.own_losses():
+        from lossbench import proving
+
+        asked = proving.proved(asked, _path(data_dir))
     found = recommendation.recommend(asked, wanted, auto_k=auto_k, data_dir=_path(data_dir))
     if not confirm:
         return found

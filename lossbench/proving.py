@@ -15,7 +15,7 @@ from pathlib import Path
 from lossbench import auditing, data
 from lossbench.errors import AuditError, DataError, ExperimentError, UsageError
 from lossbench.experiment import Experiment, OwnLoss, Proof, read_own
-from lossbench.loss import FORM, Convention, Entry, Sizes, canonical, evaluate
+from lossbench.loss import FORM, OWN, Convention, Entry, Sizes, canonical, evaluate
 from lossbench.words import counted, joined
 
 _MOST_SECONDS = 60.0
@@ -114,7 +114,7 @@ def _proved(loss: OwnLoss, cases: tuple[_Case, ...], how: _Asked) -> OwnLoss:
     asked = [(case.sizes, case.value if case.axis == "beta" else 1.0) for case in cases]
     loss = _audited(loss, asked, how)
     for case in cases:
-        if case.reconstruction_loss != loss.reconstruction_loss:
+        if case.reconstruction_loss not in (OWN, loss.reconstruction_loss):
             raise ExperimentError(
                 f"{loss.name} has another likelihood than the experiment",
                 where=how.where,

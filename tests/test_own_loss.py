@@ -135,7 +135,7 @@ def test_a_beta_eff_is_met_or_refused() -> None:
     run = only(plan(read(None, own_axes("mine") | {"beta_eff": "0.7"}), Path("made")))
     assert run.beta_eff == 0.7
     assert run.b / run.a == pytest.approx(0.7)
-    with pytest.raises(ExperimentError, match="not proportional to beta"):
+    with pytest.raises(UsageError, match="not proportional to beta"):
         plan(read(None, own_axes("crooked") | {"beta_eff": "0.7"}), Path("made"))
 
 
@@ -330,6 +330,12 @@ def test_another_likelihood_than_the_experiments_is_refused() -> None:
     assert caught.value.remedy == "--reconstruction-loss mse, or the key in the file"
 
 
+@pytest.mark.usefixtures("in_this_process")
+def test_the_likelihood_of_its_own_is_the_one_that_it_was_proved_to_have() -> None:
+    """``reconstruction_loss = "own"`` asks for no name."""
+    assert only(planned("mine", reconstruction_loss="own")) == only(planned("mine"))
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -365,7 +371,7 @@ def test_a_file_says_in_which_line_the_loss_stands(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_predict_explain_and_compare_take_a_loss_of_ones_own(
+def test_predict_explain_recommend_and_compare_take_a_loss_of_ones_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With the words and numbers of the convention that it equals."""
@@ -383,6 +389,11 @@ def test_predict_explain_and_compare_take_a_loss_of_ones_own(
     assert lossbench.explain("my_vae.py:mine", "docs", d=16, k=2).other_beta == 8
     with pytest.raises(UsageError, match="not proportional"):
         lossbench.explain("my_vae.py:crooked", d=16, k=2)
+    found = lossbench.recommend(None, kl=1, **own_axes("mine"))
+    same = lossbench.recommend(None, kl=1, **own_axes("mine") | {"loss": "blog"})
+    assert found.cases[0].weights[0].beta == same.cases[0].weights[0].beta
+    with pytest.raises(UsageError, match="not audited at these sizes"):
+        lossbench.recommend(None, kl=1, **own_axes("mine") | {"k": "auto"})
     swept = api.sweep(loss=losses, out="made", epochs=1, hidden=(8,), seeds=2, **grid)
     assert not swept.failed
     assert {*lossbench.show("made").to_frame()["loss"]} == {*losses}

@@ -97,6 +97,10 @@ def recommend(
         raise UsageError("a folder is where --confirm trains", where="--out", expected="--confirm")
     wanted = recommendations.goal(kl, rate_bits, active, no_collapse=no_collapse, margin=margin)
     asked, auto_k = recommendations.read(experiment, overrides)
+    if asked.own_losses():
+        from lossbench import proving  # noqa: PLC0415
+
+        asked = proving.proved(asked, data_dir, said=screen.tell)
     found = recommendations.recommend(asked, wanted, auto_k=auto_k, data_dir=data_dir)
     if confirm:
         from lossbench import confirmation  # noqa: PLC0415

@@ -119,7 +119,7 @@ class Experiment:
     def _check_parameters(self) -> None:
         """Refuse a parameter that no likelihood of the experiment has."""
         kinds = {
-            _likelihood(str(kind), str(loss))
+            _likelihood(str(kind), str(loss), self.conventions)
             for grid in self.grids
             for kind in grid["reconstruction_loss"]
             for loss in grid["loss"]
@@ -172,7 +172,7 @@ class Experiment:
                 )
 
     def _check_own_likelihood(self, loss: str) -> None:
-        if loss in self.conventions or not entry(loss).likelihood:
+        if not _likelihood(OWN, loss, self.conventions):
             raise ExperimentError(
                 f"loss {loss} has no likelihood of its own that a sweep could train",
                 where=self.places.get(("reconstruction_loss", OWN), ""),
@@ -352,9 +352,14 @@ def _own(loss: str, k: int, own: Mapping[str, Convention]) -> dict[str, str | fl
     return {} if loss in own else entry(loss).settings(k)
 
 
-def _likelihood(kind: str, loss: str) -> str:
-    """Return the name of a likelihood; ``own`` is that of the loss."""
-    return entry(loss).likelihood if kind == OWN else kind
+def _likelihood(kind: str, loss: str, own: Mapping[str, Convention]) -> str:
+    """Return the name of a likelihood; ``own`` is that of the loss, empty if it has none."""
+    if kind != OWN:
+        return kind
+    if loss not in own:
+        return entry(loss).likelihood
+    found = own[loss]
+    return found.reconstruction_loss if isinstance(found, OwnLoss) else ""
 
 
 def _settings(grid: Grid) -> Iterator[dict[str, Value]]:
@@ -382,7 +387,7 @@ def _runs(
     )
     values["eval_every"] = _eval_every(values)
     values |= _own(loss.name, values["k"], own)
-    values["reconstruction_loss"] = _likelihood(values["reconstruction_loss"], loss.name)
+    values["reconstruction_loss"] = _likelihood(values["reconstruction_loss"], loss.name, own)
     if not values["free_bits"]:
         values["free_bits_over"] = FIXED["free_bits_over"]
     has = likelihood(values["reconstruction_loss"]).own_settings

@@ -93,6 +93,7 @@ class OwnLoss(Convention):
                 f"{self.name} was not audited at these sizes",
                 expected=", ".join(f"{p.sizes.symbols()}" for p in self.proofs) or "an audit",
                 received=f"{sizes.symbols()}",
+                remedy="numbers for --d and --k" if self.proofs else "",
             )
         weight, factor = (beta, Fraction(1)) if self.takes_beta else (Fraction(1), beta)
         alone = Convention(
@@ -102,6 +103,20 @@ class OwnLoss(Convention):
             default_beta=weight,
         )
         return alone.coefficients(sizes, factor)
+
+    def beta(self, beta_eff: float | Fraction, sizes: Sizes) -> Fraction:
+        """Return the weight at which it has the given ``beta_eff``, from a proof at these sizes.
+
+        ``UsageError`` if b is not proportional to beta, or is 0 at every weight.
+        """
+        if not self.is_proportional:
+            raise UsageError(
+                f"no beta gives {self.name} that beta_eff: it is not proportional to beta",
+                where=f"loss {self.name}",
+                expected="beta in place of beta_eff",
+                received=f"b = {self.proofs[0].b}",
+            )
+        return super().beta(beta_eff, sizes)
 
     def table(self) -> dict[str, object]:
         """Return it as a frozen experiment has it."""
