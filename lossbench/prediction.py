@@ -164,6 +164,9 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
         (name, d, scale): data.load(name, d, data_dir, scale)
         for name, d, scale in dict.fromkeys(run.data for run in runs)
     }
+    resolved = resolved.shaped(runs, lambda run: images[run.data].shape)
+    if resolved.image_shapes:
+        runs = resolved.runs()
     users: dict[_Key, list[RunSettings]] = {}
     for run in runs:
         data.refuse_misfit(images[run.data], run.likelihood, run.scale, run.values_output)
@@ -255,7 +258,7 @@ def _predicted(
         sigma=best.sigma,
         is_unbounded=best.is_unbounded,
     )
-    if not (trained.has_linear_optimum and run.network.is_linear):
+    if not (trained.has_linear_optimum and run.architecture.is_linear):
         return replace(known, kl_guess=best.kl)
     if best.kl is None or best.reconstruction is None:
         return known

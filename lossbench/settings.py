@@ -28,7 +28,7 @@ from lossbench.loss import (
     likelihood,
     schedule,
 )
-from lossbench.network import Network, dense
+from lossbench.network import Network, NetworkName, conv, dense, keras_io_conv
 from lossbench.optimizer import HAVE_EPSILON, OPTIMIZER_NAMES, OptimizerName
 from lossbench.words import joined
 
@@ -43,6 +43,7 @@ _TO_UNIT = ("auto", "unit", "max")
 _LARGEST_SIZE = 1_000_000
 _TOO_LARGE = 1e12
 _LONGEST_SHOWN = 80
+_MOST_FILTERS = 4096
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,12 @@ def _layers(sizes: tuple[int, ...]) -> tuple[int, ...]:
     return sizes
 
 
+def _filters(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    if not sizes or max(sizes) > _MOST_FILTERS:
+        raise ValueError
+    return _layers(sizes)
+
+
 def _schedule(text: str) -> str:
     return str(schedule(text or CONSTANT))
 
@@ -220,6 +227,8 @@ class RunSettings:
     catalogue; ``iwae_samples`` is 0 where no importance-weighted bound is asked for.
     ``kl_schedule`` is always spelt out: an empty text asks for the convention's own schedule, which
     is ``constant`` for all of them, so both are the same run; so are two spellings of one number.
+    ``image`` is (height, width) or (height, width, channels) of the data, where the network
+    ``sees_images``; it follows from the dataset and d.
     """
 
     dataset: Annotated[
@@ -347,6 +356,38 @@ class RunSettings:
             column="hidden layers of the encoder, mirrored in the decoder",
         ),
     ] = (64,)
+    network: Annotated[
+        NetworkName,
+        Setting(
+            "model",
+            option="dense, conv or keras-io-conv.",
+            prediction=True,
+            column="network: dense, or of convolutions",
+        ),
+    ] = "dense"
+    filters: Annotated[
+        tuple[int, ...],
+        Setting(
+            "model",
+            check=_filters,
+            rule=f"a list of 1 to 8 numbers of filters, each at most {_MOST_FILTERS}, such as "
+            "[32, 64]",
+            option="Filters of conv's convolutions: 32x64.",
+            prediction=True,
+            column="filters of the encoder's convolutions, each of which halves the image",
+        ),
+    ] = (32, 64)
+    kernel_size: Annotated[
+        int,
+        Setting(
+            "model",
+            at_least=1,
+            at_most=63,
+            option="Side of conv's kernels.",
+            prediction=True,
+            column="side of a convolution's kernel",
+        ),
+    ] = 3
     output: Annotated[
         Literal["auto", "sigmoid", "identity"],
         Setting(
@@ -496,16 +537,27 @@ class RunSettings:
             identity=False,
         ),
     ] = 3600.0
+    image: tuple[int, ...] = ()
 
     @property
-    def network(self) -> Network:
+    def architecture(self) -> Network:
         """The network that is trained; its description follows from the settings."""
         kind = self.likelihood
         output = self.values_output if kind.output == "values" else kind.output
-        return dense(
-            *(self.d, self.k, self.hidden, output, kind.choices(self.d)),
-            encodes_logarithm=kind.encodes_logarithm,
-        )
+        ends, logarithm = (output, kind.choices(self.d)), kind.encodes_logarithm
+        match self.network:
+            case "dense":
+                return dense(self.d, self.k, self.hidden, *ends, encodes_logarithm=logarithm)
+            case "conv":
+                layers = (self.filters, self.kernel_size, self.hidden)
+                return conv(self.image, self.k, *layers, *ends, encodes_logarithm=logarithm)
+            case "keras-io-conv":
+                return keras_io_conv(self.image, self.k, *ends, encodes_logarithm=logarithm)
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether the network needs to know the ``image`` that the d inputs are."""
+        return self.network != "dense"
 
     @property
     def values_output(self) -> Literal["sigmoid", "linear"]:
@@ -515,7 +567,8 @@ class RunSettings:
         data to [0, 1].
         """
         if self.output == "auto":
-            return "sigmoid" if self.hidden and self.scale in _TO_UNIT else "linear"
+            bends = bool(self.hidden) or self.sees_images
+            return "sigmoid" if bends and self.scale in _TO_UNIT else "linear"
         return "sigmoid" if self.output == "sigmoid" else "linear"
 
     @property

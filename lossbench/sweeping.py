@@ -81,6 +81,9 @@ def plan(
         (name, d, scale): data.load(name, d, data_dir, scale)
         for name, d, scale in dict.fromkeys(run.data for run in runs)
     }
+    resolved = resolved.shaped(runs, lambda run: datasets[run.data].shape)
+    if resolved.image_shapes:
+        runs = resolved.runs()
     for run in runs:
         n_train = len(datasets[run.data].train)
         if run.batch_size > n_train:

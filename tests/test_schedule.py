@@ -61,7 +61,7 @@ def by_hand(run: RunSettings, images: NDArray[Any]) -> list[NDArray[np.float64]]
     The model has one hidden layer; the gradients of its loss are written out.
     """
     e, eb, m, mb, s, sb, h, hb, o, ob = (
-        np.asarray(weight, np.float64) for weight in initial_weights(run.network, run.seed)
+        np.asarray(weight, np.float64) for weight in initial_weights(run.architecture, run.seed)
     )
     drawn = (batches_and_noise(run.seed, n, len(images), BATCH, run.k) for n in range(run.epochs))
     steps = [step for batches, noise in drawn for step in zip(batches, noise, strict=True)]

@@ -67,5 +67,5 @@ def _width(run: RunSettings, device: Device) -> int:
     (``results/width.csv``), less than the padding of a shape's last stack then costs. A GPU was
     not measured: its stacks are as wide as fits 1 GB, at most 64.
     """
-    members = _STACK_BYTES[device] / (_BYTES_PER_PARAMETER * run.network.n_parameters)
+    members = _STACK_BYTES[device] / (_BYTES_PER_PARAMETER * run.architecture.n_parameters)
     return min(_WIDEST[device], 1 << max(0, round(math.log2(members))))
