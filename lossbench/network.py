@@ -145,6 +145,11 @@ class Network:
         return sum(layer.n_parameters for layer in self.layers)
 
     @property
+    def n_activations(self) -> int:
+        """The number of values that all layers give for one example, x among them."""
+        return self.d + sum(layer.units for layer in self.layers)
+
+    @property
     def has_convolutions(self) -> bool:
         """Whether a layer is a convolution."""
         return any(isinstance(layer, Convolution) for layer in self.layers)

@@ -8,16 +8,17 @@ import pytest
 from conftest import lossbench
 from small_runs import eight_runs, program_of, small_run, trained_weights
 
+from lossbench import engine
 from lossbench.data import load
 from lossbench.errors import ExperimentError
-from lossbench.experiment import read
+from lossbench.experiment import bytes_of, largest_batch, read, stacks
 from lossbench.loss import LIKELIHOODS
 from lossbench.network import Network, conv, keras_io_conv
 from lossbench.nn.model import StackedVAE, initial_weights, plain
 from lossbench.nn.terms import term
 from lossbench.prediction import predict
 from lossbench.store import Store
-from lossbench.sweeping import plan
+from lossbench.sweeping import plan, sweep
 
 SMALL = {"network": "conv", "filters": (2, 3), "hidden": (5,), "image": (4, 4)}
 
@@ -113,6 +114,36 @@ def test_a_table_is_refused_and_images_of_any_sides_are_not(tmp_path: Path) -> N
     (first, *_) = plan(asked("colour.npy"), tmp_path / "out").runs
     assert (first.image, first.architecture.d) == ((5, 7, 3), 105)
     assert predict(asked("colour.npy")).settings[0].kl is None
+
+
+def test_activations_count_for_the_width_of_a_stack_of_convolutions() -> None:
+    """A batch of larger images leaves room for fewer members; dense layers are as they were."""
+
+    def width(**changes: Any) -> int:
+        (stack,) = stacks([small_run(**(SMALL | changes))])
+        return stack.width
+
+    assert width() == 8
+    assert width(batch_size=4096) < width(batch_size=512) <= width()
+    assert width(d=784, image=(28, 28), network="keras-io-conv", batch_size=128) == 1
+    assert width(network="dense") == width(network="dense", batch_size=4096)
+
+
+def test_a_step_that_does_not_fit_into_memory_is_refused_with_the_batch_that_would(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Before a worker starts."""
+    axes = {"d": "64", "k": "2", "seeds": "1", "network": "keras-io-conv", "batch_size": "512"}
+    asked = plan(read(None, axes), tmp_path / "out")
+    run = asked.runs[0]
+    room = bytes_of(run, 100)
+    assert largest_batch(run, room) == 100
+    assert largest_batch(run, 1) == 0
+    monkeypatch.setattr(engine, "memory", lambda: 2 * room)
+    with pytest.raises(ExperimentError, match="does not fit into memory") as caught:
+        sweep(asked, n_workers=2)
+    assert "batch_size = 100" in caught.value.remedy
+    assert not list((tmp_path / "out").glob("runs/*.json"))
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from lossbench.experiment.files import TEMPLATE, read, text_of
 from lossbench.experiment.grid import Experiment, Grid, extended
-from lossbench.experiment.stacks import Device, Stack, stacks
+from lossbench.experiment.stacks import Device, Stack, bytes_of, largest_batch, stacks
 
 __all__ = [
     "TEMPLATE",
@@ -10,7 +10,9 @@ __all__ = [
     "Experiment",
     "Grid",
     "Stack",
+    "bytes_of",
     "extended",
+    "largest_batch",
     "read",
     "stacks",
     "text_of",
