@@ -282,7 +282,9 @@ def predict(
     """Return what theory says of every setting of an experiment, before any training.
 
     ``file`` is a TOML file, by default the seed question on digits; ``settings`` are its keys, a
-    sequence for several values (a tuple for ``hidden`` is one network, a list of them several).
+    sequence for several values (a tuple for ``hidden`` or ``filters`` is one network, a list of
+    them several).
+    them several).
 
     >>> [each.collapses for each in predict(loss="docs", d=64, k=2, beta=[1, 100]).settings]
     [False, True, False, True]
@@ -481,7 +483,7 @@ def _texts(settings: dict[str, Given]) -> dict[str, str]:
 
 def _text(name: str, given: object) -> str:
     """Return the text of an option: of one value, or of several with commas."""
-    is_network = name == "hidden" and isinstance(given, tuple)
+    is_network = name in ("hidden", "filters") and isinstance(given, tuple)
     if isinstance(given, Iterable) and not isinstance(given, str) and not is_network:
         return ",".join(_text(name, each) for each in given)
     return setting(given) if isinstance(given, bool | tuple) else str(given)

@@ -91,7 +91,7 @@ def encode(
         from lossbench.nn.model import encoded  # noqa: PLC0415 - only here may TensorFlow load
         from lossbench.nn.terms import term  # noqa: PLC0415
 
-        return encoded(run.network, term(run.likelihood), weights, images)
+        return encoded(run.architecture, term(run.likelihood), weights, images)
 
 
 @contextmanager
