@@ -19,6 +19,7 @@ from lossbench.loss import (
     Likelihood,
     Objective,
     Sizes,
+    convention,
     entry,
     likelihood,
 )
@@ -256,9 +257,9 @@ def equivalent(
     >>> int(same.other_beta)
     2
     """
-    row = entry(loss) if isinstance(loss, str) else loss
+    row = _trained(loss) if isinstance(loss, str) else loss
     other_kind = other if other in LIKELIHOODS else None
-    other_row = row if other is None or other_kind else entry(other)
+    other_row = row if other is None or other_kind else _trained(other)
     here, there = row.convention, other_row.convention
     coefficients = here.coefficients(sizes, beta)
     decoding = None
@@ -284,6 +285,12 @@ def equivalent(
         other_row=other_row,
         decoding=decoding,
     )
+
+
+def _trained(loss: str) -> Entry:
+    """Return a row of the catalogue; ``UsageError`` if no sweep can train it."""
+    convention(loss)
+    return entry(loss)
 
 
 def _refuse_idle(
