@@ -466,9 +466,9 @@ def _notes(found: Predicted, wanted: Goal, limits: tuple[str, ...], *, exact: bo
     notes = list(limits)
     if wanted.kind == "kl" and not exact:
         notes.append(
-            "A model that is not linear with mse usually has a larger KL at this weight than "
-            "theory says: take it for where to start. --confirm trains short runs and finds the "
-            "weight."
+            "A model that is not linear with mse has another KL at this weight than theory says, "
+            "near t_1 usually a larger one: take it for where to start. --confirm trains short "
+            "runs and finds the weight."
         )
     if wanted.kind == "active" and not exact:
         notes.append("Predicted active units are close near t_1 and an upper bound far below it.")

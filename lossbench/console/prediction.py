@@ -50,7 +50,7 @@ def prediction_tables(prediction: Prediction, console: Console) -> RenderableTyp
             (
                 _READING * any(found.threshold is not None for found in prediction.settings)
                 + f"{NO_THRESHOLD} A nonlinear model may spread its KL over more latents." * bounded
-                + " A KL with ~ is a guess, usually too low." * guessed
+                + " A KL with ~ is a guess, near t_1 usually too low." * guessed
                 + " A sigma with ~ is one, too, usually too large." * (guessed and learned)
                 + _NO_MINIMUM * any(found.is_unbounded for found in prediction.settings)
                 + end_note(held, whole)
