@@ -844,7 +844,9 @@ class Multinomial(Likelihood):
         mean: "NDArray[np.float64]",
     ) -> "NDArray[np.float64]":
         """Return the places of ``x - n_x p`` along an axis."""
-        places: NDArray[np.float64] = x @ axis - x.sum(axis=1) * (mean @ axis / mean.sum())
+        places: NDArray[np.float64] = x @ axis - x.sum(axis=1, dtype=float) * (
+            mean @ axis / mean.sum()
+        )
         return places
 
 
