@@ -193,6 +193,24 @@ def explain(
     batch_size: int = ...,
     n_images: int = ...,
     beta: float | Fraction = ...,
+    reconstruction_loss: ReconstructionLoss | None = ...,
+    sigma: float | None = ...,
+    data_range: tuple[float, float] | None = ...,
+    to_data_range: tuple[float, float] | None = ...,
+) -> "Equivalent": ...
+@overload
+def explain(
+    loss: str,
+    *,
+    d: int = ...,
+    k: int = ...,
+    batch_size: int = ...,
+    n_images: int = ...,
+    beta: float | Fraction = ...,
+    reconstruction_loss: ReconstructionLoss | None = ...,
+    sigma: float | None = ...,
+    data_range: tuple[float, float] | None = ...,
+    to_data_range: tuple[float, float],
 ) -> "Equivalent": ...
 @_arguments_named()
 def explain(
@@ -205,22 +223,30 @@ def explain(
     n_images: int = 60_000,
     beta: float | Fraction = 1,
     reconstruction_loss: ReconstructionLoss | None = None,
+    sigma: float | None = None,
+    data_range: tuple[float, float] | None = None,
+    to_data_range: tuple[float, float] | None = None,
 ) -> "Derivation | Equivalent":
     """Return the derivation of a loss at given sizes: its a, b and beta_eff, and what it means.
 
-    With ``to``, return the equal setting in that loss.
+    With ``to``, return the equal setting in that loss or likelihood; with ``to_data_range``, that
+    on data which reach from its first number to its second, not over ``data_range`` (0 to 1).
+    ``sigma`` is that of ``gaussian`` or ``laplace``, on the first of the two sides that has one.
 
     >>> float(explain("blog", d=784, k=2).listed.beta_eff)
     392.0
     >>> float(explain("blog", "docs", d=784, k=2).other_beta)
     392.0
+    >>> float(explain("docs", "gaussian", sigma=0.5).other_beta)
+    2.0
     """
     from lossbench import explanation
     from lossbench.experiment import is_own
 
     _check_numbers(Integral, d=d, k=k, batch_size=batch_size, n_images=n_images)
-    _check_numbers(Real, beta=beta)
+    _check_numbers(Real, beta=beta, sigma=sigma)
     _check_text(loss=loss, to=to, reconstruction_loss=reconstruction_loss)
+    _check_ranges(data_range=data_range, to_data_range=to_data_range)
     if reconstruction_loss is not None:
         likelihood(reconstruction_loss)
     weight = explanation.read_weight(beta if isinstance(beta, Fraction) else float(beta))
@@ -230,8 +256,22 @@ def explain(
         from lossbench import proving
 
         found = proving.entry(loss, sizes)
-    if to is not None:
-        return explanation.equivalent(found, weight, to, sizes)
+    if to is not None or to_data_range is not None:
+        return explanation.equivalent(
+            *(found, weight, to, sizes),
+            reconstruction_loss=reconstruction_loss,
+            sigma=sigma,
+            data_range=data_range,
+            to_data_range=to_data_range,
+        )
+    for name, given in {"sigma": sigma, "data_range": data_range}.items():
+        if given is not None:
+            raise UsageError(
+                f"`{name}` is for an equal setting elsewhere",
+                where=name,
+                expected="to or to_data_range beside it",
+                received=repr(given),
+            )
     return explanation.derivation(found, sizes, weight, reconstruction_loss)
 
 
@@ -242,7 +282,9 @@ def predict(
     """Return what theory says of every setting of an experiment, before any training.
 
     ``file`` is a TOML file, by default the seed question on digits; ``settings`` are its keys, a
-    sequence for several values (a tuple for ``hidden`` is one network, a list of them several).
+    sequence for several values (a tuple for ``hidden`` or ``filters`` is one network, a list of
+    them several).
+    them several).
 
     >>> [each.collapses for each in predict(loss="docs", d=64, k=2, beta=[1, 100]).settings]
     [False, True, False, True]
@@ -441,7 +483,7 @@ def _texts(settings: dict[str, Given]) -> dict[str, str]:
 
 def _text(name: str, given: object) -> str:
     """Return the text of an option: of one value, or of several with commas."""
-    is_network = name == "hidden" and isinstance(given, tuple)
+    is_network = name in ("hidden", "filters") and isinstance(given, tuple)
     if isinstance(given, Iterable) and not isinstance(given, str) and not is_network:
         return ",".join(_text(name, each) for each in given)
     return setting(given) if isinstance(given, bool | tuple) else str(given)
@@ -465,6 +507,19 @@ def _check_text(**values: object) -> None:
         if not (optional or isinstance(value, str)):
             raise UsageError(
                 f"`{name}` is no text", where=name, expected="a name", received=repr(value)
+            )
+
+
+def _check_ranges(**values: object) -> None:
+    """Refuse what is neither None nor two numbers."""
+    for name, value in values.items():
+        pair = value if isinstance(value, tuple | list) and len(value) == 2 else (None, None)
+        if value is not None and not all(isinstance(edge, Real) for edge in pair):
+            raise UsageError(
+                f"`{name}` is no range of data",
+                where=name,
+                expected="two numbers, such as (-1, 1)",
+                received=repr(value),
             )
 
 

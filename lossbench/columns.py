@@ -200,9 +200,10 @@ DERIVED_COLUMNS = tuple(column.name for column in _DERIVED)
 METRIC_COLUMNS = tuple(column.name for column in METRICS)
 HISTORY_COLUMNS = tuple(column.name for column in HISTORY[1:])
 _MIXED = tuple(each.field for each in SETTINGS if each.column and each.is_mixed)
-# What a run that is too old to have a setting has; a number beside words is a text in a table.
+# What a run that is too old to have a setting has; a number beside words is a text in a table, as a
+# list is.
 _LATER = {
-    each.field: setting(each.default) if each.is_mixed else each.default
+    each.field: setting(each.default) if each.is_mixed or each.is_list else each.default
     for each in SETTINGS
     if each.column and each.field not in _FIRST
 }

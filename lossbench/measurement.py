@@ -91,8 +91,13 @@ class Measurement(Told):
 
     @property
     def beta_eff_over_threshold(self) -> float | None:
-        """``beta_eff / t_1``: at 1 and above, the collapsed solution is stable."""
-        return None if self.beta_eff is None else self.beta_eff / self.threshold
+        """``beta_eff / t_1``: at 1 and above, the collapsed solution is stable.
+
+        None without a beta_eff, and where t_1 is 0.
+        """
+        if self.beta_eff is None or self.threshold == 0:
+            return None
+        return self.beta_eff / self.threshold
 
     @property
     def predicted_active_units(self) -> int | None:
@@ -120,6 +125,7 @@ class Measurement(Told):
         share = self.below_nothing
         near = abs(share) < _ONE_PERCENT
         where = "within 1% of" if near else f"{abs(share):.0%} {'below' if share > 0 else 'above'}"
+        where = "beside" if math.isnan(share) else where
         return (
             f"The reconstruction, {_nats(self.reconstruction)}, is {where} "
             f"R_0 = {_nats(self.reconstruction_of_nothing)}, that of a model that gives every "
@@ -259,15 +265,9 @@ def measure(
             expected=f"values from -{_LARGEST_LOG_VAR:g} to {_LARGEST_LOG_VAR:g}",
             received=f"{significant(log_vars.min(), 4)} to {significant(log_vars.max(), 4)}",
         )
-    variances = np.exp(log_vars)
-    divergences = 0.5 * (means**2 + variances - 1 - log_vars).mean(axis=0)
-    signal, noise = means.var(axis=0), variances.mean(axis=0)
-    active = theory.is_active(signal, noise)
-    latents = tuple(
-        Latent(int(j), float(divergences[j]), float(signal[j] / noise[j]), bool(active[j]))
-        for j in np.argsort(-divergences, kind="stable")
-    )
-    reconstruction, kl = _mean(kind, images, samples), float(divergences.sum())
+    latents = latents_of(means, log_vars)
+    reconstruction = _mean(kind, images, samples)
+    kl = math.fsum(latent.kl for latent in latents)
     d = images.shape[1]
     elbo = kind.elbo(reconstruction, kl, d)
     measured = Measurement(
@@ -288,6 +288,21 @@ def measure(
         notes=tuple(_notes(images, samples, log_vars, kind)),
     )
     return replace(measured, notes=(*_scales(measured, images, samples), *measured.notes))
+
+
+def latents_of(means: _Rows, log_vars: _Rows) -> tuple[Latent, ...]:
+    """Return what each latent carries, of mean and log variance ``(n, k)`` of q(z|x).
+
+    The largest KL comes first.
+    """
+    variances = np.exp(log_vars)
+    divergences = 0.5 * (means**2 + variances - 1 - log_vars).mean(axis=0)
+    signal, noise = means.var(axis=0), variances.mean(axis=0)
+    active = theory.is_active(signal, noise)
+    return tuple(
+        Latent(int(j), float(divergences[j]), float(signal[j] / noise[j]), bool(active[j]))
+        for j in np.argsort(-divergences, kind="stable")
+    )
 
 
 def _mean(kind: Likelihood, images: _Rows, decoded: list[_Rows]) -> float:

@@ -92,8 +92,11 @@ class Predicted:
 
     @property
     def beta_eff_over_threshold(self) -> float | None:
-        """``final_beta_eff / t_1``, which compares settings across data: at 1 collapse begins."""
-        return None if self.threshold is None else self.final_beta_eff / self.threshold
+        """``final_beta_eff / t_1``, which compares settings across data: at 1 collapse begins.
+
+        None where no threshold is told, or it is 0.
+        """
+        return self.final_beta_eff / self.threshold if self.threshold else None
 
     @property
     def collapses(self) -> bool | None:
@@ -167,6 +170,9 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
     resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
     runs = resolved.runs()
     known = spectra(runs, data_dir)
+    resolved = resolved.shaped(runs, lambda run: known[key_of(run)].shape)
+    if resolved.image_shapes:
+        runs = resolved.runs()
     firsts: dict[tuple[object, ...], RunSettings] = {}
     for run in runs:
         firsts.setdefault(run.setting, run)
@@ -190,9 +196,13 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """The thresholds of one likelihood on the training ``images (n, d)``, and what they rest on."""
+    """The thresholds of one likelihood on the training ``images (n, d)``, and what they rest on.
+
+    ``shape`` is that of one image.
+    """
 
     images: NDArray[np.float32]
+    shape: tuple[int, ...]
     moments: theory.Moments
     thresholds: NDArray[np.float64]
 
@@ -218,7 +228,7 @@ def spectra(runs: Sequence[RunSettings], data_dir: Path | None = None) -> dict[K
     for seen, kind, scale in dict.fromkeys(map(key_of, runs)):
         train = images[seen].train
         thresholds = theory.thresholds(moments[seen], kind.fitted(train))
-        found[seen, kind, scale] = Spectrum(train, moments[seen], thresholds)
+        found[seen, kind, scale] = Spectrum(train, images[seen].shape, moments[seen], thresholds)
     return found
 
 
@@ -286,7 +296,7 @@ def predicted(run: RunSettings, spectrum: Spectrum, n_images: int) -> Predicted:
         sigma=best.sigma,
         is_unbounded=best.is_unbounded,
     )
-    is_exact = trained.has_linear_optimum and run.network.is_linear and run.kl_form.is_of_means
+    is_exact = trained.has_linear_optimum and run.architecture.is_linear and run.kl_form.is_of_means
     if not is_exact:
         return replace(known, kl_guess=best.kl)
     if best.kl is None or best.reconstruction is None:

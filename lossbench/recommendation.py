@@ -243,11 +243,13 @@ def recommend(
     unfit. With ``auto_k`` every case has as many latents as carry something there.
     """
     resolved = asked.resolved(lambda name: data.native_sizes(name, data_dir))
+    runs = resolved.runs()
+    known = spectra(runs, data_dir)
+    resolved = resolved.shaped(runs, lambda run: known[key_of(run)].shape)
     cases: dict[RunSettings, dict[str, RunSettings]] = {}
     for run in resolved.runs():
         case = replace(run, loss="", definition="", beta=1.0, beta_eff=1.0, a=1.0, b=1.0, seed=0)
         cases.setdefault(case, {}).setdefault(run.loss, run)
-    known = spectra(tuple(cases), data_dir)
     return Recommendation(
         wanted,
         tuple(
@@ -306,7 +308,7 @@ def _recommended(
     kind = told.likelihood.fitted(known.images)
     direction = theory.first_direction(known.images, known.moments, kind)
     limits = direction.limits(n_images) if direction else ()
-    exact = told.likelihood.has_linear_optimum and told.network.is_linear
+    exact = told.likelihood.has_linear_optimum and told.architecture.is_linear
     return Recommended(
         predicted=followed,
         weights=weights,
@@ -464,9 +466,9 @@ def _notes(found: Predicted, wanted: Goal, limits: tuple[str, ...], *, exact: bo
     notes = list(limits)
     if wanted.kind == "kl" and not exact:
         notes.append(
-            "A model that is not linear with mse usually has a larger KL at this weight than "
-            "theory says: take it for where to start. --confirm trains short runs and finds the "
-            "weight."
+            "A model that is not linear with mse has another KL at this weight than theory says, "
+            "near t_1 usually a larger one: take it for where to start. --confirm trains short "
+            "runs and finds the weight."
         )
     if wanted.kind == "active" and not exact:
         notes.append("Predicted active units are close near t_1 and an upper bound far below it.")

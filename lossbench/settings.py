@@ -33,7 +33,7 @@ from lossbench.loss import (
     likelihood,
     schedule,
 )
-from lossbench.network import Network, Piece, dense
+from lossbench.network import Network, NetworkName, Piece, conv, dense, keras_io_conv
 from lossbench.optimizer import HAVE_EPSILON, OPTIMIZER_NAMES, OptimizerName
 from lossbench.words import joined
 
@@ -53,6 +53,7 @@ _TO_UNIT = ("auto", "unit", "max")
 _LARGEST_SIZE = 1_000_000
 _TOO_LARGE = 1e12
 _LONGEST_SHOWN = 80
+_MOST_FILTERS = 4096
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,12 @@ def _layers(sizes: tuple[int, ...]) -> tuple[int, ...]:
     return sizes
 
 
+def _filters(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    if not sizes or max(sizes) > _MOST_FILTERS:
+        raise ValueError
+    return _layers(sizes)
+
+
 def _schedule(text: str) -> str:
     return str(schedule(text or CONSTANT))
 
@@ -235,6 +242,8 @@ class RunSettings:
     catalogue; ``iwae_samples`` is 0 where no importance-weighted bound is asked for.
     ``kl_schedule`` is always spelt out: an empty text asks for the convention's own schedule, which
     is ``constant`` for all of them, so both are the same run; so are two spellings of one number.
+    ``image`` is (height, width) or (height, width, channels) of the data, where the network
+    ``sees_images``; it follows from the dataset and d.
     """
 
     dataset: Annotated[
@@ -362,6 +371,38 @@ class RunSettings:
             column="hidden layers of the encoder, mirrored in the decoder",
         ),
     ] = (64,)
+    network: Annotated[
+        NetworkName,
+        Setting(
+            "model",
+            option="dense, conv or keras-io-conv.",
+            prediction=True,
+            column="network: dense, or of convolutions",
+        ),
+    ] = "dense"
+    filters: Annotated[
+        tuple[int, ...],
+        Setting(
+            "model",
+            check=_filters,
+            rule=f"a list of 1 to 8 numbers of filters, each at most {_MOST_FILTERS}, such as "
+            "[32, 64]",
+            option="Filters of conv's convolutions: 32x64.",
+            prediction=True,
+            column="filters of the encoder's convolutions, each of which halves the image",
+        ),
+    ] = (32, 64)
+    kernel_size: Annotated[
+        int,
+        Setting(
+            "model",
+            at_least=1,
+            at_most=63,
+            option="Side of conv's kernels.",
+            prediction=True,
+            column="side of a convolution's kernel",
+        ),
+    ] = 3
     output: Annotated[
         Literal["auto", "sigmoid", "identity"],
         Setting(
@@ -562,20 +603,32 @@ class RunSettings:
             identity=False,
         ),
     ] = 3600.0
+    image: tuple[int, ...] = ()
 
     @property
-    def network(self) -> Network:
+    def architecture(self) -> Network:
         """The network that is trained; its description follows from the settings."""
         kind = self.likelihood
         output = self.values_output if kind.output == "values" else kind.output
-        pieces = (
+        pieces = tuple(
             Piece(self.values_output if part.output == "values" else part.output, size)
             for part, size in kind.parts(self.d)
         )
-        return dense(
-            *(self.d, self.k, self.hidden, output, kind.choices(self.d), tuple(pieces)),
-            encodes_logarithm=kind.encodes_logarithm,
-        )
+        ends = (output, kind.choices(self.d), pieces)
+        logarithm = kind.encodes_logarithm
+        match self.network:
+            case "dense":
+                return dense(self.d, self.k, self.hidden, *ends, encodes_logarithm=logarithm)
+            case "conv":
+                layers = (self.filters, self.kernel_size, self.hidden)
+                return conv(self.image, self.k, *layers, *ends, encodes_logarithm=logarithm)
+            case "keras-io-conv":
+                return keras_io_conv(self.image, self.k, *ends, encodes_logarithm=logarithm)
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether the network needs to know the ``image`` that the d inputs are."""
+        return self.network != "dense"
 
     @property
     def values_output(self) -> Literal["sigmoid", "linear"]:
@@ -586,7 +639,8 @@ class RunSettings:
         """
         if self.output == "auto":
             is_unit = self.likelihood.scale(self.scale) in _TO_UNIT
-            return "sigmoid" if self.hidden and is_unit else "linear"
+            bends = bool(self.hidden) or self.sees_images
+            return "sigmoid" if bends and is_unit else "linear"
         return "sigmoid" if self.output == "sigmoid" else "linear"
 
     @property

@@ -6,7 +6,7 @@ handler or by ``progress``, leaves no workers and every finished run.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from lossbench import commits, data, theory
 from lossbench.columns import HELD, Status
 from lossbench.data import Dataset
 from lossbench.errors import ExperimentError, ResultsError, RunsFailedError
-from lossbench.experiment import Experiment, extended, stacks
+from lossbench.experiment import Experiment, bytes_of, extended, largest_batch, stacks
 from lossbench.loss import Likelihood, Scale
 from lossbench.run import IMAGES, Record
 from lossbench.settings import RunSettings
@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # neither need load where nothing is left to train
     import pandas as pd
 
     from lossbench.engine import Engine
+
+_GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,9 @@ def plan(
         (name, d, scale): data.load(name, d, data_dir, scale)
         for name, d, scale in dict.fromkeys(run.data for run in runs)
     }
+    resolved = resolved.shaped(runs, lambda run: datasets[run.data].shape)
+    if resolved.image_shapes:
+        runs = resolved.runs()
     for run in runs:
         n_train = len(datasets[run.data].train)
         if run.batch_size > n_train:
@@ -244,7 +249,25 @@ def _workers(
     if scheduler:
         return engine.join(scheduler)
     n_busy = min(n_workers or engine.n_cores(), len(stacks(missing)))
+    _refuse_too_large(missing, engine.memory() // n_busy)
     return engine.workers(n_busy, plan.store.folder / "logs")
+
+
+def _refuse_too_large(runs: Iterable[RunSettings], memory: int) -> None:
+    """Raise ``ExperimentError`` for a run whose step does not fit into a worker's share."""
+    for run in {run.shape: run for run in runs}.values():
+        needed = bytes_of(run, run.batch_size)
+        if needed > memory:
+            fitting = largest_batch(run, memory)
+            raise ExperimentError(
+                "a training step does not fit into memory",
+                where=run.run_id,
+                expected=f"at most {memory / _GB:.1f} GB, the share of a worker",
+                received=f"{needed / _GB:.1f} GB at least, with batch_size = {run.batch_size}",
+                remedy=f"batch_size = {fitting}, or fewer workers"
+                if fitting
+                else "a smaller network, or fewer workers",
+            )
 
 
 def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> Iterator[Record]:

@@ -21,6 +21,7 @@ from lossbench.words import significant
 
 _SIGNIFICANT_DIGITS = 6  # the last digits depend on the processor
 _IMAGES_A_PRODUCT = 4096
+_PRODUCTS_TO = 1e15  # the largest numbers of which float32 holds sums of products
 _ACTIVE_SIGNAL = 0.02
 _NO_VARIANCE = 1e-9  # of the largest: what is left of a direction in which nothing varies
 _ACTIVE_NATS = 0.5 * math.log1p(_ACTIVE_SIGNAL)
@@ -54,8 +55,9 @@ class Moments:
 def moments(images: NDArray[np.floating]) -> Moments:
     """Return the moments of ``images (n, d)``; ``DataError`` if no pixel varies.
 
-    Products are taken in float32 over a few thousand centred images, and added in float64; on
-    one thread, since how many share a product decides the order of its sums.
+    Products are taken in float32 over a few thousand centred images (in float64 where they could
+    overflow or vanish), and added in float64; on one thread, since how many share a product decides
+    the order of its sums.
     """
     mean = images.mean(axis=0, dtype=np.float64)
     varies = (images != images[0]).any(axis=0)
@@ -63,9 +65,11 @@ def moments(images: NDArray[np.floating]) -> Moments:
         raise DataError("every image is the same, so there is nothing to encode")
     d = images.shape[1]
     covariance = np.zeros((d, d))
+    spread = float(images.max()) - float(images.min())
+    product = np.float32 if 1 / _PRODUCTS_TO < spread < _PRODUCTS_TO else np.float64
     with threadpool_limits(limits=1, user_api="blas"):
         for start in range(0, len(images), _IMAGES_A_PRODUCT):
-            centred = images[start : start + _IMAGES_A_PRODUCT] - mean.astype(np.float32)
+            centred = images[start : start + _IMAGES_A_PRODUCT] - mean.astype(product)
             covariance += centred.T @ centred
     return Moments(mean, covariance / len(images), varies)
 
@@ -125,7 +129,10 @@ class Direction:
 def first_direction(
     images: NDArray[np.floating], moments: Moments, kind: Likelihood
 ) -> Direction | None:
-    """Return what the training images are like along the direction of t_1, if one is told."""
+    """Return what the training images are like along the direction of t_1.
+
+    None where no threshold is told, and where it is 0: counts whose shares never vary.
+    """
     if kind.no_threshold:
         return None
     kept = kind.counted(moments.mean, moments.varies)
@@ -136,6 +143,8 @@ def first_direction(
         axis = vectors[:, -1] / variance[kept] ** 0.5
         places = kind.along(axis, images[:, kept], moments.mean[kept])
     squares = places**2
+    if not squares.any():
+        return None
     return Direction(
         skewness=abs(float((places**3).mean() / squares.mean() ** 1.5)),
         n_carrying=float(squares.sum() ** 2 / (squares**2).sum()),
@@ -180,6 +189,12 @@ def predicted_kl(thresholds: NDArray[np.float64], beta_eff: float, k: int) -> fl
     """
     n_active = _n_active(thresholds, beta_eff, k)
     return 0.5 * float(np.sum(np.log(thresholds[:n_active] / beta_eff)))
+
+
+def carried(thresholds: NDArray[np.float64], beta_eff: float, k: int) -> tuple[float, ...]:
+    """Return what each of k latents carries, in nats: ``1/2 ln(t_j / beta_eff)``, and 0 below."""
+    largest = np.pad(thresholds[:k], (0, max(0, k - len(thresholds))))
+    return tuple(map(float, 0.5 * np.log(np.maximum(largest / beta_eff, 1.0))))
 
 
 def beta_eff_of_kl(thresholds: NDArray[np.float64], kl: float, k: int) -> float:

@@ -83,6 +83,17 @@ def export(run: RunSettings, weights: Sequence[NDArray[np.floating]], path: Path
         save(run, weights, path)
 
 
+def encode(
+    run: RunSettings, weights: Sequence[NDArray[np.floating]], images: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return ``z_mean`` and ``z_log_var`` of ``images (n, d)``, each ``(n, k)``."""
+    with _silenced():
+        from lossbench.nn.model import encoded  # noqa: PLC0415 - only here may TensorFlow load
+        from lossbench.nn.terms import term  # noqa: PLC0415
+
+        return encoded(run.architecture, term(run.likelihood), weights, images)
+
+
 @contextmanager
 def _silenced() -> Iterator[None]:
     """Keep what TensorFlow writes to stderr at import off the terminal."""

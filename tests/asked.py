@@ -45,6 +45,9 @@ OTHER_SETTINGS = {
     "d": 16,
     "k": 3,
     "hidden": (64, 64),
+    "network": "conv",
+    "filters": (8,),
+    "kernel_size": 5,
     "noise_std": 0.5,
     "epochs": 100,
     "batch_size": 64,
@@ -68,6 +71,9 @@ OTHER_SETTINGS = {
     "kl_estimator": "sample",
 }
 LATER = {
+    "network",
+    "filters",
+    "kernel_size",
     "iwae_samples",
     "kl_schedule",
     "sigma",

@@ -32,7 +32,7 @@ def by_hand(
     ``weight_at`` gives w at a step, ``slope`` that of F in K_ij ``(batch, k)`` at a step.
     """
     e, eb, m, mb, s, sb, h, hb, o, ob = (
-        np.asarray(weight, np.float64) for weight in initial_weights(run.network, run.seed)
+        np.asarray(weight, np.float64) for weight in initial_weights(run.architecture, run.seed)
     )
     drawn = (batches_and_noise(run.seed, n, len(images), BATCH, run.k) for n in range(run.epochs))
     steps = [step for batches, noise in drawn for step in zip(batches, noise, strict=True)]

@@ -75,3 +75,11 @@ def test_numbers_are_scaled_by_the_white_of_their_type(
     data = load(saved(tmp_path, images.astype(kind)), None)
     expected = np.sort((images / white).astype(np.float32), axis=None)
     np.testing.assert_allclose(np.sort([*data.train.flat, *data.test.flat]), expected, rtol=1e-7)
+
+
+def test_an_array_that_python_2_wrote_is_read_without_a_warning(tmp_path: Path) -> None:
+    """Its header has long integers."""
+    path = Path(saved(tmp_path, np.eye(8, 4, dtype=np.float32)))
+    path.write_bytes(path.read_bytes().replace(b"(8, 4), }  ", b"(8L, 4L), }"))
+    assert b"8L" in path.read_bytes()
+    assert load(str(path), None).d == 4

@@ -127,7 +127,7 @@ def test_a_network_ends_in_a_sigmoid_where_the_scale_leads_to_0_to_1() -> None:
     """Unless another output is asked for."""
     asked = {"dataset": "digits", "d": "16", "loss": "docs", "reconstruction_loss": "mse"}
     outputs = {
-        (run.scale, run.output, run.hidden): run.network.output
+        (run.scale, run.output, run.hidden): run.architecture.output
         for run in runs(**asked, scale="auto,standard", output="auto,sigmoid", hidden="4,linear")
     }
     assert outputs == {

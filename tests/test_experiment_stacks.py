@@ -111,5 +111,5 @@ def test_parameters_are_counted_by_hand() -> None:
             "seeds": "1",
         }
     ).runs()
-    assert run.network.n_parameters == 4160 + 2 * 130 + 192 + 4160
-    assert replace(run, hidden=()).network.n_parameters == 2 * 130 + 192
+    assert run.architecture.n_parameters == 4160 + 2 * 130 + 192 + 4160
+    assert replace(run, hidden=()).architecture.n_parameters == 2 * 130 + 192

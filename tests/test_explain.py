@@ -6,18 +6,23 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from rich.console import Console
+from scipy import stats
 from test_cli import run as cli
 from typer.testing import CliRunner
 
+import lossbench
 from lossbench import explanation as explain
 from lossbench.cli.app import app
 from lossbench.console import screen
+from lossbench.errors import UsageError
+from lossbench.explanation.equivalent import Decoded
 from lossbench.explanation.listing import weighted
 from lossbench.loss import Sizes, catalogue, convention, entry
 from lossbench.loss.formula import evaluate
@@ -46,7 +51,7 @@ def run(*arguments: str, columns: int = 80) -> str:
     return answer.stdout
 
 
-def facts(*arguments: str) -> dict[str, object]:
+def facts(*arguments: str) -> dict[str, Any]:
     """Return what the command prints as JSON."""
     found = json.loads(run(*arguments, "--json"))
     assert isinstance(found, dict)
@@ -322,6 +327,19 @@ def test_beta_zero_is_an_autoencoder() -> None:
         (("blog", "--beta", "nan"), "a number of at least 0"),
         (("blog", "--beta", "-1"), "a number of at least 0"),
         (("blog", "--beta", "inf"), "a number of at least 0"),
+        (("blog", "--to", "bce"), "no weight turns mse into bce"),
+        (("keras-docs", "--to", "gaussian"), "keras-docs has bce"),
+        (("bvae-tf", "--to", "gaussian"), "bvae-tf has l1"),
+        (("docs", "--to", "gaussian", "--beta", "0"), "every sigma is as good"),
+        (("docs", "--to", "gaussian", "--sigma", "0"), "a number above 0"),
+        (("docs", "--to", "gaussian", "--sigma", "nan"), "a number above 0"),
+        (("docs", "--to", "mse", "--sigma", "1"), "neither side has a sigma"),
+        (("docs", "--sigma", "1"), "an equal setting elsewhere"),
+        (("docs", "--to", "blog", "--reconstruction-loss", "mse"), "the same for every likelihood"),
+        (("docs", "--to-data-range", "-1"), "two numbers"),
+        (("docs", "--to-data-range", "1,1"), "two numbers"),
+        (("docs", "--to-data-range", "0,inf"), "two numbers"),
+        (("--to-data-range", "-1,1"), "needs a loss"),
     ],
 )
 def test_bad_input_is_told_and_exits_with_2(
@@ -356,3 +374,108 @@ def test_explain_loads_no_array_library_and_no_framework(tmp_path: Path) -> None
         timeout=60,
     )
     assert answer.returncode == 0, answer.stderr
+
+
+SIGMAS = st.floats(0.01, 100).map(lambda sigma: float(f"{sigma:.4g}"))
+RANGES = st.tuples(st.integers(-300, 300), st.integers(1, 600)).map(lambda e: (e[0], e[0] + e[1]))
+
+
+def written_out(
+    loss: str, beta: Fraction, decoded: Decoded, errors: np.ndarray, each_kl: np.ndarray
+) -> float:
+    """Return blog or docs as code has it, of errors on data from 0 to 1 and KLs of the latents."""
+    low, high = decoded.data_range
+    x, sigma = (high - low) * errors, decoded.sigma
+    if sigma is None:
+        each = x**2
+    elif decoded.likelihood.name == "gaussian":
+        each = -stats.norm(scale=sigma).logpdf(x)
+    else:  # scipy's underflows
+        each = abs(x) / sigma + np.log(2 * sigma)
+    if loss == "blog":
+        return float(np.mean(each) + float(beta) * np.mean(each_kl))
+    return float(each.size * np.mean(each) + float(beta) * np.sum(each_kl))
+
+
+@given(
+    loss=st.sampled_from(["blog", "docs"]),
+    kind=st.sampled_from(["mse", "gaussian", "laplace"]),
+    to=st.sampled_from([None, "blog", "docs", "mse", "gaussian", "laplace"]),
+    sigma=st.none() | SIGMAS,
+    ranges=st.tuples(RANGES, RANGES),
+    beta=st.fractions(Fraction(1, 100), 100),
+)
+def test_another_likelihood_or_range_has_the_same_objective_by_brute_force(
+    loss: str,
+    kind: str,
+    to: str | None,
+    sigma: float | None,
+    ranges: tuple[tuple[int, int], tuple[int, int]],
+    beta: Fraction,
+) -> None:
+    """Of two models the objectives differ by c times as much on the other side."""
+    other_kind = to if to in ("mse", "gaussian", "laplace") else kind
+    assume((kind == "laplace") == (other_kind == "laplace"))
+    same = explain.equivalent(
+        *(loss, beta, to, Sizes(d=5, k=3)),
+        reconstruction_loss=kind,
+        sigma=None if {kind, other_kind} == {"mse"} else sigma,
+        data_range=ranges[0],
+        to_data_range=ranges[1],
+    )
+    assert same.decoding is not None
+    rng = np.random.default_rng(0)
+    models = [(rng.normal(size=5), rng.random(3)) for _ in range(2)]
+    here, there = (
+        written_out(name, weight, side, *models[0]) - written_out(name, weight, side, *models[1])
+        for name, weight, side in (
+            (same.loss, same.beta, same.decoding.here),
+            (same.other, same.other_beta, same.decoding.there),
+        )
+    )
+    assert there == pytest.approx(float(same.scale) * here, rel=1e-6)
+    assert same.other_coefficients.beta_eff == same.beta_eff * same.decoding.ratio
+
+
+def test_mse_and_gaussian_turn_into_each_other() -> None:
+    """By 2*sigma^2; without a sigma it is the one at which beta_eff is 1."""
+    there = facts("docs", "--beta", "0.02", "--to", "gaussian", "--sigma", "0.1")["to"]
+    assert (there["reconstruction_loss"], there["sigma"], there["beta"]) == ("gaussian", 0.1, 1.0)
+    asked = ("docs", "--reconstruction-loss", "gaussian", "--sigma", "0.1", "--to", "mse")
+    assert facts(*asked)["to"]["beta"] == pytest.approx(0.02)
+    there = facts("blog", "--to", "gaussian")["to"]
+    assert (there["sigma"], there["beta_eff"]) == (14.0, 1.0)
+    text = run("docs", "--to", "gaussian", "--sigma", "0.1")
+    assert text.startswith("docs with mse at beta 1 is docs with gaussian (sigma 0.1) at beta 50\n")
+    assert "beta_eff(mse) = 2*sigma^2 * beta_eff(gaussian) = 2*0.1^2 * 50 = 1" in text
+    assert "c = 50 times that of docs with mse, but for a constant" in " ".join(text.split())
+
+
+def test_data_from_minus_1_to_1_have_four_times_the_squared_error() -> None:
+    """So four times the beta, or sigma twice as large; per image and per pixel alike."""
+    text = run("docs", "--to-data-range", "-1,1")
+    assert text.startswith(
+        "docs with mse on 0 to 1 at beta 1 is docs with mse on -1 to 1 at beta 4\n"
+    )
+    assert "constant" not in text
+    told = facts("docs", "--reconstruction-loss", "gaussian", "--to-data-range", "-1,1")
+    assert (told["to"]["sigma"], told["to"]["beta"], told["scale"]) == (2.0, 1.0, 1.0)
+    assert "With a sigma of 1 there, beta is 4." in str(told["cautions"])
+    asked = ("blog", "--to", "docs", "--data-range", "-1,1", "--to-data-range", "0,1")
+    assert facts(*asked)["to"]["beta"] == 98.0
+    per_pixel = facts("antixk-pytorch-vae-2021", "--to", "docs", "--beta", "4")
+    assert per_pixel["to"]["beta"] == pytest.approx(0.784)
+
+
+def test_python_and_the_command_say_the_same_of_another_likelihood() -> None:
+    """With the options for arguments, and errors that name them."""
+    same = lossbench.explain("docs", "gaussian", sigma=0.1, to_data_range=(-1, 1))
+    asked = ("docs", "--to", "gaussian", "--sigma", "0.1", "--to-data-range", "-1,1")
+    assert same.to_dict() == facts(*asked)
+    assert float(same.other_beta) == 200
+    with pytest.raises(UsageError, match="to_data_range: data have a smallest"):
+        lossbench.explain("docs", to_data_range=(1, 0))
+    with pytest.raises(UsageError, match="to_data_range: `to_data_range` is no range"):
+        lossbench.explain("docs", to_data_range=1)
+    with pytest.raises(UsageError, match="sigma: `sigma` is for an equal setting"):
+        lossbench.explain("docs", sigma=1)

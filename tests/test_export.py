@@ -1,5 +1,6 @@
 """A trained run carried on: the exported Keras model is the run that the table tells of."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from conftest import lossbench
 from test_cli import run as cli
 
-from lossbench import data
+from lossbench import data, predict
 from lossbench.measurement import measure
 from lossbench.store import Store
 
@@ -131,3 +132,48 @@ def test_an_export_that_cannot_be_is_told(
         code, _, err = cli(capsys, "export", selection, str(tmp_path / name))
         assert code == 2
         assert told in err
+
+
+@pytest.mark.slow
+def test_the_latents_of_a_run_are_those_that_its_table_sums_up(
+    capsys: pytest.CaptureFixture[str], kept: Path
+) -> None:
+    """Whatever the network, the likelihood and the noise; theory is told for unit noise only."""
+    for run in Store(kept).runs().to_dict("records"):
+        code, out, _ = cli(capsys, "show", str(kept), "--latents", run["run_id"], "--json")
+        told = json.loads(out)
+        assert code == 0
+        assert told["run_id"] == run["run_id"]
+        assert told["kl"] == pytest.approx(run["kl"], rel=1e-4, abs=1e-6)
+        assert told["active_units"] == run["active_units"]
+        assert [latent["theory"] for latent in told["latents"]] == [None, None]
+        code, out, _ = cli(capsys, "show", "--latents", f"{kept}:{run['run_id']}")
+        assert (code, out.splitlines()[0]) == (0, run["run_id"])
+
+
+@pytest.mark.slow
+def test_the_latents_stand_beside_what_theory_gives_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """They add up to the predicted KL."""
+    grid = ("--d", "16", "--k", "3", "--hidden", "8", "--epochs", "1", "--seeds", "1")
+    one = ("--loss", "docs", "--beta", "0.1", "--reconstruction-loss", "bce", "--save-weights")
+    lossbench("sweep", *grid, *one, "--out", "made", folder=tmp_path)
+    code, out, _ = cli(capsys, "show", str(tmp_path / "made"), "--latents", "docs", "--json")
+    assert code == 0
+    given = [latent["theory"] for latent in json.loads(out)["latents"]]
+    (told,) = predict(
+        loss="docs", d=16, k=3, hidden=(8,), beta=0.1, reconstruction_loss="bce"
+    ).settings
+    assert sum(given) == pytest.approx(told.kl_guess)
+    assert given == sorted(given, reverse=True)
+
+
+def test_latents_need_the_weights_of_the_run(
+    capsys: pytest.CaptureFixture[str], drilled_results: Path
+) -> None:
+    """Else it is told how to get them."""
+    run_id = Store(drilled_results).runs()["run_id"][0]
+    code, _, err = cli(capsys, "show", str(drilled_results), "--latents", run_id)
+    assert code == 2
+    assert "--save-weights" in err

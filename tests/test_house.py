@@ -26,7 +26,7 @@ FLOORS = (
     ("data", "store", "theory"),
     ("nn", "comparison", "explanation", "prediction", "measurement", "auditing", "description"),
     ("worker", "recommendation", "proving"),
-    ("engine",),
+    ("engine", "trained"),
     ("sweeping",),
     ("confirmation",),
     ("console", "report", "api"),

@@ -200,7 +200,7 @@ def test_every_group_of_columns_has_a_likelihood_of_its_own(tmp_path: Path) -> N
     scaled = known.covariance / np.sqrt(np.outer(variance, variance))
     brute = np.linalg.eigvalsh(scaled)[::-1]
     assert found.thresholds[0].largest[:5] == pytest.approx(brute[:5], rel=1e-4)
-    assert [(piece.output, piece.size) for piece in run.network.pieces] == [
+    assert [(piece.output, piece.size) for piece in run.architecture.pieces] == [
         ("linear", 2),
         ("softmax", 3),
         ("exponential", 1),

@@ -62,7 +62,7 @@ REFUSED: dict[str, Callable[[], object]] = {
     "no KL term": lambda: convention("irmae-vae-2021").beta(0.25, Sizes(784, 2, 8, 9)),
     "an unknown loss": lambda: convention("bloog"),
     "an unknown row": lambda: entry("zzzzz"),
-    "not of the form": lambda: convention("pyro-examples"),
+    "not to be trained": lambda: convention("two-stage-vae"),
 }
 
 
@@ -109,7 +109,7 @@ ROWS = ("blog", "docs", "keras-blog", "scvi-tools", "moses-vae", "pyro-examples"
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_of_the_catalogue_is_read_whole(name: str, snapshot: SnapshotAssertion) -> None:
-    """Every column comes to the field of its name; a schedule stands at its epoch."""
+    """Every column comes to the field of its name."""
     assert entry(name) == snapshot
 
 

@@ -235,3 +235,12 @@ def test_the_command_says_what_the_function_says(
     code, _, err = cli(capsys, "measure", str(file), "--reconstruction-loss", "mse")
     assert code == 2
     assert "no array x_hat, z_mean, z_log_var" in err
+
+
+def test_where_r_0_and_t_1_are_0_no_ratio_is_told() -> None:
+    """Counts whose shares never vary: nothing is left to reconstruct or to encode."""
+    x, x_hat = np.array([[3.0, 0], [2, 0], [5, 0]]), np.array([[1.0, 0]] * 3)
+    z = np.zeros((3, 1))
+    found = measure(x, x_hat, z, z, reconstruction_loss="multinomial", beta_eff=1)
+    assert (found.threshold, found.beta_eff_over_threshold) == (0, None)
+    assert "nan" not in " ".join(found.sentences())

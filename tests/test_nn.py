@@ -105,7 +105,7 @@ def _plain_keras(run: RunSettings) -> tuple[keras.Model, list[keras.layers.Layer
         decoded = layer(decoded)
     model = keras.Model([x, noise], ops.concatenate([decoded, z_mean, z_log_var], axis=-1))
     layers = [*encoder, *heads, *decoder, output]
-    weights = initial_weights(run.network, run.seed)
+    weights = initial_weights(run.architecture, run.seed)
     for layer, kernel, bias in zip(layers, weights[::2], weights[1::2], strict=True):
         layer.set_weights([kernel, bias])
     model.compile(
@@ -130,7 +130,7 @@ def test_a_member_of_a_stack_is_the_model_that_keras_fits(
             x, noise = images[order.ravel()], noise.reshape(-1, run.k)
             model.fit([x, noise], x, batch_size=run.batch_size, shuffle=False, verbose=0)
         fitted = [weight for layer in layers for weight in layer.get_weights()]
-        initial = initial_weights(run.network, run.seed)
+        initial = initial_weights(run.architecture, run.seed)
         for found, expected, before in zip(weights, fitted, initial, strict=True):
             np.testing.assert_allclose(found, expected, atol=1e-5)
             assert np.abs(expected - before).max() > 1e-4

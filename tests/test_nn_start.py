@@ -13,7 +13,7 @@ from lossbench.nn.train import batches_and_noise
 
 def test_initial_kernels_have_the_glorot_limit_of_a_single_model() -> None:
     """Each kernel is uniform within sqrt(6 / (fan_in + units)), and fills that range."""
-    network = small_run(d=784, k=20, hidden=(400,)).network
+    network = small_run(d=784, k=20, hidden=(400,)).architecture
     weights = initial_weights(network, 0)
     shapes = [(784, 400), (400, 20), (400, 20), (20, 400), (400, 784)]
     for (fan_in, units), kernel, bias in zip(shapes, weights[::2], weights[1::2], strict=True):
@@ -27,7 +27,7 @@ def test_initial_kernels_have_the_glorot_limit_of_a_single_model() -> None:
 
 def test_every_layer_has_weights_of_its_own() -> None:
     """Layers of one shape do not start alike: z_mean and z_log_var have different kernels."""
-    weights = initial_weights(small_run().network, 0)
+    weights = initial_weights(small_run().architecture, 0)
     assert np.abs(weights[2] - weights[4]).min() > 0
 
 
@@ -40,7 +40,7 @@ def test_the_same_seed_starts_alike_under_every_loss() -> None:
         assert np.abs(kernel[0] - kernel[2]).max() > 0.1
     for seed in (0, 1):
         np.testing.assert_array_equal(
-            initial_weights(small_run().network, seed)[0], program.weights()[0][2 * seed]
+            initial_weights(small_run().architecture, seed)[0], program.weights()[0][2 * seed]
         )
 
 
@@ -99,4 +99,4 @@ def test_parameters_are_as_many_as_the_layers_hold() -> None:
     for hidden in ((), (8,), (8, 5)):
         run = small_run(hidden=hidden)
         weights = program_of(run, 2).weights()
-        assert sum(weight.size for weight in weights) == 2 * run.network.n_parameters
+        assert sum(weight.size for weight in weights) == 2 * run.architecture.n_parameters

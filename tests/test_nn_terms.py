@@ -66,7 +66,7 @@ def test_an_image_is_what_the_likelihood_decodes(kind: Likelihood) -> None:
         **{name: getattr(kind, name) for name in kind.parameters},
     )
     assert run.likelihood == kind
-    model = StackedVAE(run.network, terms.term(kind), 1, "float32")
+    model = StackedVAE(run.architecture, terms.term(kind), 1, "float32")
     for variable in model.variables:
         variable.assign(np.random.default_rng(0).standard_normal(variable.shape))
     z = np.random.default_rng(1).standard_normal((1, 5, 2)).astype(np.float32)

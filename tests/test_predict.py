@@ -160,3 +160,12 @@ def test_a_guess_of_the_kl_is_the_closed_form_of_the_linear_model() -> None:
     assert linear.beta_eff_over_threshold == 0.5 / linear.threshold
     (noisy,) = predicted(hidden="64", noise_std="0.5", **options).settings
     assert (noisy.kl, noisy.kl_guess) == (None, None)
+
+
+def test_at_a_threshold_of_0_every_weight_collapses(tmp_path: Path) -> None:
+    """beta_eff/t_1 is then empty."""
+    path = tmp_path / "one.csv"
+    path.write_text("a,b\n" + "".join(f"{n},0\n" for n in (3, 2, 5, 1, 4, 9)))
+    asked = {"dataset": str(path), "scale": "none", "reconstruction_loss": "multinomial"}
+    for each in predicted(**asked, d="2", loss="docs", beta="0.1").settings:
+        assert (each.threshold, each.beta_eff_over_threshold, each.collapses) == (0, None, True)

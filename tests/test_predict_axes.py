@@ -25,6 +25,9 @@ AXES = {
     "d": "4,16",
     "k": "2,3",
     "hidden": "64,linear,64x32",
+    "network": "dense,conv,keras-io-conv",
+    "filters": "8,8x16",
+    "kernel_size": "3,5",
     "epochs": "5,6",
     "batch_size": "32,64",
     "optimizer": "adam,sgd",
@@ -47,6 +50,8 @@ AXES = {
     "groups": "4," + "+".join(f"{first}-{first + 3}" for first in range(1, 65, 4)),
 }
 HAVE = {
+    "filters": {"network": "conv"},
+    "kernel_size": {"network": "conv"},
     "output": {"reconstruction_loss": "mse"},
     "log_sigma_floor": {"reconstruction_loss": "gaussian", "sigma": "learned"},
     "free_bits_over": {"free_bits": "0.5"},

@@ -13,6 +13,7 @@ from conftest import lossbench
 from test_report import tables_of
 from test_terminal import on_terminal
 
+from lossbench.api import compare
 from lossbench.auditing import Audit
 from lossbench.cli import main
 from lossbench.cli.app import app
@@ -177,3 +178,34 @@ def test_the_readme_tells_how_often_the_predicted_active_units_held() -> None:
     excess = rows["active_units"] - rows["predicted_active_units"]
     shares = [100 * float((abs(excess) <= most).mean()) for most in (1, 0)]
     assert [int(number) for number in told.groups()] == [len(rows), *map(round, shares)]
+
+
+@pytest.mark.parametrize("schedule", ["linear:0.5", "cyclical:4:0.5"])
+@pytest.mark.parametrize(
+    ("dataset", "weights"), [("digits", ("1", "2.66")), ("patches", ("6.61", "17.6"))]
+)
+def test_the_readme_tells_the_intervals_of_the_schedules(
+    schedule: str, dataset: str, weights: tuple[str, ...]
+) -> None:
+    """Each is that of ``compare`` over the committed runs, in the row of its schedule and data."""
+    (row,) = (x for x in README.splitlines() if f"`{schedule}`, {dataset} |" in x)
+    for weight, cell in zip(weights, row.split("|")[2:], strict=False):
+        at = f"results/schedules:dataset={dataset},beta_eff={weight},free_bits=0,kl_schedule="
+        found = compare(f"{at}constant", f"{at}{schedule}")
+        elbo = found.cells[0].metrics["elbo"]
+        assert f" {elbo.low:.2f} to {elbo.high:.2f}" in cell
+
+
+def test_the_readme_tells_the_thresholds_of_every_likelihood() -> None:
+    """Measured over predicted, to the digits of the table."""
+    table = pd.read_csv(REPOSITORY / "results" / "likelihoods" / "thresholds.csv")
+    for kind, sigma in (
+        ("gaussian", "0.2"),
+        ("poisson", "1"),
+        ("negative_binomial", "1"),
+        ("categorical", "1"),
+        ("multinomial", "1"),
+    ):
+        of_kind = table[(table["reconstruction_loss"] == kind) & (table["sigma"] == sigma)]
+        (row,) = (x for x in README.splitlines() if x.startswith(f"| `{kind}` |"))
+        assert f"| {of_kind['ratio'].iloc[0]:.2f} |" in row

@@ -18,6 +18,9 @@ from lossbench.store.summary import summarised
 RESULTS = Path(__file__).parent.parent / "results"
 OTHER = {
     "hidden": "8",
+    "network": "conv",
+    "filters": "8",
+    "kernel_size": 5,
     "epochs": 7,
     "batch_size": 16,
     "optimizer": "sgd",

@@ -365,6 +365,23 @@ def test_a_shared_sigma_has_no_minimum_where_the_latents_carry_everything() -> N
     assert expected(t, MADE, Gaussian(sigma="learned"), 1.0, 3, 1.0).is_unbounded
 
 
+@pytest.mark.parametrize("factor", [1e-25, 1e-18, 1e18, 1e30])
+def test_moments_of_tiny_and_huge_numbers_neither_vanish_nor_overflow(factor: float) -> None:
+    """They are those of the same images, times the factor's square."""
+    images = np.random.default_rng(0).normal(size=(50, 3))
+    expected_covariance = np.cov(images.T, bias=True) * factor**2
+    found = moments((images * factor).astype(np.float32)).covariance
+    np.testing.assert_allclose(found, expected_covariance, rtol=1e-4)
+
+
+def test_counts_whose_shares_never_vary_have_a_threshold_of_0_and_no_direction() -> None:
+    """A multinomial of one column that is ever drawn: nothing is left to encode."""
+    counts = np.array([[3, 0], [2, 0], [5, 0]], np.float32)
+    kind = likelihood("multinomial")
+    assert thresholds_of(counts, "multinomial").tolist() == [0]
+    assert first_direction(counts, moments(counts), kind) is None
+
+
 def test_what_a_learned_sigma_leaves_open_is_not_told() -> None:
     """With another noise, and below t_1 with a sigma for each input."""
     t = np.array([3.0, 2.0, 1.0])

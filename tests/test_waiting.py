@@ -104,7 +104,7 @@ def test_a_worker_gets_what_it_has_compiled_then_what_nobody_has() -> None:
 
 @pytest.mark.parametrize("n_workers", [1, 2, 64])
 def test_thousands_of_shapes_are_handed_out_in_no_time(n_workers: int) -> None:
-    """Twice 4,000 stacks of 4,000 shapes in under half a second of this process, all in all."""
+    """Twice 4,000 stacks of 4,000 shapes in under two seconds of this process, all in all."""
     made = stacks([*range(4000), *range(4000)])
     for stack in made:
         assert stack.shape  # which a stack keeps
@@ -112,5 +112,5 @@ def test_thousands_of_shapes_are_handed_out_in_no_time(n_workers: int) -> None:
     waiting = Waiting(made)
     for number in range(len(made)):
         waiting.take(str(number % n_workers))
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 2
     assert not waiting

@@ -18,10 +18,21 @@ def explain(
         str | None, typer.Argument(help="A loss; without it, all of them are listed.")
     ] = None,
     to: Annotated[
-        str | None, typer.Option(metavar="LOSS", help="Give the equal setting in this loss.")
+        str | None,
+        typer.Option(metavar="NAME", help="Give the equal setting in this loss or likelihood."),
     ] = None,
     reconstruction_loss: Annotated[
         ReconstructionLoss | None, typer.Option(help="Kind of reconstruction [the loss's own].")
+    ] = None,
+    sigma: Annotated[
+        float | None, typer.Option(help="Standard deviation of gaussian, scale of laplace.")
+    ] = None,
+    data_range: Annotated[
+        str | None, typer.Option(metavar="LOW,HIGH", help="What the data reach [0,1].")
+    ] = None,
+    to_data_range: Annotated[
+        str | None,
+        typer.Option(metavar="LOW,HIGH", help="Give the equal setting on data that reach this."),
     ] = None,
     lineage: Annotated[
         str | None,
@@ -49,13 +60,16 @@ def explain(
     Without LOSS every known convention is listed, with what surprises in it.
 
     Examples: `lossbench explain blog --d 784 --k 2`, `lossbench explain blog --to docs`,
-    `lossbench explain --lineage keras`
+    `lossbench explain docs --to gaussian --sigma 0.1`, `lossbench explain --lineage keras`
     """
     from lossbench import explanation as algebra  # noqa: PLC0415
     from lossbench.console import explanation, screen  # noqa: PLC0415
     from lossbench.loss import Sizes  # noqa: PLC0415
 
-    _check_together(loss, to, lineage, reconstruction_loss)
+    _check_together(
+        *(loss, to, lineage, reconstruction_loss),
+        {"--sigma": sigma, "--data-range": data_range, "--to-data-range": to_data_range},
+    )
     weight = algebra.read_weight(beta)
     asked = algebra.checked(Sizes(d, k, batch_size, n_images))
     sizes = algebra.completed(asked, algebra.DEFAULT_SIZES)
@@ -68,8 +82,14 @@ def explain(
         rows = algebra.listing(sizes, weight)
         shown = explanation.catalogue_of(rows, width)
         facts = {"losses": rows}
-    elif to is not None:
-        same = algebra.equivalent(_found(loss, sizes), weight, to, sizes)
+    elif to is not None or to_data_range is not None:
+        same = algebra.equivalent(
+            *(_found(loss, sizes), weight, to, sizes),
+            reconstruction_loss=reconstruction_loss,
+            sigma=sigma,
+            data_range=_read_range(data_range, "--data-range"),
+            to_data_range=_read_range(to_data_range, "--to-data-range"),
+        )
         shown, facts = explanation.equivalent_of(same), same
     else:
         derived = algebra.derivation(_found(loss, sizes), sizes, weight, reconstruction_loss)
@@ -91,8 +111,28 @@ def _found(loss: str, sizes: "Sizes") -> "str | Entry":
     return proving.entry(loss, sizes)
 
 
+def _read_range(text: str | None, option: str) -> tuple[float, float] | None:
+    """Return the two numbers of an option; ``UsageError`` if they are none."""
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise UsageError(
+            "this is no range of data",
+            where=option,
+            expected="two numbers, such as -1,1",
+            received=text,
+        ) from None
+    return low, high
+
+
 def _check_together(
-    loss: str | None, to: str | None, lineage: str | None, reconstruction_loss: str | None
+    loss: str | None,
+    to: str | None,
+    lineage: str | None,
+    reconstruction_loss: str | None,
+    converting: dict[str, float | str | None],
 ) -> None:
     """Refuse options that say nothing together."""
     if loss is not None and lineage is not None:
@@ -101,7 +141,7 @@ def _check_together(
             expected="one of the two",
             received=f"{loss} --lineage {lineage}",
         )
-    lonely = {"--to": to, "--reconstruction-loss": reconstruction_loss}
+    lonely = {"--to": to, "--reconstruction-loss": reconstruction_loss} | converting
     for option, given in lonely.items():
         if given is not None and loss is None:
             raise UsageError(
@@ -109,9 +149,12 @@ def _check_together(
                 expected=f"lossbench explain LOSS {option} {given}",
                 remedy=f"lossbench explain blog {option} {given}",
             )
-    if to is not None and reconstruction_loss is not None:
-        raise UsageError(
-            "--to holds for every kind of reconstruction",
-            expected="--to without --reconstruction-loss",
-            received=f"--to {to} --reconstruction-loss {reconstruction_loss}",
-        )
+    if to is None and converting["--to-data-range"] is None:
+        for option, given in converting.items():
+            if given is not None:
+                raise UsageError(
+                    f"{option} is for an equal setting elsewhere",
+                    expected="--to or --to-data-range beside it",
+                    received=f"{option} {given}",
+                    remedy="--to gaussian, or --to mse",
+                )

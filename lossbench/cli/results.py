@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lossbench.errors import GateTrippedError, ResultsError, UsageError
+from lossbench.errors import GateTrippedError, UsageError
 
 _SUFFIX = ".keras"
 
@@ -16,12 +16,25 @@ def show(
         Path | None,
         typer.Argument(help="A results folder; without it, every one under results/."),
     ] = None,
+    latents: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Show what each latent of a run with weights carries."),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder with IDX files of MNIST, for --latents.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the summary of finished sweeps, from their tables alone.
 
-    Example: `lossbench show results/default`
+    `--latents` shows one run in place of it, which `sweep --save-weights` kept.
+
+    Examples: `lossbench show results/default`, `lossbench show --latents
+    results/mine:loss=docs,beta=1`
     """
+    if latents is not None:
+        _show_latents(results, latents, data_dir, as_json=json)
+        return
     from lossbench.console.screen import tell  # noqa: PLC0415
     from lossbench.console.summary import show_summary  # noqa: PLC0415
     from lossbench.store import folders, summary  # noqa: PLC0415
@@ -31,6 +44,18 @@ def show(
         if not json:
             tell(str(folder), style="bold")
         show_summary(found, as_json=json)
+
+
+def _show_latents(results: Path | None, run: str, data_dir: Path | None, *, as_json: bool) -> None:
+    from lossbench import trained  # noqa: PLC0415
+    from lossbench.console import screen  # noqa: PLC0415
+    from lossbench.console.latents import latents_table  # noqa: PLC0415
+
+    found = trained.carried(trained.kept(run if results is None else f"{results}:{run}"), data_dir)
+    if as_json:
+        screen.show_json(found)
+    else:
+        screen.show(latents_table(found))
 
 
 def compare(
@@ -107,34 +132,13 @@ def export(
 
     Example: `lossbench export docs-bce-beta1-d64-k2-seed0 model.keras`
     """
-    from lossbench import comparison, worker  # noqa: PLC0415
+    from lossbench import trained, worker  # noqa: PLC0415
     from lossbench.console.screen import show_path, tell  # noqa: PLC0415
-    from lossbench.store import Store  # noqa: PLC0415
 
     _check_path(path)
-    chosen = comparison.select(run)
-    ids = [str(run_id) for run_id in chosen["run_id"]]
-    if len(ids) > 1:
-        raise UsageError(
-            f"{len(ids)} runs are selected",
-            where=repr(run),
-            expected="one run",
-            received=", ".join(ids[:3]) + (" and more" if len(ids) > 3 else ""),
-            remedy="add columns, as in loss=docs,beta=1,d=64,k=2,seed=0",
-        )
-    folder = Path(str(chosen["folder"].iloc[0]))
-    store = Store(folder)
-    weights, frozen = store.weights(ids[0]), store.frozen()
-    settings = {known.run_id: known for known in frozen.runs()} if frozen else {}
-    if not weights or ids[0] not in settings:
-        raise ResultsError(
-            "the weights of this run are not there",
-            where=str(folder),
-            expected=f"runs/{ids[0]}.weights.npz, as `sweep --save-weights` leaves it",
-            remedy=f"lossbench sweep {folder}/experiment.toml --out {folder} --save-weights",
-        )
-    worker.export(settings[ids[0]], weights, path)
-    if settings[ids[0]].is_bounded:
+    kept = trained.kept(run)
+    worker.export(kept.run, kept.weights, path)
+    if kept.run.is_bounded:
         tell("not compiled: no loss of Keras has a floor or a capacity under its KL")
     show_path(path)
 

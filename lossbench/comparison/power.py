@@ -27,8 +27,8 @@ def power(n: int, effect: float) -> float:
 def detectable(n: int) -> float:
     """Return the least difference, in standard deviations, that n pairs find in 80% of cases.
 
-    >>> round(detectable(34), 2)
-    0.49
+    >>> round(detectable(34), 3)
+    0.495
     """
     low, high = 0.0, 1.0
     while power(n, high) < POWER:

@@ -86,29 +86,45 @@ def equivalent_of(same: Equivalent) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("")
     table.add_column("loss", overflow="fold")
+    if same.decoding is not None:
+        table.add_column("likelihood", overflow="fold")
+        table.add_column("data")
     for heading in ("beta", "a", "b", "beta_eff"):
         table.add_column(heading, justify="right", no_wrap=True)
     sides = (
         ("from", same.loss, same.beta, same.coefficients),
         ("to", same.other, same.other_beta, same.other_coefficients),
     )
-    for side, loss, beta, ab in sides:
-        table.add_row(side, loss, _exact(beta), *map(number, (ab.a, ab.b, ab.beta_eff)))
-    title = f"{same.loss} at beta {_exact(same.beta)} is {same.other} at beta "
+    here, there = same.loss, same.other
+    rest: list[RenderableType] = []
+    decoded: tuple[tuple[str, ...], ...] = ((), ())
+    constant, also = "", ""
+    if same.decoding is not None:
+        both = same.decoding.here, same.decoding.there
+        decoded = tuple((side.words, side.reach) for side in both)
+        here, there = (
+            f"{loss} with {side.words}{f' on {side.reach}' if same.decoding.stretch != 1 else ''}"
+            for loss, side in zip((here, there), both, strict=True)
+        )
+        lines = same.decoding.formulas(same.beta_eff)
+        rest = [*(Indented(line, style="cyan") for line in lines), *([Text()] if lines else [])]
+        constant = ", but for a constant" if same.decoding.has_constant else ""
+        also = ", and the same beta_eff/t_1" if not both[0].likelihood.no_threshold else ""
+    for (side, loss, beta, ab), more in zip(sides, decoded, strict=True):
+        table.add_row(side, loss, *more, _exact(beta), *map(number, (ab.a, ab.b, ab.beta_eff)))
+    title = f"{here} at beta {_exact(same.beta)} is {there} at beta {_exact(same.other_beta)}"
     parts: list[RenderableType] = [
-        Text(title + _exact(same.other_beta), style="bold"),
+        Text(title, style="bold"),
         Text(f"at {at(same.sizes, same.beta)}", style="dim"),
-        Text(),
-        table,
-        Text(),
+        *(Text(), table, Text(), *rest),
     ]
     if same.scale == 1:
-        parts.append(Text("The same objective: nothing else need change."))
+        parts.append(Text(f"The same objective{constant}: nothing else need change."))
     else:
         parts.append(
             Text(
-                f"The same optimum. The objective of {same.other} is c = {_exact(same.scale)} "
-                f"times that of {same.loss}, and so is its gradient. For the same run:"
+                f"The same optimum{also}. The objective of {there} is c = {_exact(same.scale)} "
+                f"times that of {here}{constant}, and so is its gradient. For the same run:"
             )
         )
         parts.extend((Text(), _needs(same)))

@@ -13,6 +13,7 @@ from lossbench.console.audit import audit_report
 from lossbench.console.comparison import comparison_table
 from lossbench.console.description import description_tables
 from lossbench.console.explanation import derivation_of, equivalent_of
+from lossbench.console.latents import latents_table
 from lossbench.console.measurement import measurement_tables
 from lossbench.console.prediction import prediction_tables
 from lossbench.console.recommendation import recommendation_of
@@ -24,6 +25,7 @@ from lossbench.prediction import Prediction
 from lossbench.recommendation import Recommendation
 from lossbench.store import Summary
 from lossbench.sweeping import Swept
+from lossbench.trained import Carried
 
 _WIDTH = 118
 _FORMAT = (
@@ -68,6 +70,7 @@ def _printed(record: object, width: int | None) -> Console:
 _Page = Callable[[Any, Console], RenderableType]
 _PAGES: dict[type, _Page] = {
     Audit: lambda audit, _: audit_report(audit),
+    Carried: lambda found, _: latents_table(found),
     Comparison: lambda comparison, _: comparison_table(comparison),
     Description: lambda described, _: description_tables(described),
     Derivation: lambda derivation, _: derivation_of(derivation),

@@ -23,6 +23,10 @@ from lossbench.words import counted, joined, setting, significant
 _DECIDING = ("noise_std", "batch_size")  # what a critical beta depends on besides d and k
 _AT_DEFAULT = ("log_sigma_floor",)  # parameters that are told where they have another value
 _NO_MINIMUM = " Without a minimum a sigma runs to its floor; at a larger beta there is one."
+_READING = (
+    "A setting collapses where beta_eff reaches t_1. The active units are exact for a linear model "
+    "with mse, close near t_1, and an upper bound far below it."
+)
 _UNBOUNDED = 1000
 _MOST_TOLD = 8  # latent sizes in one sentence
 
@@ -43,13 +47,14 @@ def prediction_tables(prediction: Prediction, console: Console) -> RenderableTyp
         *(Text(f"w of {schedule}") for schedule in prediction.schedules),
         *map(Text, prediction.forms),
         Text(
-            "A setting collapses where beta_eff reaches t_1. The active units are exact for a "
-            "linear model with mse, close near t_1, and an upper bound far below it."
-            + f"{NO_THRESHOLD} A nonlinear model may spread its KL over more latents." * bounded
-            + " A KL with ~ is a guess, usually too low." * guessed
-            + " A sigma with ~ is one, too, usually too large." * (guessed and learned)
-            + _NO_MINIMUM * any(found.is_unbounded for found in prediction.settings)
-            + end_note(held, whole),
+            (
+                _READING * any(found.threshold is not None for found in prediction.settings)
+                + f"{NO_THRESHOLD} A nonlinear model may spread its KL over more latents." * bounded
+                + " A KL with ~ is a guess, near t_1 usually too low." * guessed
+                + " A sigma with ~ is one, too, usually too large." * (guessed and learned)
+                + _NO_MINIMUM * any(found.is_unbounded for found in prediction.settings)
+                + end_note(held, whole)
+            ).strip(),
             style="dim",
         ),
     )
@@ -71,8 +76,8 @@ def _facts(thresholds: Thresholds, prediction: Prediction) -> Iterator[Text]:
     nothing = thresholds.reconstruction_of_nothing
     yield from map(Text, _learned(thresholds))
     yield Text(
-        f"R_0 = {significant(nothing, 4)} nats, {significant(nothing / thresholds.d, 4)} a pixel: "
-        "a reconstruction that stays there draws everybody the mean image"
+        f"R_0 = {significant(nothing, 4)} nats, {significant(nothing / thresholds.d, 4)} an input: "
+        "a reconstruction that stays there gives every example the same"
     )
     bounded = any(found.run.is_bounded for found in prediction.settings)
     weight = "a constant beta of" if prediction.schedules else "beta"

@@ -7,6 +7,7 @@ import gzip
 import math
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -143,10 +144,12 @@ def read_named(path: Path, needed: Sequence[str], also: Sequence[str] = ()) -> d
 
 def _npy_array(stream: _Stream, where: str) -> Raw:
     """Return the array of an open ``.npy`` file; its header is read as a literal, never run."""
-    if npy.read_magic(stream) == (1, 0):
-        shape, fortran, dtype = npy.read_array_header_1_0(stream)
-    else:  # 2.0 allows a longer header; 3.0 is for names of fields, which are no images
-        shape, fortran, dtype = npy.read_array_header_2_0(stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a file that Python 2 wrote
+        if npy.read_magic(stream) == (1, 0):
+            shape, fortran, dtype = npy.read_array_header_1_0(stream)
+        else:  # 2.0 allows a longer header; 3.0 is for names of fields, which are no images
+            shape, fortran, dtype = npy.read_array_header_2_0(stream)
     return _array(stream, dtype, shape, "F" if fortran else "C", where)
 
 

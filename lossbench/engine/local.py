@@ -17,6 +17,7 @@ from pathlib import Path
 
 import dask
 import distributed
+from distributed.system import MEMORY_LIMIT
 
 import lossbench
 from lossbench.engine.dispatch import Engine, log_of, silenced
@@ -56,6 +57,12 @@ def n_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def memory() -> int:
+    """Return the bytes of memory that the machine, or its container, gives."""
+    limit: int = MEMORY_LIMIT
+    return limit
 
 
 def _sees_gpu() -> bool:

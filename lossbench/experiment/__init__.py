@@ -3,7 +3,7 @@
 from lossbench.experiment.files import TEMPLATE, read, text_of
 from lossbench.experiment.grid import Experiment, Grid, extended
 from lossbench.experiment.own_loss import OwnLoss, Proof, is_own, read_own, told
-from lossbench.experiment.stacks import Device, Stack, stacks
+from lossbench.experiment.stacks import Device, Stack, bytes_of, largest_batch, stacks
 
 __all__ = [
     "TEMPLATE",
@@ -13,8 +13,10 @@ __all__ = [
     "OwnLoss",
     "Proof",
     "Stack",
+    "bytes_of",
     "extended",
     "is_own",
+    "largest_batch",
     "read",
     "read_own",
     "stacks",

@@ -60,6 +60,7 @@ class Reader:
                 )
         hashes = self._table(frozen.get("data_sha256", {}), "data_sha256")
         sizes = self._table(frozen.get("n_images", {}), "n_images")
+        shapes = self._table(frozen.get("image_shapes", {}), "image_shapes")
         fixed = dict(FIXED)
         for section in SECTIONS[:-1]:
             for key, item in self._table(document.get(section, {}), section).items():
@@ -79,6 +80,9 @@ class Reader:
             grids=grids,
             data_sha256={str(data): str(sha256) for data, sha256 in hashes.items()},
             n_images={data: size for data, size in sizes.items() if isinstance(size, int)},
+            image_shapes={
+                data: tuple(shape) for data, shape in shapes.items() if isinstance(shape, list)
+            },
             conventions=self._own,
             places=self._places,
         )

@@ -130,6 +130,7 @@ def text_of(experiment: Experiment) -> str:
             "name": experiment.name,
             "data_sha256": dict(experiment.data_sha256),
             "n_images": dict(experiment.n_images),
+            **_shapes(experiment),
         }
     }
     if tables := tables_of(experiment.conventions):
@@ -145,6 +146,12 @@ def text_of(experiment: Experiment) -> str:
         for grid in experiment.grids
     ]
     return tomli_w.dumps(document)
+
+
+def _shapes(experiment: Experiment) -> dict[str, object]:
+    """Return the shapes of the images that networks see; nothing where none sees any."""
+    shapes = {place: list(shape) for place, shape in experiment.image_shapes.items()}
+    return {"image_shapes": shapes} if shapes else {}
 
 
 def _plain(value: Value) -> object:

@@ -26,6 +26,7 @@ from lossbench.loss import (
     floor_told,
     likelihood,
 )
+from lossbench.network import KERAS_IO_HIDDEN, OWN_LAYERS
 from lossbench.settings import AXES, FIXED, KEYS, RunSettings, Value, place
 from lossbench.words import counted, joined, setting
 
@@ -33,6 +34,7 @@ Grid = dict[str, tuple[Value, ...]]
 
 _MOST_RUNS = 1_000_000
 _HISTORY_ROWS = 50
+_LAYERS = tuple(dict.fromkeys(name for names in OWN_LAYERS.values() for name in names))
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Experiment:
     ``fixed`` has a value for every key outside [sweep]; each grid maps axes to their values.
     ``data_sha256`` maps ``<dataset> at d=<d>`` to the hash of the data that was trained on; it
     is empty until the experiment is frozen in a results folder; ``n_images`` maps datasets to
-    the size of their training split, once it is known; ``conventions`` holds those that the
+    the size of their training split, once it is known; ``image_shapes`` maps the data of networks
+    that see images to the shape of one; ``conventions`` holds those that the
     file itself defines. ``places`` tells in which line of a file, or in which option, a value of a
     key stands: some can be checked only once the data is known.
     """
@@ -52,6 +55,7 @@ class Experiment:
     grids: tuple[Grid, ...]
     data_sha256: Mapping[str, str] = field(default_factory=dict)
     n_images: Mapping[str, int] = field(default_factory=dict)
+    image_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     conventions: Mapping[str, Convention] = field(default_factory=dict)
     places: Mapping[tuple[str, Value], str] = field(default_factory=dict, compare=False)
 
@@ -88,6 +92,29 @@ class Experiment:
         n_images = {name: n_train for name, (_, n_train) in sizes.items()}
         return replace(self, grids=tuple(grids), n_images=n_images)
 
+    def shaped(
+        self, runs: Iterable[RunSettings], shape_of: Callable[[RunSettings], tuple[int, ...]]
+    ) -> "Experiment":
+        """Return the experiment with the shape of the images that its ``runs`` see.
+
+        ``ExperimentError`` where a network sees images and the data is a table.
+        """
+        shapes: dict[str, tuple[int, ...]] = {}
+        for run in runs:
+            if not run.sees_images:
+                continue
+            place = data_place(run.dataset, run.d)
+            shapes[place] = shape_of(run)
+            if len(shapes[place]) == 1:
+                raise ExperimentError(
+                    f"network = {run.network} sees images, and this data is a table",
+                    where=self.places.get(("network", run.network), "") or place,
+                    expected="images of shape (H, W) or (H, W, C)",
+                    received=f"{place}: rows of shape {shapes[place]}",
+                    remedy="network = dense, or save the images with their sides: (n, H, W, C)",
+                )
+        return replace(self, image_shapes=shapes) if shapes else self
+
     def runs(self) -> tuple[RunSettings, ...]:
         """Return every run of a resolved experiment once, in the order of the tables.
 
@@ -103,12 +130,13 @@ class Experiment:
             )
         self._check_own()
         runs = itertools.chain.from_iterable(
-            _runs(dict(self.fixed) | values, grid["seeds"], self.n_images, self.conventions)
+            _runs(dict(self.fixed) | values, grid["seeds"], self)
             for grid in self.grids
             for values in _settings(grid)
         )
         self._check_parameters()
         self._check_floor()
+        self._check_layers()
         distinct = tuple({run.run_id: run for run in sorted(runs, key=place)}.values())
         for run in distinct:
             self._check_kl_form(run)
@@ -149,6 +177,21 @@ class Experiment:
                         expected=f"a number where reconstruction_loss is {kind.name}",
                         received=sigma,
                     )
+
+    def _check_layers(self) -> None:
+        """Refuse a setting of layers that no network of the experiment has."""
+        networks = {str(x) for g in self.grids for x in g.get("network", (self.fixed["network"],))}
+        for name in _LAYERS:
+            users = [network for network, has in OWN_LAYERS.items() if name in has]
+            given = [self.fixed[name], *(x for grid in self.grids for x in grid.get(name, ()))]
+            asked = [value for value in given if value != FIXED[name]]
+            if asked and not networks.intersection(users):
+                raise ExperimentError(
+                    f"`{name}` is given, and no network of the experiment has it",
+                    where=self.places.get((name, asked[0]), ""),
+                    expected=f"network {joined(users, 'or')}",
+                    received=f"network {joined(sorted(networks))}",
+                )
 
     def _check_own(self) -> None:
         """Refuse what contradicts a loss: another schedule, floor or estimator than its own."""
@@ -320,8 +363,14 @@ def extended(frozen: Experiment, asked: Experiment) -> Experiment:
         fixed=asked.fixed,
         data_sha256=dict(frozen.data_sha256) | dict(asked.data_sha256),
         n_images=dict(frozen.n_images) | dict(asked.n_images),
+        image_shapes=dict(frozen.image_shapes) | dict(asked.image_shapes),
         conventions=dict(frozen.conventions) | dict(asked.conventions),
     )
+
+
+def data_place(dataset: str, d: int) -> str:
+    """Return how a dataset at a d is named where a results folder says what it was."""
+    return f"{dataset} at d={d}"
 
 
 def _shown(value: Value) -> str:
@@ -371,15 +420,15 @@ def _settings(grid: Grid) -> Iterator[dict[str, Value]]:
 def _runs(
     values: dict[str, Any],
     seeds: Iterable[Any],
-    n_images: Mapping[str, int],
-    own: Mapping[str, Convention],
+    experiment: Experiment,
 ) -> Iterator[RunSettings]:
     """Yield the runs of one setting; ``beta`` is derived where ``beta_eff`` is given."""
+    own = experiment.conventions
     sizes = Sizes(
         d=values["d"],
         k=values["k"],
         batch_size=values["batch_size"],
-        n_images=n_images.get(values["dataset"]),
+        n_images=experiment.n_images.get(values["dataset"]),
     )
     loss = known(values["loss"], own)
     beta, a, b, beta_eff = _weights(
@@ -392,6 +441,13 @@ def _runs(
         values["free_bits_over"] = FIXED["free_bits_over"]
     has = likelihood(values["reconstruction_loss"]).own_settings
     values |= {name: FIXED[name] for name in OWN_SETTINGS if name not in has}
+    layers = OWN_LAYERS[values["network"]]
+    values |= {name: FIXED[name] for name in _LAYERS if name not in layers}
+    if values["network"] == "keras-io-conv":
+        values["hidden"] = KERAS_IO_HIDDEN
+    if values["network"] != "dense":
+        place = data_place(values["dataset"], values["d"])
+        values["image"] = tuple(experiment.image_shapes.get(place, ()))
     values |= {name: canonical(x) for name, x in values.items() if isinstance(x, float)}
     values |= {"beta": beta, "a": a, "b": b, "beta_eff": beta_eff}
     values["definition"] = identity_of(loss) if loss.name in own else ""

@@ -1,7 +1,7 @@
 """The algebra told step by step, before anything is trained: records and sentences, no printing."""
 
 from lossbench.explanation.derivation import Derivation, Step, derivation
-from lossbench.explanation.equivalent import Equivalent, equivalent
+from lossbench.explanation.equivalent import DataRange, Equivalent, equivalent
 from lossbench.explanation.listing import (
     DEFAULT_SIZES,
     Listed,
@@ -14,6 +14,7 @@ from lossbench.explanation.listing import (
 
 __all__ = [
     "DEFAULT_SIZES",
+    "DataRange",
     "Derivation",
     "Equivalent",
     "Listed",

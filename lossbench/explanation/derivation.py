@@ -12,14 +12,24 @@ from lossbench.explanation.listing import (
     unweighted,
     weighted,
 )
-from lossbench.loss import FORM, LIKELIHOODS, OWN, Entry, Objective, Sizes, convention, entry
+from lossbench.loss import (
+    FORM,
+    LIKELIHOODS,
+    OWN,
+    Entry,
+    Gaussian,
+    Objective,
+    Sizes,
+    convention,
+    entry,
+)
 from lossbench.words import Told, joined, setting, significant
 
 EITHER = "bce or mse"  # blog and docs: the seed question writes them with either
-_LIKELIHOODS = {
+KIND_OF = {  # the likelihood of every name that the catalogue has for a term
     name: likelihood.name for likelihood in LIKELIHOODS.values() for name in likelihood.names
 }
-_TERMS = {name: LIKELIHOODS[kind].term for name, kind in _LIKELIHOODS.items()} | {
+_TERMS = {name: LIKELIHOODS[kind].term for name, kind in KIND_OF.items()} | {
     EITHER: EITHER,
     "l1": "|x - x_hat|",
     "nb": "-log p(counts)",
@@ -185,21 +195,22 @@ def derivation(
     row = listed(entry(loss) if isinstance(loss, str) else loss, sizes, beta)
     own = EITHER if row.entry.lineage == "seed" else row.entry.reconstruction
     kind = reconstruction_loss or own
-    kind = _LIKELIHOODS.get(kind, kind)
+    kind = KIND_OF.get(kind, kind)
     d, k = sizes.d, sizes.k
     best = None
     if row.beta_eff is not None and d is not None and k is not None:
         best = optimum(row.beta_eff, d, k, kind)
     return Derivation(
         listed=row,
-        steps=_steps(row, _TERMS[kind], best),
+        steps=_steps(row, kind, best),
         optimum=best,
         surprises=tuple(_surprises(row, kind)),
         answers=answers(sizes) if row.entry.lineage in _ANSWERED else (),
     )
 
 
-def _steps(row: Listed, term: str, best: Optimum | None) -> tuple[Step, ...]:
+def _steps(row: Listed, kind: str, best: Optimum | None) -> tuple[Step, ...]:
+    term = _TERMS[kind]
     steps = [_written(row.entry, term), _sums(row, term), _collected(row)]
     if row.beta_eff is not None:
         formula = weighted(row.entry.beta_eff, row.entry)
@@ -218,6 +229,16 @@ def _steps(row: Listed, term: str, best: Optimum | None) -> tuple[Step, ...]:
                     "-ln p(x|z) = R/(2*sigma^2) + (d/2)*ln(2*pi*sigma^2)",
                     "2*sigma^2 * (-ELBO) = R + 2*sigma^2*K + constant",
                     f"sigma = sqrt(beta_eff/2) = {half} = {significant(best.implied_sigma)}",
+                ),
+            )
+        )
+    if isinstance(LIKELIHOODS.get(kind), Gaussian):
+        steps.append(
+            Step(
+                "For gaussian: it is mse at another weight, but for a constant",
+                (
+                    "R = R(mse)/(2*sigma^2) + (d/2)*ln(2*pi*sigma^2)",
+                    "beta_eff(mse) = 2*sigma^2 * beta_eff",
                 ),
             )
         )

@@ -72,14 +72,18 @@ class Entry:
     @property
     def likelihood(self) -> str:
         """The name of its own likelihood, empty where no sweep has it."""
-        names = {name: each.name for each in LIKELIHOODS.values() for name in each.names}
-        names |= {"l1": "laplace", "nb": "negative_binomial", "learned_sigma": ""}
-        return names[self.reconstruction]
+        if self.reconstruction == "learned_sigma":
+            return ""
+        return next(
+            each.name
+            for each in LIKELIHOODS.values()
+            if self.reconstruction in (*each.names, *each.published)
+        )
 
     @property
     def is_scaling_alone(self) -> bool:
         """Whether a sweep with bce or mse trains its scaling, and not its likelihood."""
-        return self.trainable and self.likelihood not in ("bce", "mse")
+        return self.trainable and not LIKELIHOODS[self.likelihood].is_seeds
 
     def settings(self, k: int) -> dict[str, str | float]:
         """Return the settings of its own, at a number of latents."""

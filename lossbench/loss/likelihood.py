@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from fractions import Fraction
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, final, get_args
 
@@ -73,6 +74,8 @@ class Likelihood(ABC):
 
     * ``name`` is what a run calls it, ``words`` what people do; ``also`` are further names that
       the catalogue has for the same term, and ``term`` is what one input adds to R.
+    * ``published`` are names that the catalogue has for terms of which it is the likelihood.
+    * ``is_seeds`` is whether the seed question writes it, which every scaling is trained with.
     * ``domain`` holds the least and the largest value that data may have; ``counts`` are whole
       numbers, too. ``takes`` says so in words.
     * ``output`` is what turns the decoder's last numbers into x_hat: "values" are what the
@@ -84,12 +87,16 @@ class Likelihood(ABC):
     * ``caution`` says, at length and in short, what its ELBO cannot be compared with.
     * ``has_linear_optimum`` is whether ``theory.linear_optimum`` is that of a linear model.
     * ``no_threshold`` says why no threshold is told; it is empty where there are some.
+    * ``error_power`` is p where R is ``error_factor`` times the sum of ``|x - x_hat|^p``, and a
+      constant; it is 0 where R is anything else.
     """
 
     name: ClassVar[str]
     words: ClassVar[str]
     term: ClassVar[str]
     also: ClassVar[tuple[str, ...]] = ()
+    published: ClassVar[tuple[str, ...]] = ()
+    is_seeds: ClassVar[bool] = False
     domain: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     counts: ClassVar[bool] = False
     takes: ClassVar[str] = "any numbers"
@@ -102,6 +109,12 @@ class Likelihood(ABC):
     has_linear_optimum: ClassVar[bool] = False
     no_threshold: ClassVar[str] = ""
     learnable: ClassVar[tuple[Learned, ...]] = ()  # its ways to learn sigma
+    error_power: ClassVar[int] = 0
+
+    @property
+    def error_factor(self) -> Fraction:
+        """What the sum of the errors is multiplied by, exactly."""
+        return Fraction(1)
 
     @property
     def learns(self) -> Learned | Literal[""]:
@@ -269,6 +282,7 @@ class Bernoulli(Likelihood):
     """Every input is a coin, and the decoder gives the probability of 1."""
 
     name = "bce"
+    is_seeds = True
     words = "binary cross-entropy"
     term = "bce"
     domain = (0.0, 1.0)
@@ -316,6 +330,7 @@ class FixedGaussian(Likelihood):
     """
 
     name = "mse"
+    is_seeds = True
     words = "squared error"
     term = "(x - x_hat)^2"
     also = ("gaussian_fixed_sigma", "learned_sigma")
@@ -327,6 +342,7 @@ class FixedGaussian(Likelihood):
         }
     )
     has_linear_optimum = True
+    error_power = 2
 
     def reconstruction(
         self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
@@ -398,6 +414,12 @@ class Gaussian(Likelihood):
     short_caution = _SHORT_DENSITY.format("gaussian")
     has_linear_optimum = True
     learnable = get_args(Learned)
+    error_power = 2
+
+    @property
+    def error_factor(self) -> Fraction:
+        """``1/(2 sigma^2)``; ``ValueError`` where sigma is learned."""
+        return 1 / (2 * Fraction(repr(self.number)) ** 2)
 
     @property
     def learns(self) -> Learned | Literal[""]:
@@ -464,6 +486,7 @@ class Laplace(Likelihood):
     sigma: float = 1.0
 
     name = "laplace"
+    published = ("l1",)
     words = "Laplace density"
     term = "|x - x_hat|/sigma + ln(2*sigma)"
     caution = _DENSITY.format("laplace")
@@ -471,6 +494,12 @@ class Laplace(Likelihood):
     no_threshold = (
         "laplace has no curvature at the median, so that no second order tells where it collapses"
     )
+    error_power = 1
+
+    @property
+    def error_factor(self) -> Fraction:
+        """``1/sigma``."""
+        return 1 / Fraction(repr(self.sigma))
 
     def reconstruction(
         self, x: "NDArray[np.float64]", x_hat: "NDArray[np.float64]"
@@ -600,6 +629,7 @@ class NegativeBinomial(Likelihood):
     dispersion: float | Literal["learned"] = 1.0
 
     name = "negative_binomial"
+    published = ("nb",)
     words = "negative binomial probability"
     term = "(x + r)*ln(1 + x_hat/r) - x*ln(x_hat/r) - ln(Gamma(x + r)/(Gamma(r)*x!))"
     domain = (0.0, math.inf)
@@ -814,7 +844,9 @@ class Multinomial(Likelihood):
         mean: "NDArray[np.float64]",
     ) -> "NDArray[np.float64]":
         """Return the places of ``x - n_x p`` along an axis."""
-        places: NDArray[np.float64] = x @ axis - x.sum(axis=1) * (mean @ axis / mean.sum())
+        places: NDArray[np.float64] = x @ axis - x.sum(axis=1, dtype=float) * (
+            mean @ axis / mean.sum()
+        )
         return places
 
 

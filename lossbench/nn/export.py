@@ -43,7 +43,7 @@ def vae(run: RunSettings, weights: Sequence[NDArray[np.floating]]) -> keras.Mode
             expected="a run with a loss of Keras: bce or mse",
             received=run.reconstruction_loss,
         )
-    encoder, decoder = plain(run.network, weights)
+    encoder, decoder = plain(run.architecture, weights)
     x = keras.Input((run.d,), name="x")
     z_mean, z_log_var = encoder(x)
     noise = keras.Input((run.k,), name="noise")

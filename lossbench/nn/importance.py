@@ -23,7 +23,7 @@ class ImportanceWeighting:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._call = tf.function(self._add_samples, jit_compile=True, autograph=False)
+        self._call = program.compiled(self._add_samples)
 
     def log_mean_weights(self, images: NDArray[Any], n_samples: int) -> NDArray[np.float64]:
         """Return for every member the mean over ``images (n, d)`` of log 1/S sum_s w_s.

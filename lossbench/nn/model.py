@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
-from lossbench.network import Dense, Network
+from lossbench.network import Convolution, Layer, Network
 from lossbench.nn.gradients import products, relu
 from lossbench.nn.learned import LearnedParameter
 from lossbench.nn.terms import Term, exponential, log_softmax
@@ -72,38 +72,56 @@ def initial_weights(network: Network, seed: int) -> tuple[NDArray[Any], ...]:
     stacked shape an initializer would take the members for a part of the fan-out.
     """
     weights = (
-        (_kernel(layer, _layer_seed(seed, index)), np.zeros(layer.units, np.float32))
+        (_kernel(layer, _layer_seed(seed, index)), np.zeros(layer.n_biases, np.float32))
         for index, layer in enumerate(network.layers)
     )
     return tuple(itertools.chain.from_iterable(weights))
 
 
-def _kernel(layer: Dense, seed: int) -> NDArray[Any]:
-    return np.asarray(keras.initializers.GlorotUniform(seed=seed)((layer.fan_in, layer.units)))
+def _kernel(layer: Layer, seed: int) -> NDArray[Any]:
+    return np.asarray(keras.initializers.GlorotUniform(seed=seed)(layer.kernel_shape))
 
 
 def _layer_seed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
 
 
-class StackedDense:
-    """A dense layer for every member of a stack; nothing couples two members.
+class StackedLayer:
+    """A layer for every member of a stack; nothing couples two members.
 
-    Input ``(members, batch, fan_in)``, kernel ``(members, fan_in, units)``, bias
-    ``(members, 1, units)``, output ``(members, batch, units)``.
+    Input ``(members, batch, fan_in)``, kernel ``(members, *kernel_shape)``, bias
+    ``(members, 1, n_biases)``, output ``(members, batch, units)``.
     """
 
-    def __init__(self, layer: Dense, width: int, dtype: str) -> None:
+    def __init__(self, layer: Layer, width: int, dtype: str) -> None:
         def zeros(*shape: int) -> keras.Variable:
             return keras.Variable(np.zeros(shape), dtype=dtype)
 
-        self.kernel = zeros(width, layer.fan_in, layer.units)
-        self.bias = zeros(width, 1, layer.units)
+        self.kernel = zeros(width, *layer.kernel_shape)
+        self.bias = zeros(width, 1, layer.n_biases)
+        self._layer = layer
         self._activation = _ACTIVATIONS[layer.activation]
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Return the activations of every member."""
+        if isinstance(self._layer, Convolution):
+            members = zip(*map(tf.unstack, (x, self.kernel.value, self.bias.value)), strict=True)
+            return self._activation(tf.stack([_convolved(self._layer, *each) for each in members]))
         return self._activation(ops.matmul(x, self.kernel) + self.bias)
+
+
+def _convolved(layer: Convolution, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Return the images of one member, ``(batch, units)``, before their activation."""
+    n_images, stride = x.shape[0], layer.stride
+    images = tf.reshape(x, (n_images, *layer.image))
+    if layer.crop is None:
+        made = tf.nn.conv2d(images, kernel, stride, "SAME")
+    else:
+        height, width = (stride * side for side in layer.image[:2])
+        larger = (n_images, height, width, layer.filters)
+        made = tf.nn.conv2d_transpose(images, kernel, larger, stride, "SAME")
+        made = made[:, : layer.crop[0], : layer.crop[1]]
+    return tf.reshape(made + bias, (n_images, layer.units))
 
 
 class StackedVAE:
@@ -117,8 +135,8 @@ class StackedVAE:
         dtype: str,
         learned: LearnedParameter | None = None,
     ) -> None:
-        def stacked(layer: Dense) -> StackedDense:
-            return StackedDense(layer, width, dtype)
+        def stacked(layer: Layer) -> StackedLayer:
+            return StackedLayer(layer, width, dtype)
 
         self._encoder = [stacked(layer) for layer in network.encoder]
         self._z_mean, self._z_log_var = stacked(network.z_mean), stacked(network.z_log_var)
@@ -171,13 +189,36 @@ class StackedVAE:
         return self.learned.reconstruction(decoded, x)
 
 
+def encoded(
+    network: Network,
+    term: Term,
+    weights: Sequence[NDArray[np.floating]],
+    images: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return ``z_mean`` and ``z_log_var`` of ``images (n, d)`` by one model, each ``(n, k)``."""
+    model = StackedVAE(network, term, 1, "float32")
+    for variable, weight in zip(model.variables, weights, strict=True):
+        variable.assign(weight.reshape(variable.shape))
+    z_mean, z_log_var = model.encode(tf.constant(images[None]))
+    return np.asarray(z_mean[0], np.float64), np.asarray(z_log_var[0], np.float64)
+
+
 def plain(
     network: Network, weights: Sequence[NDArray[np.floating]]
 ) -> tuple[keras.Model, keras.Model]:
     """Return encoder (x -> z_mean, z_log_var) and decoder (z -> logits, image) of one model."""
     layers = []
 
-    def apply(layer: Dense, x: keras.KerasTensor, name: str | None = None) -> keras.KerasTensor:
+    def apply(layer: Layer, x: keras.KerasTensor, name: str | None = None) -> keras.KerasTensor:
+        if isinstance(layer, Convolution):
+            x = x if x.shape[1:] == layer.image else keras.layers.Reshape(layer.image)(x)
+            layers.append(_plain_convolution(layer))
+            x = layers[-1](x)
+            if x.shape[1:] != layer.made:
+                (height, width), made = x.shape[1:3], layer.made
+                x = keras.layers.Cropping2D(((0, height - made[0]), (0, width - made[1])))(x)
+            return keras.layers.Flatten(name=name)(x) if name else x
+        x = x if len(x.shape) == 2 else keras.layers.Flatten()(x)
         layers.append(keras.layers.Dense(layer.units, layer.activation, name=name))
         return layers[-1](x)
 
@@ -198,3 +239,8 @@ def plain(
     for built, kernel, bias in zip(layers, weights[::2], weights[1::2], strict=True):
         built.set_weights([kernel, bias.reshape(-1)])
     return encoder, decoder
+
+
+def _plain_convolution(layer: Convolution) -> keras.layers.Layer:
+    kind = keras.layers.Conv2DTranspose if layer.is_transposed else keras.layers.Conv2D
+    return kind(layer.filters, layer.kernel_size, layer.stride, "same", activation=layer.activation)

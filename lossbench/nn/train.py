@@ -1,6 +1,6 @@
 """Train a stack of runs, measured as they go and at the end.
 
-Runs that share data, d, k, hidden and seed have the same initial weights, the same batches in
+Runs that share data, d, k, network and seed have the same initial weights, the same batches in
 the same order and the same noise, whatever their loss; another seed changes all three.
 """
 
@@ -100,7 +100,7 @@ def train_stack(
 
 def _shape(run: RunSettings, width: int, n_train: int, n_test: int) -> Shape:
     return Shape(
-        network=run.network,
+        network=run.architecture,
         likelihood=run.likelihood,
         noise_std=run.noise_std,
         batch_size=run.batch_size,
