@@ -174,12 +174,13 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
     if resolved.image_shapes:
         runs = resolved.runs()
     firsts: dict[tuple[object, ...], RunSettings] = {}
+    users: dict[Key, list[RunSettings]] = {}
     for run in runs:
         firsts.setdefault(run.setting, run)
+        users.setdefault(key_of(run), []).append(run)
     return Prediction(
         thresholds=tuple(
-            _thresholds(key, spectrum, resolved, [run for run in runs if key_of(run) == key])
-            for key, spectrum in known.items()
+            _thresholds(key, spectrum, resolved, users[key]) for key, spectrum in known.items()
         ),
         settings=tuple(
             predicted(
@@ -198,11 +199,13 @@ def predict(experiment: Experiment, data_dir: Path | None = None) -> Prediction:
 class Spectrum:
     """The thresholds of one likelihood on the training ``images (n, d)``, and what they rest on.
 
-    ``shape`` is that of one image.
+    ``shape`` is that of one image; ``fitted`` is the likelihood with numbers for parameters that
+    thresholds need.
     """
 
     images: NDArray[np.float32]
     shape: tuple[int, ...]
+    fitted: Likelihood
     moments: theory.Moments
     thresholds: NDArray[np.float64]
 
@@ -227,8 +230,11 @@ def spectra(runs: Sequence[RunSettings], data_dir: Path | None = None) -> dict[K
     found = {}
     for seen, kind, scale in dict.fromkeys(map(key_of, runs)):
         train = images[seen].train
-        thresholds = theory.thresholds(moments[seen], kind.fitted(train))
-        found[seen, kind, scale] = Spectrum(train, images[seen].shape, moments[seen], thresholds)
+        fitted = kind.fitted(train)
+        thresholds = theory.thresholds(moments[seen], fitted)
+        found[seen, kind, scale] = Spectrum(
+            train, images[seen].shape, fitted, moments[seen], thresholds
+        )
     return found
 
 
@@ -260,8 +266,8 @@ def _thresholds(
             )
         ),
         n_images=n_images,
-        reconstruction_of_nothing=theory.reconstruction_of_nothing(images, images, kind),
-        first=theory.first_direction(images, spectrum.moments, kind.fitted(images)),
+        reconstruction_of_nothing=theory.reconstruction_of_nothing(images, images, spectrum.fitted),
+        first=theory.first_direction(images, spectrum.moments, spectrum.fitted),
         parameters={name: getattr(kind, name) for name in kind.parameters},
         scale=scale,
         n_constant=int((~spectrum.moments.varies).sum()),

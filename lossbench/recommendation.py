@@ -305,8 +305,7 @@ def _recommended(
         *(first,), k=k, beta=weights[0].beta, a=weights[0].a, b=weights[0].b, beta_eff=beta_eff
     )
     followed = predicted(told, known, n_images)
-    kind = told.likelihood.fitted(known.images)
-    direction = theory.first_direction(known.images, known.moments, kind)
+    direction = theory.first_direction(known.images, known.moments, known.fitted)
     limits = direction.limits(n_images) if direction else ()
     exact = told.likelihood.has_linear_optimum and told.architecture.is_linear
     return Recommended(

@@ -152,24 +152,13 @@ class Experiment:
             for kind in grid["reconstruction_loss"]
             for loss in grid["loss"]
         }
-        used = {name for kind in kinds for name in likelihood(kind).own_settings}
         for name in OWN_SETTINGS:
-            given = [self.fixed[name], *(x for grid in self.grids for x in grid.get(name, ()))]
-            asked = [value for value in given if value != FIXED[name]]
-            if asked and name not in used:
-                raise ExperimentError(
-                    f"`{name}` is given, and no likelihood of the experiment has it",
-                    where=self.places.get((name, asked[0]), ""),
-                    expected=" or ".join(
-                        x.name for x in LIKELIHOODS.values() if name in x.own_settings
-                    ),
-                    received=f"reconstruction_loss {joined(sorted(kinds))}",
-                )
+            users = [x.name for x in LIKELIHOODS.values() if name in x.own_settings]
+            if not kinds.intersection(users):
+                expected, received = " or ".join(users), joined(sorted(kinds))
+                self._refuse_given(name, "likelihood", expected, f"reconstruction_loss {received}")
         for kind in (likelihood(str(kind)) for kind in sorted(kinds, key=str)):
-            for sigma in (
-                self.fixed["sigma"],
-                *(x for g in self.grids for x in g.get("sigma", ())),
-            ):
+            for sigma in self._everywhere("sigma"):
                 if isinstance(sigma, str) and "sigma" in kind.parameters and not kind.learnable:
                     raise ExperimentError(
                         f"the sigma of {kind.name} is not learned",
@@ -183,15 +172,24 @@ class Experiment:
         networks = {str(x) for g in self.grids for x in g.get("network", (self.fixed["network"],))}
         for name in _LAYERS:
             users = [network for network, has in OWN_LAYERS.items() if name in has]
-            given = [self.fixed[name], *(x for grid in self.grids for x in grid.get(name, ()))]
-            asked = [value for value in given if value != FIXED[name]]
-            if asked and not networks.intersection(users):
-                raise ExperimentError(
-                    f"`{name}` is given, and no network of the experiment has it",
-                    where=self.places.get((name, asked[0]), ""),
-                    expected=f"network {joined(users, 'or')}",
-                    received=f"network {joined(sorted(networks))}",
-                )
+            if not networks.intersection(users):
+                expected, received = f"network {joined(users, 'or')}", joined(sorted(networks))
+                self._refuse_given(name, "network", expected, f"network {received}")
+
+    def _everywhere(self, name: str) -> tuple[Value, ...]:
+        """Return the values of a key in the file and in every grid."""
+        return self.fixed[name], *(x for grid in self.grids for x in grid.get(name, ()))
+
+    def _refuse_given(self, name: str, noun: str, expected: str, received: str) -> None:
+        """Refuse a value other than the default of a key that means nothing here."""
+        asked = [value for value in self._everywhere(name) if value != FIXED[name]]
+        if asked:
+            raise ExperimentError(
+                f"`{name}` is given, and no {noun} of the experiment has it",
+                where=self.places.get((name, asked[0]), ""),
+                expected=expected,
+                received=received,
+            )
 
     def _check_own(self) -> None:
         """Refuse what contradicts a loss: another schedule, floor or estimator than its own."""

@@ -35,7 +35,9 @@ def pieces_of(x: tf.Tensor, network: Network) -> list[tf.Tensor]:
 
 
 def _encoded(x: tf.Tensor, network: Network) -> tf.Tensor:
-    """Return what the encoder sees of x: ln(1 + x) of counts beside other pieces."""
+    """Return what the encoder sees of x: ln(1 + x) of counts, also beside other pieces."""
+    if network.encodes_logarithm:
+        return tf.math.log1p(x)
     if not any(piece.output == "exponential" for piece in network.pieces):
         return x
     return tf.concat(
@@ -52,9 +54,7 @@ def _output(network: Network) -> Callable[[tf.Tensor], tf.Tensor]:
     if network.pieces:
         return lambda logits: tf.concat(
             [
-                tf.nn.softmax(part)
-                if piece.output == "softmax"
-                else _ACTIVATIONS[piece.output](part)
+                _ACTIVATIONS[piece.output](part)
                 for piece, part in zip(network.pieces, pieces_of(logits, network), strict=True)
             ],
             axis=-1,
@@ -142,7 +142,6 @@ class StackedVAE:
         self._z_mean, self._z_log_var = stacked(network.z_mean), stacked(network.z_log_var)
         self._decoder = [stacked(layer) for layer in network.decoder]
         self._output = _output(network)
-        self._encodes_logarithm = network.encodes_logarithm
         self._network = network
         self._term = term
         self.learned = learned
@@ -161,7 +160,7 @@ class StackedVAE:
 
     def encode(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return ``z_mean`` and ``z_log_var``, each ``(members, batch, k)``."""
-        x = tf.math.log1p(x) if self._encodes_logarithm else _encoded(x, self._network)
+        x = _encoded(x, self._network)
         for layer in self._encoder:
             x = layer(x)
         z_mean, z_log_var = products(x, self._z_mean.kernel.value, self._z_log_var.kernel.value)
