@@ -232,7 +232,7 @@ def test_rows_of_the_catalogue_stand_in_a_grid_like_the_two_of_the_question(
     file = tmp_path / "four.toml"
     losses = "blog,docs,keras-io-2020,pytorch-examples,antixk-pytorch-vae-2020"
     file.write_text("[sweep]\nd = [16]\nk = [4]\nseeds = 1\n")
-    runs = read(file, {"loss": losses}).resolved(lambda _: (64, 1437)).runs()
+    runs = read(file, {"loss": losses}).resolved(lambda _: (64, 1437, ())).runs()
     found = {run.loss: (run.a, run.beta_eff) for run in runs}
     assert found == {
         "blog": (1 / 16, 4.0),

@@ -83,13 +83,13 @@ def _dataset(dataset: str, source: Source, scale: Scale, d: int | None) -> Datas
     )
 
 
-def native_sizes(dataset: str, data_dir: Path | None = None) -> tuple[int, int]:
+def native_sizes(dataset: str, data_dir: Path | None = None) -> tuple[int, int, tuple[str, ...]]:
     """Return the d that ``load`` gives when none is asked for, and the number of training images.
 
-    Raises DataError as ``load`` does.
+    Behind them stand the names of a table's columns. Raises DataError as ``load`` does.
     """
     source = _source(dataset, None, data_dir)
-    return source.d, len(source.train)
+    return source.d, len(source.train), source.columns
 
 
 def _source(
