@@ -51,8 +51,8 @@ def way_of(audit: Audit, found: Found, shape: tuple[int, ...]) -> Way | str:
 
     ``shape`` is that of one image, as it was audited.
     """
-    refused = [finding.text for finding in audit.findings if finding.code in _REFUSED]
-    if refused:
+    codes = {finding.code: finding.text for finding in audit.findings}
+    if refused := [text for code, text in codes.items() if code in _REFUSED]:
         return refused[0]
     roles = found.arguments
     other = next((name for name, role in roles.items() if role in _NO_TENSORS), "")
@@ -66,11 +66,11 @@ def way_of(audit: Audit, found: Found, shape: tuple[int, ...]) -> Way | str:
     if audit.stochastic:
         return "it draws random numbers of its own; an argument `z` has the sample of each image"
     known = audit.kl_form not in (KlForm.UNKNOWN, KlForm.ABSENT)
-    named = any(finding.code == "std_for_log_var" for finding in audit.findings)
-    spread = audit.kl_frame if known and not named else _OF_ROLE[found.spread]
+    by_name = not known or "std_for_log_var" in codes
+    spread = _OF_ROLE[found.spread] if by_name else audit.kl_frame
     if spread not in _SPREADS:
         return f"it takes {spread.replace('_', ' ')} of the latents, which no network here gives"
-    kind = kind_named(audit.reconstruction)
+    kind = None if "through" in codes else kind_named(audit.reconstruction)
     name = next((n for n, role in roles.items() if role == "x_hat"), "")
     weight = audit.settings.get("beta")
     return Way(
