@@ -232,6 +232,17 @@ def test_a_run_of_a_function_stands_alone_and_has_an_id_of_its_own() -> None:
 
 
 @pytest.mark.usefixtures("in_this_process")
+def test_its_model_is_exported_without_a_loss_of_keras() -> None:
+    """Keras has none that it could be compiled for."""
+    from lossbench.nn.export import vae  # noqa: PLC0415
+    from lossbench.nn.model import initial_weights  # noqa: PLC0415
+
+    run = only(planned("my_vae.py:floored"))
+    assert not vae(run, initial_weights(run.architecture, 0)).compiled
+    assert vae(only(planned("docs")), initial_weights(run.architecture, 0)).compiled
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_predict_tells_no_threshold(tmp_path: Path) -> None:
     """Nothing is told of a function but R_0 of its data; compare and show take its results."""
     axes = AXES | {"loss": "docs,my_vae.py:floored"}
