@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import lossbench
 from lossbench import auditing, proving, worker
 from lossbench.auditing import inspection, itself
+from lossbench.auditing.loading import load
 from lossbench.auditing.records import Found
 from lossbench.errors import AuditError, ExperimentError, LossbenchError, UsageError
 from lossbench.experiment import read, stacks, text_of, told
@@ -190,6 +191,30 @@ def test_a_function_is_called_as_it_was_audited(source: str, tmp_path: Path) -> 
     assert found == pytest.approx(float(expected), rel=1e-5)
 
 
+NOISY = """
+def sampled(x, x_hat, z, z_mean, z_log_var):
+    kl = ops.square(z) - ops.square(z - z_mean) * ops.exp(-z_log_var) - z_log_var
+    return ops.mean(error_of(x, x_hat) + ops.sum(kl, -1) / 2)
+
+def noisy(x, x_hat, z_mean, z_log_var):
+    z = z_mean + ops.exp(z_log_var / 2) * keras.random.normal(ops.shape(z_mean))
+    return sampled(x, x_hat, z, z_mean, z_log_var)
+"""
+
+
+def test_a_sample_comes_from_the_run_or_not_at_all(tmp_path: Path) -> None:
+    """A loss of ``z`` has that of the run; one with noise of its own is never the same again."""
+    (tmp_path / "noisy.py").write_text(HEAD + "import keras\n" + NOISY)
+    sizes = Sizes(16, 2, 128, 1437)
+    way = Way(sizes, None, "keras", "out", "log_var", False, (16,), "", "")
+    for name, said in (("sampled", ""), ("noisy", "it draws random numbers of its own")):
+        asked = load(str(tmp_path / "noisy.py"), name, {}, {})
+        asked.begin("keras", itself._probe(way))
+        failure = itself.trial(asked, way).failure
+        assert (failure is None) == (not said)
+        assert failure is None or said in failure.message
+
+
 def _tensor(array: NDArray[np.float32]) -> object:
     import tensorflow as tf  # noqa: PLC0415 - most tests are about what is told before
 
@@ -327,7 +352,6 @@ def test_what_would_be_another_loss_at_the_next_call_is_refused() -> None:
     found = Found("floored", "keras", {"x_hat": "x_hat", "z_log_var": "z_log_var"})
     assert isinstance(itself.way_of(audit, found, (16,)), Way)
     for changed, said in (
-        ({"stochastic": True}, "an argument `z` has the sample"),
         ({"kl_frame": "softplus_std"}, "it takes softplus std of the latents"),
         ({"framework": "torch"}, "it is written in torch"),
         ({"findings": (auditing.Finding("state", "n changes with each call"),)}, "n changes"),

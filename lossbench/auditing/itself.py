@@ -40,6 +40,7 @@ _SPREADS: Mapping[str, Callable[[Any], Any]] = {
 _OF_ROLE = {"z_log_var": "log_var", "z_std": "std", "z_var": "var"}
 # Findings of what is another loss at the next call, or has no least value.
 _REFUSED = ("state", "trained", "schedule", "maximised", "reconstruction_sign", "kl_sign")
+_SAME = 1e-5  # of two calls with the same tensors
 _NO_TENSORS = ("model", "config", "rng", *DISTRIBUTIONS)
 
 # x, logits, image, z_mean, z_log_var and z of one batch: x as the data has it, each (batch, ...).
@@ -63,8 +64,6 @@ def way_of(audit: Audit, found: Found, shape: tuple[int, ...]) -> Way | str:
             f"its own gradient cannot be taken, since it is written in {audit.framework}: "
             "in operations of Keras or TensorFlow it would train itself"
         )
-    if audit.stochastic:
-        return "it draws random numbers of its own; an argument `z` has the sample of each image"
     known = audit.kl_form not in (KlForm.UNKNOWN, KlForm.ABSENT)
     by_name = not known or "std_for_log_var" in codes
     spread = _OF_ROLE[found.spread] if by_name else audit.kl_frame
@@ -120,7 +119,7 @@ def _probe(way: Way) -> Probe:
 def trial(asked: "Callee | ModelCallee", way: Way) -> Answer:
     """Return what a training step would make of a loss: no outputs, or the failure.
 
-    It is called in a graph, in single precision, and its gradients are taken.
+    It is called in a graph, in single precision, twice, and its gradients are taken.
     """
     from lossbench.auditing.callee import Callee, failure_of  # noqa: PLC0415
 
@@ -145,7 +144,8 @@ def trial(asked: "Callee | ModelCallee", way: Way) -> Answer:
     eager = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(False)
     try:
-        value, gradients = tf.function(step, autograph=False)(*tensors)
+        compiled = tf.function(step, autograph=False)
+        (value, gradients), (again, _) = (compiled(*tensors) for _ in range(2))
     except Exception as error:
         failure = failure_of(error, "itself")
         at = f" ({failure.line})" if failure.line else ""
@@ -153,6 +153,9 @@ def trial(asked: "Callee | ModelCallee", way: Way) -> Answer:
         return Answer(failure=Failure("itself", "", f"{said}{failure.message}{at}"))
     finally:
         tf.config.run_functions_eagerly(eager)
+    if math.isfinite(value) and not math.isclose(value, again, rel_tol=_SAME):
+        said = "it draws random numbers of its own; an argument `z` has the sample of each image"
+        return Answer(failure=Failure("itself", "", said))
     problem = "".join(_problems(asked.found(), float(value), gradients))
     return Answer(failure=Failure("itself", "", problem) if problem else None)
 
