@@ -71,7 +71,7 @@ def shape_of(run: RunSettings, width: int, n_train: int = N_TRAIN, dtype: str = 
 
 def program_of(run: RunSettings, width: int, n_train: int = N_TRAIN) -> Program:
     """Return the program that train_stack would run, so that nothing is compiled twice."""
-    return compiled(shape_of(run, width, n_train))
+    return compiled(shape_of(run, width, n_train), None)
 
 
 def refill(program: Program, runs: Sequence[RunSettings]) -> None:

@@ -16,7 +16,7 @@ from lossbench.settings import RunSettings
 
 def _true_log_likelihood(run: RunSettings, images: NDArray[np.float64]) -> float:
     """Return the mean log p(x) of a linear VAE's decoder: x ~ N(bias, W W' + I/2)."""
-    program = compiled(replace(shape_of(run, 1), n_chunk=len(images)))
+    program = compiled(replace(shape_of(run, 1), n_chunk=len(images)), None)
     weights = [np.asarray(w, np.float64) for w in program.weights()]
     kernel, bias = weights[-2][0], weights[-1][0, 0]
     covariance = kernel.T @ kernel + np.eye(run.d) / 2
@@ -51,7 +51,7 @@ def test_the_bound_is_a_brute_force_mean_of_weights(images: NDArray[np.float32])
     """By the definition, log 1/S sum p(x|z) p(z) / q(z|x), for every member of a stack."""
     runs = [replace(run, iwae_samples=40) for run in eight_runs(noise_std=0.7)]
     results = train_stack(runs, 8, images, images)
-    program = compiled(replace(shape_of(runs[0], 8), n_chunk=len(images)))
+    program = compiled(replace(shape_of(runs[0], 8), n_chunk=len(images)), None)
     noise = np.concatenate(  # as importance.py draws it, in two calls of 32
         [
             generator.standard_normal((32, len(images), K), dtype=np.float32)

@@ -13,7 +13,6 @@ from lossbench.errors import ExperimentError, did_you_mean
 from lossbench.experiment.definitions import identity_of, known, shown_of
 from lossbench.experiment.own_loss import OwnLoss
 from lossbench.loss import (
-    CONSTANT,
     LIKELIHOODS,
     NAMES,
     OWN,
@@ -41,6 +40,7 @@ NativeSizes = tuple[int, int, tuple[str, ...]]
 _MOST_RUNS = 1_000_000
 _HISTORY_ROWS = 50
 _LEARNED = ("sigma", "dispersion")  # where they are no numbers
+_OF_KL = ("kl_schedule", "free_bits", "capacity", "kl_estimator")
 _LAYERS = tuple(dict.fromkeys(name for names in OWN_LAYERS.values() for name in names))
 
 
@@ -295,14 +295,10 @@ class Experiment:
 
     def _check_function(self, run: RunSettings) -> None:
         """Refuse what would change a function of the user's own that is trained itself."""
-        plain = {
-            "kl_schedule": CONSTANT,
-            "free_bits": 0.0,
-            "capacity": "0",
-            "kl_estimator": "closed",
-        }
-        for name, value in plain.items() if run.function else ():
-            if (asked := getattr(run, name)) != value:
+        if not run.function:
+            return
+        for name in _OF_KL:
+            if (asked := getattr(run, name)) != FIXED[name]:
                 raise ExperimentError(
                     f"`{name}` changes the KL term, and {run.loss} is trained itself",
                     where=self.places.get((name, asked), ""),
@@ -310,15 +306,14 @@ class Experiment:
                     received=setting(asked),
                     remedy="write a second [[sweep]] for the other losses",
                 )
-        has = run.likelihood.parameters
-        learned = [n for n in _LEARNED if n in has and isinstance(getattr(run, n), str)]
-        if run.function and learned:
-            raise ExperimentError(
-                f"`{learned[0]}` is learned, and {run.loss}, which is trained itself, has none",
-                where=self.places.get((learned[0], getattr(run, learned[0])), ""),
-                expected=f"a number for {learned[0]}: the likelihood that R and the ELBO are of",
-                received=str(getattr(run, learned[0])),
-            )
+        for name in set(_LEARNED) & {*run.likelihood.parameters}:
+            if isinstance(asked := getattr(run, name), str):
+                raise ExperimentError(
+                    f"`{name}` is learned, and {run.loss}, which is trained itself, has none",
+                    where=self.places.get((name, asked), ""),
+                    expected=f"a number for {name}: the likelihood that R and the ELBO are of",
+                    received=asked,
+                )
 
     def _check_kl_form(self, run: RunSettings) -> None:
         """Refuse what makes no form of the KL term."""

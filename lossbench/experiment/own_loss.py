@@ -44,8 +44,8 @@ class OwnLoss(Convention):
     ``beta`` of a sweep goes to the function where it ``takes_beta``, else it multiplies b.
     ``reconstruction_loss`` is the likelihood that it was found to have, empty where that is not
     known; ``ways`` say how it is called at the sizes and weights at which it is trained itself.
-    ``file`` is where it was
-    found, ``source`` its bytes; neither makes it another loss, ``sha256`` does.
+    ``file`` is where it was found, ``source`` its bytes; neither makes it another loss, ``sha256``
+    does.
     """
 
     function: str

@@ -69,7 +69,7 @@ def batches_and_noise(
 
 
 @functools.lru_cache(maxsize=8)
-def _program(shape: Shape, loss: Loss | None = None) -> Program:
+def _program(shape: Shape, loss: Loss | None) -> Program:
     return Program(shape, loss)
 
 
