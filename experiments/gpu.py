@@ -39,7 +39,6 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=_RESULTS, help="folder for the table")
     arguments = parser.parse_args()
     card = _card()
-    _compare_sweeps()
     rows: list[tuple[object, ...]] = []
     for size in SIZES:
         if size.name in arguments.sizes:
@@ -48,6 +47,7 @@ def main() -> None:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(_COLUMNS)
                 writer.writerows(rows)
+    _compare_sweeps()
 
 
 def _card() -> str:
@@ -118,7 +118,7 @@ def _compare_sweeps() -> None:
         for name, hidden in (("card", {}), ("again", {}), ("CPU", {"CUDA_VISIBLE_DEVICES": "-1"})):
             folder = Path(scratch) / name
             command = [sys.executable, "-m", "lossbench", "sweep", *_SWEEP, "--out", str(folder)]
-            subprocess.run(command, env=os.environ | hidden, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(command, env=os.environ | hidden, check=True, capture_output=True)
             tables[name] = Store(folder).runs().set_index("run_id")
         for name in ("again", "CPU"):
             apart = (tables["card"][["elbo", "kl"]] - tables[name][["elbo", "kl"]]).abs().max()

@@ -21,6 +21,7 @@ import lossbench
 from lossbench import explanation as explain
 from lossbench.cli.app import app
 from lossbench.console import screen
+from lossbench.data import load
 from lossbench.errors import UsageError
 from lossbench.explanation.equivalent import Decoded
 from lossbench.explanation.listing import weighted
@@ -479,3 +480,22 @@ def test_python_and_the_command_say_the_same_of_another_likelihood() -> None:
         lossbench.explain("docs", to_data_range=1)
     with pytest.raises(UsageError, match="sigma: `sigma` is for an equal setting"):
         lossbench.explain("docs", sigma=1)
+
+
+def test_on_data_it_tells_the_loss_of_a_model_that_learns_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """R_0 of ``bce`` is the entropy of the mean image, by hand; ``a`` turns it into the log's."""
+    train = load("digits", 64).train
+    mean = train.mean(axis=0, dtype=float).clip(1e-7, 1 - 1e-7)
+    nothing = -(mean * np.log(mean) + (1 - mean) * np.log(1 - mean)).sum()
+    bce, mse = lossbench.explain("blog", dataset="digits", k=2).on_data
+    assert bce.reconstruction_of_nothing == pytest.approx(nothing, rel=1e-4)
+    assert bce.logged == pytest.approx(nothing / 64, rel=1e-4)
+    assert mse.reconstruction_of_nothing == pytest.approx(train.var(axis=0).sum(), rel=1e-5)
+    assert (bce.threshold, bce.collapses, mse.collapses) == (3.32115, True, True)
+    (mine,) = lossbench.explain("docs", dataset="digits", reconstruction_loss="bce").on_data
+    assert not mine.collapses
+    _, told, _ = cli(capsys, "explain", "blog", "--dataset", "digits", "--k", "2")
+    assert "A loss that stays at 0.4233 draws the mean image" in " ".join(told.split())
+    assert lossbench.explain("blog").on_data == ()

@@ -63,6 +63,11 @@ def derivation_of(derived: Derivation) -> RenderableType:
         parts.extend(_step(Step(heading, text=derived.optimum.meaning)))
     if derived.surprises:
         parts.extend(_step(Step("What surprises", derived.surprises), wrapped=True))
+    if derived.on_data:
+        on = derived.on_data
+        dataset = f"On {on[0].dataset}, where nothing is learned"
+        texts = " ".join(each.meaning(derived.listed.beta_eff) for each in on)
+        parts.extend(_step(Step(dataset, tuple(each.formula for each in on), texts)))
     for answer in derived.answers:
         parts.extend(_step(answer))
     source = f"{entry.source} ({entry.date})"

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lossbench.explanation.listing import (
     Listed,
@@ -23,6 +25,9 @@ from lossbench.loss import (
     entry,
 )
 from lossbench.words import Told, joined, setting, significant
+
+if TYPE_CHECKING:
+    from lossbench.explanation.on_data import OnData
 
 EITHER = "bce or mse"  # blog and docs: the seed question writes them with either
 KIND_OF = {  # the likelihood of every name that the catalogue has for a term
@@ -153,7 +158,8 @@ class Derivation(Told):
     """How a loss turns into ``a*R + b*K`` at given sizes, and what it is after.
 
     ``optimum`` is ``None`` where d or k is not known; ``surprises`` are sentences; ``answers``
-    discuss the answers that the seed question got.
+    discuss the answers that the seed question got. ``on_data`` is what it shows on a data set, for
+    each likelihood, where one was given.
     """
 
     listed: Listed
@@ -161,6 +167,7 @@ class Derivation(Told):
     optimum: Optimum | None
     surprises: tuple[str, ...]
     answers: tuple[Step, ...]
+    on_data: "tuple[OnData, ...]" = ()
 
     @property
     def coefficients(self) -> Objective[Fraction]:
@@ -179,17 +186,24 @@ class Derivation(Told):
             "surprises": self.surprises,
             "steps": [{"title": step.title, "formulas": step.formulas} for step in self.steps],
             "answers": self.answers,
+            "on_data": self.on_data,
         }
 
 
 def derivation(
-    loss: str | Entry, sizes: Sizes, beta: Fraction, reconstruction_loss: str | None = None
+    loss: str | Entry,
+    sizes: Sizes,
+    beta: Fraction,
+    reconstruction_loss: str | None = None,
+    dataset: str | None = None,
+    data_dir: Path | None = None,
 ) -> Derivation:
     """Return the derivation of a loss, by default with the reconstruction term of its own code.
 
     The default of ``blog`` and ``docs`` is either, bce or mse.
 
-    ``UsageError`` names the nearest losses, or says which size a formula lacks.
+    ``UsageError`` names the nearest losses, or says which size a formula lacks; ``DataError`` says
+    why the ``dataset`` cannot be had.
     """
     row = listed(entry(loss) if isinstance(loss, str) else loss, sizes, beta)
     own = EITHER if row.entry.lineage == "seed" else row.entry.reconstruction
@@ -199,12 +213,18 @@ def derivation(
     best = None
     if d is not None and k is not None:
         best = optimum(row.beta_eff, d, k, kind)
+    shown: tuple[OnData, ...] = ()
+    if dataset is not None and d is not None:
+        from lossbench.explanation.on_data import on_data  # noqa: PLC0415 - the algebra needs none
+
+        shown = on_data(dataset, d, tuple(kind.split(" or ")), row.coefficients, data_dir)
     return Derivation(
         listed=row,
         steps=_steps(row, kind, best),
         optimum=best,
         surprises=tuple(_surprises(row, kind)),
         answers=answers(sizes) if row.entry.lineage in _ANSWERED else (),
+        on_data=shown,
     )
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
 from lossbench.errors import UsageError, did_you_mean
 from lossbench.loss import Entry, Objective, Sizes, catalogue
@@ -164,6 +165,14 @@ def completed(*choices: Sizes) -> Sizes:
         return next((value for value in values if value is not None), None)
 
     return Sizes(first("d"), first("k"), first("batch_size"), first("n_images"))
+
+
+def sizes_of(dataset: str, data_dir: Path | None = None) -> Sizes:
+    """Return the d of a data set and the number of its training images; raises DataError."""
+    from lossbench import data  # noqa: PLC0415 - the algebra is told without NumPy
+
+    d, n_images, _ = data.native_sizes(dataset, data_dir)
+    return Sizes(d=d, n_images=n_images)
 
 
 def read_weight(beta: float | Fraction) -> Fraction:
