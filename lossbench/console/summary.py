@@ -136,8 +136,6 @@ def _table(
     texts = ("loss", _KL_TERM)
     headings = ["loss", _KL_TERM, "d", "beta", "beta_eff", "threshold", *numbers]
     headings += ["pre-\ndicted", "active_\nunits"] if wide else ["active_\nunits"]
-    if _KL_TERM not in rows:
-        headings.remove(_KL_TERM)
     headings = [heading for heading in headings if heading not in shared]
     for heading in headings:
         shown = heading if wide else _NARROW.get(heading, heading)
@@ -151,12 +149,13 @@ def _table(
     table.add_column("col-\nlapsed")
     if drawn:
         table.add_column("elbo\ncurve", no_wrap=True)
+    has_room = wide or _KL_TERM not in headings
     previous = None
     for place, row in zip(rows.index, rows.to_dict(orient="records"), strict=True):
         if previous is not None and row["d"] != previous:
             table.add_section()
         previous = row["d"]
-        cells = _cells(row, numbers, wide)
+        cells = _cells(row, numbers, wide, of_k=f" of {row['k']}" * has_room)
         table.add_row(
             *(cells[heading] for heading in headings),
             _collapsed(row),
@@ -165,9 +164,10 @@ def _table(
     return table
 
 
-def _cells(row: Mapping[Any, Any], numbers: Sequence[str], wide: bool) -> dict[str, str]:
+def _cells(
+    row: Mapping[Any, Any], numbers: Sequence[str], wide: bool, *, of_k: str
+) -> dict[str, str]:
     """Return the cells of one setting by the headings of their columns."""
-    of_k = f" of {row['k']}" if wide or _KL_TERM not in row else ""
     predicted = row["predicted_active_units"]
     cells = {
         "loss": str(row["loss"]),
