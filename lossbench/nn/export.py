@@ -52,7 +52,7 @@ def vae(run: RunSettings, weights: Sequence[NDArray[np.floating]]) -> keras.Mode
     model = keras.Model(
         {"x": x, "noise": noise}, {"logits": logits, "image": image, "kl": divergence}, name="vae"
     )
-    if run.is_bounded:  # no loss of Keras' own
+    if run.is_bounded or run.function:  # no loss of Keras' own
         return model
     output = "logits" if trained.from_logits else "image"
     model.compile(
