@@ -24,6 +24,7 @@ from lossbench.loss import (
     Estimator,
     KLForm,
     Likelihood,
+    LossFunction,
     Over,
     Scale,
     Schedule,
@@ -245,7 +246,8 @@ class RunSettings:
     ``kl_schedule`` is always spelt out: an empty text asks for the convention's own schedule, which
     is ``constant`` for all of them, so both are the same run; so are two spellings of one number.
     ``image`` is (height, width) or (height, width, channels) of the data, where the network
-    ``sees_images``; it follows from the dataset and d.
+    ``sees_images``; it follows from the dataset and d. ``function`` is a loss of the user's own
+    that is trained itself: then ``a``, ``b`` and ``beta_eff`` are NaN.
     """
 
     dataset: Annotated[
@@ -607,6 +609,7 @@ class RunSettings:
         ),
     ] = 3600.0
     image: tuple[int, ...] = ()
+    function: LossFunction | None = None
 
     @property
     def architecture(self) -> Network:
@@ -671,9 +674,9 @@ class RunSettings:
         """What runs that one compiled program may train side by side share.
 
         Whether a schedule runs is part of it, its form and its numbers are not; of the KL term it
-        is the form.
+        is the form. A function that is trained itself shares its program with its own seeds alone.
         """
-        return (*_shape(self), self.is_scheduled, self.kl_form)
+        return (*_shape(self), self.is_scheduled, self.kl_form, self.function)
 
     @property
     def kl_form(self) -> KLForm:

@@ -12,19 +12,25 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lossbench import commits
+from lossbench.errors import LossbenchError
 from lossbench.experiment import Stack
+from lossbench.loss import LossFunction
 from lossbench.run import Record
 from lossbench.settings import RunSettings
+
+if TYPE_CHECKING:
+    from lossbench.auditing import TrainedLoss
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as <malloc.h> numbers them
 _KEPT_BYTES = 2**30
 _LARGEST_HEAP_PIECE = 2**25  # the largest that the C library takes
+_MOST_TOLD = 600  # letters
 _PACKAGES = ("lossbench", "tensorflow", "keras", "numpy")
 
 
@@ -51,12 +57,19 @@ def train(stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]
     from lossbench.nn.train import OutOfTime, train_stack  # noqa: PLC0415
 
     started = time.monotonic()
+    function = stack.runs[0].function
     try:
-        records = train_stack(stack.runs, stack.width, training, test)
+        own = [_loss(function)] if function else []
+        records = train_stack(stack.runs, stack.width, training, test, *own)
     except OutOfTime as error:
         return [Record.failed(run, "timeout", str(error)) for run in stack.runs]
-    except Exception:
+    except LossbenchError as error:
+        return [Record.failed(run, "crashed", str(error)) for run in stack.runs]
+    except Exception as error:
         message = traceback.format_exc(limit=-8)
+        if function:  # TensorFlow tells a user's line last, and then what is wrong
+            told = " ".join(" ".join(str(error).split("\n\n")[-2:]).split())[:_MOST_TOLD]
+            message = f"{function.name}, trained itself, failed: {type(error).__name__}: {told}"
         return [Record.failed(run, "crashed", message) for run in stack.runs]
     timing = {
         "wall_seconds": (time.monotonic() - started) / len(stack.runs),
@@ -73,6 +86,16 @@ def train(stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]
         )
         for record in records
     ]
+
+
+@functools.lru_cache(maxsize=64)
+def _loss(function: LossFunction) -> "TrainedLoss":
+    """Return a loss of the user's own, ready to train; ``LossbenchError`` says why it is not."""
+    from lossbench import auditing  # noqa: PLC0415 - few stacks need it
+    from lossbench.nn.train import undisturbed  # noqa: PLC0415
+
+    with undisturbed():
+        return auditing.trained_loss(function)
 
 
 def export(run: RunSettings, weights: Sequence[NDArray[np.floating]], path: Path) -> None:

@@ -113,12 +113,12 @@ def _overridden(experiment: Experiment, overrides: Mapping[str, str]) -> Experim
 def _without_unused(conventions: Mapping[str, Convention]) -> dict[str, Convention]:
     """Return the conventions without losses of a file's grid, which an option takes the place of.
 
-    Those of a frozen experiment stay: what was proved of them is known.
+    Those of a frozen experiment stay: what was found of them is known.
     """
     return {
         name: loss
         for name, loss in conventions.items()
-        if not isinstance(loss, OwnLoss) or loss.proofs
+        if not isinstance(loss, OwnLoss) or loss.proofs or loss.ways
     }
 
 

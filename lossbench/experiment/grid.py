@@ -6,12 +6,14 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import nan
 from typing import Any
 
 from lossbench.errors import ExperimentError, did_you_mean
 from lossbench.experiment.definitions import identity_of, known, shown_of
 from lossbench.experiment.own_loss import OwnLoss
 from lossbench.loss import (
+    CONSTANT,
     LIKELIHOODS,
     NAMES,
     OWN,
@@ -38,6 +40,7 @@ NativeSizes = tuple[int, int, tuple[str, ...]]
 
 _MOST_RUNS = 1_000_000
 _HISTORY_ROWS = 50
+_LEARNED = ("sigma", "dispersion")  # where they are no numbers
 _LAYERS = tuple(dict.fromkeys(name for names in OWN_LAYERS.values() for name in names))
 
 
@@ -184,6 +187,7 @@ class Experiment:
         self._check_layers()
         distinct = tuple({run.run_id: run for run in sorted(runs, key=place)}.values())
         for run in distinct:
+            self._check_function(run)
             self._check_kl_form(run)
             if run.dataset in self.n_images:
                 self._check_lengths(run, *run.steps(self.n_images[run.dataset]))
@@ -288,6 +292,33 @@ class Experiment:
     def _given(self, grid: Grid, name: str) -> tuple[Value, ...]:
         """Return the values of a key in a grid; that of the file if it is no axis."""
         return grid.get(name, (self.fixed[name],))
+
+    def _check_function(self, run: RunSettings) -> None:
+        """Refuse what would change a function of the user's own that is trained itself."""
+        plain = {
+            "kl_schedule": CONSTANT,
+            "free_bits": 0.0,
+            "capacity": "0",
+            "kl_estimator": "closed",
+        }
+        for name, value in plain.items() if run.function else ():
+            if (asked := getattr(run, name)) != value:
+                raise ExperimentError(
+                    f"`{name}` changes the KL term, and {run.loss} is trained itself",
+                    where=self.places.get((name, asked), ""),
+                    expected=f"no `{name}`: write it into the function",
+                    received=setting(asked),
+                    remedy="write a second [[sweep]] for the other losses",
+                )
+        has = run.likelihood.parameters
+        learned = [n for n in _LEARNED if n in has and isinstance(getattr(run, n), str)]
+        if run.function and learned:
+            raise ExperimentError(
+                f"`{learned[0]}` is learned, and {run.loss}, which is trained itself, has none",
+                where=self.places.get((learned[0], getattr(run, learned[0])), ""),
+                expected=f"a number for {learned[0]}: the likelihood that R and the ELBO are of",
+                received=str(getattr(run, learned[0])),
+            )
 
     def _check_kl_form(self, run: RunSettings) -> None:
         """Refuse what makes no form of the KL term."""
@@ -476,8 +507,10 @@ def _runs(
         n_images=experiment.n_images.get(values["dataset"]),
     )
     loss = known(values["loss"], own)
-    beta, a, b, beta_eff = _weights(
-        loss, sizes, values.pop("beta", 1.0), values.pop("beta_eff", None)
+    asked, asked_eff = values.pop("beta", 1.0), values.pop("beta_eff", None)
+    function = loss.itself(sizes, asked) if isinstance(loss, OwnLoss) else None
+    beta, a, b, beta_eff = (
+        (asked, nan, nan, nan) if function else _weights(loss, sizes, asked, asked_eff)
     )
     values["eval_every"] = _eval_every(values)
     values["reconstruction_loss"] = _likelihood(values["reconstruction_loss"], loss.name, own)
@@ -496,4 +529,6 @@ def _runs(
     values |= {name: canonical(x) for name, x in values.items() if isinstance(x, float)}
     values |= {"beta": beta, "a": a, "b": b, "beta_eff": beta_eff}
     values["definition"] = identity_of(loss) if loss.name in own else ""
+    if function:
+        values |= {"function": function, "definition": f"{values['definition']} itself"}
     return (RunSettings(**values, seed=seed) for seed in seeds)

@@ -26,8 +26,9 @@ def answer(summary: pd.DataFrame, thresholds: pd.DataFrame) -> list[str]:
     Are the losses the same at one beta? Are they the same at one beta_eff? Does a model collapse
     where theory says?
     """
-    all_cases = cases(summary)
-    compared = [case for case in all_cases if case.rows["loss"].nunique() > 1]
+    compared = [
+        case for each in cases(summary) if (case := each.weighed).rows["loss"].nunique() > 1
+    ]
     compared.sort(key=lambda case: list(LIKELIHOODS).index(case.reconstruction_loss))
     sentences = []
     if compared:
