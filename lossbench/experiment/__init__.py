@@ -2,7 +2,8 @@
 
 from lossbench.experiment.files import TEMPLATE, read, text_of
 from lossbench.experiment.grid import Experiment, Grid, extended
-from lossbench.experiment.own_loss import OwnLoss, Proof, is_own, read_own, told
+from lossbench.experiment.own_loss import OwnLoss, Proof, read_own
+from lossbench.experiment.own_network import OwnNetwork, read_built, shape_of, with_built
 from lossbench.experiment.stacks import Device, Stack, bytes_of, largest_batch, stacks
 
 __all__ = [
@@ -11,15 +12,17 @@ __all__ = [
     "Experiment",
     "Grid",
     "OwnLoss",
+    "OwnNetwork",
     "Proof",
     "Stack",
     "bytes_of",
     "extended",
-    "is_own",
     "largest_batch",
     "read",
+    "read_built",
     "read_own",
+    "shape_of",
     "stacks",
     "text_of",
-    "told",
+    "with_built",
 ]

@@ -26,9 +26,8 @@ def answer(summary: pd.DataFrame, thresholds: pd.DataFrame) -> list[str]:
     Are the losses the same at one beta? Are they the same at one beta_eff? Does a model collapse
     where theory says?
     """
-    compared = [
-        case for each in cases(summary) if (case := each.weighed).rows["loss"].nunique() > 1
-    ]
+    all_cases = cases(summary)
+    compared = [case for each in all_cases if (case := each.weighed).rows["loss"].nunique() > 1]
     compared.sort(key=lambda case: list(LIKELIHOODS).index(case.reconstruction_loss))
     sentences = []
     if compared:
