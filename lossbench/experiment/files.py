@@ -20,6 +20,7 @@ from lossbench.loss import Convention, is_own
 from lossbench.settings import FIXED, FORMAT_VERSION, KEYS, Value, key_named
 
 TEMPLATE = Path(__file__).with_name("template.toml")
+TEMPLATE_NETS = Path(__file__).with_name("template_nets.txt")
 _DEFAULT_EXPERIMENT = Path(__file__).with_name("default.toml")
 _LARGEST_FILE = 1_000_000
 

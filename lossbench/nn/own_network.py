@@ -232,8 +232,8 @@ def _untold(encoder: keras.Model) -> str:
         operation = getattr(getattr(head, "_keras_history", None), "operation", None)
         if isinstance(operation, keras.layers.BatchNormalization):
             return (
-                "batch normalisation on z_mean keeps its variance from going to 0, so this network "
-                "does not collapse as others do"
+                "batch normalisation on z_mean sets the variance of the latents, which the "
+                "thresholds know nothing of"
             )
     return ""
 
