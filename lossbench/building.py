@@ -162,7 +162,7 @@ def _answers(
         f"{network.name} ends the process that builds it",
         where=where,
         expected="an encoder and a decoder",
-        received=" ".join(lines[-_LAST_LINES:]) or f"exit code {process.returncode}",
+        received=" ".join([f"exit code {process.returncode}", *lines[-_LAST_LINES:]]),
     )
 
 

@@ -356,6 +356,7 @@ def test_a_build_that_fails_ends_the_sweep_before_training(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own
 def test_runs_are_the_same_bytes_whoever_trains_them(tmp_path: Path) -> None:
     """With dropout and batch normalisation, by one worker and by two, at once and resumed."""
     axes = AXES | {"network": f"{NETS}:normalised", "seeds": "2", "beta": "0.1,1"}
