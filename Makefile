@@ -24,23 +24,21 @@ JAX_INSTALLED := $(VENV)/.jax
 SOAKED := $(addprefix tests/test_,writes.py kills.py cluster.py \
 	experiment_fuzz.py compare_interval.py audit.py)
 
+# The first line of an experiment says which target runs it and how long that takes on two cores:
+# "# all-results: 2 minutes", "# more-results: 35 minutes".
 EXPERIMENTS := $(wildcard experiments/*.toml)
 # MNIST does not come with the dependencies: its experiments run where its files are.
 NEED_FILES := $(shell grep -lE '^dataset *=.*mnist' $(EXPERIMENTS))
-ifdef LOSSBENCH_DATA_DIR
-RUNNABLE := $(EXPERIMENTS)
-else
-RUNNABLE := $(filter-out $(NEED_FILES),$(EXPERIMENTS))
-endif
+LEFT_OUT := $(if $(LOSSBENCH_DATA_DIR),,$(NEED_FILES))
+of_target = $(shell grep -l '^\# $(1):' $(EXPERIMENTS))
 
-SWEPT := $(RUNNABLE:experiments/%.toml=results/%)
-
-.PHONY: help install all-results test soak mutants coverage audit-dependencies lint check format \
+.PHONY: help install all-results more-results test soak mutants coverage audit-dependencies lint check format \
 	lock bench overhead reproduce clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
 		awk -F ':.*## ' '{printf "%-18s %s\n", $$1, $$2}'
+	@echo; awk 'FNR == 1 {sub("# ", ""); printf "%-34s %s\n", FILENAME, $$0}' $(EXPERIMENTS)
 
 # pip installs uv, and uv the rest: in half the time, and it says what it does. Neither takes
 # what has another hash than the lock file. Where uv reaches no index, pip may know a mirror.
@@ -61,16 +59,24 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 # What is committed stays where every run agrees with it: another processor changes the last digits.
-all-results: install  ## Run every experiment whose data is at hand; results/ holds tables and report.html
-	@for experiment in $(RUNNABLE); do \
-		echo; $(BIN)/lossbench sweep $$experiment || exit $$?; done
-	@echo; $(BIN)/python experiments/restore.py tables $(SWEPT)
+define sweep_each
+	@for experiment in $(1); do \
+		echo; echo "$$experiment: $$(sed -n '1s/.*: //p' $$experiment) on two cores"; \
+		$(BIN)/lossbench sweep $$experiment || exit $$?; done
+	@echo; $(BIN)/python experiments/restore.py tables $(1:experiments/%.toml=results/%)
 	@echo; $(BIN)/lossbench report
-	@$(BIN)/python experiments/restore.py figures $(SWEPT)
-ifndef LOSSBENCH_DATA_DIR
-	@echo; echo "left out, since MNIST does not come with the dependencies: $(NEED_FILES)"
-	@echo "with its four IDX files in a folder: LOSSBENCH_DATA_DIR=FOLDER make all-results"
-endif
+	@$(BIN)/python experiments/restore.py figures $(1:experiments/%.toml=results/%)
+	@if [ -n "$(2)" ]; then echo; \
+		echo "left out, since MNIST does not come with the dependencies: $(2)"; \
+		echo "with its four IDX files in a folder: LOSSBENCH_DATA_DIR=FOLDER make $@"; fi
+endef
+make_results = $(call sweep_each,$(filter-out $(LEFT_OUT),$(1)),$(filter $(LEFT_OUT),$(1)))
+
+all-results: install  ## Run every short experiment whose data is at hand; results/ holds tables and report.html
+	$(call make_results,$(call of_target,all-results))
+
+more-results: install  ## Run the long experiments, too long for all-results; stopped, it goes on where it was
+	$(call make_results,$(call of_target,more-results))
 
 $(TORCH_INSTALLED): $(INSTALLED)
 	$(BIN)/python -m pip install $(TORCH)

@@ -14,6 +14,7 @@ from agreement import agrees
 from restore import restored_figures, restored_tables
 
 OLD_RESULTS = Path(__file__).parent / "results-format-1"
+EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 FIGURE = "figures/elbo.png"
 
 
@@ -177,3 +178,10 @@ def test_a_failed_run_agrees_with_one_that_failed_alike() -> None:
     nan = {"status": "nan", "elbo": float("nan"), "kl": float("nan"), "collapsed": None}
     assert agrees(nan, dict(nan))
     assert not agrees(nan, nan | {"status": "timeout"})
+
+
+@pytest.mark.parametrize("experiment", sorted(EXPERIMENTS.glob("*.toml")), ids=str)
+def test_an_experiment_says_which_target_runs_it_and_for_how_long(experiment: Path) -> None:
+    """The Makefile reads the first line, prints the time, and runs it in that target."""
+    first = experiment.read_text(encoding="utf-8").splitlines()[0]
+    assert re.fullmatch(r"# (all|more)-results: \d+ minutes?", first)
