@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lossbench import auditing, data
+from lossbench.building import built
 from lossbench.errors import AuditError, DataError, ExperimentError, UsageError
 from lossbench.experiment import Experiment, OwnLoss, Proof, read_own
 from lossbench.loss import FORM, OWN, Convention, Entry, Sizes, Way, canonical, evaluate
@@ -55,7 +56,9 @@ def proved(
     frozen: Experiment | None = None,
     said: Callable[[str], None] = lambda _: None,
 ) -> Experiment:
-    """Return the experiment with what is proved of its own losses; any other one as it is.
+    """Return the experiment with what is proved of its own losses, and what its own networks build.
+
+    Any other one is returned as it is. Errors are those of ``building``, too.
 
     A loss that is not proved, and can be trained itself, has the way in which it is called.
     What was found in the ``frozen`` experiment of a results folder is not audited again; ``said``
@@ -64,7 +67,7 @@ def proved(
     """
     own = experiment.own_losses()
     if not own:
-        return experiment
+        return built(experiment, data_dir, frozen, said)
     resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
     others = {
         name: loss for name, loss in experiment.conventions.items() if not isinstance(loss, OwnLoss)
@@ -87,7 +90,8 @@ def proved(
         cases = tuple(_cases(resolved, loss))
         losses[loss.name] = _proved(asked, cases, how)
         _check_weights(losses[loss.name], cases, experiment)
-    return replace(experiment, conventions=others | losses)
+    found = replace(experiment, conventions=others | losses)
+    return built(found, data_dir, frozen, said)
 
 
 def _check_weights(loss: OwnLoss, cases: tuple[_Case, ...], experiment: Experiment) -> None:

@@ -81,7 +81,7 @@ def plan(
     """
     _refuse_file(out)
     store = Store(out)
-    if experiment.own_losses():
+    if experiment.has_own_files:
         from lossbench import proving  # noqa: PLC0415 - few experiments need an audit
 
         experiment = proving.proved(experiment, data_dir, store.frozen(), said)

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import json
 import os
 import platform
 import socket
@@ -21,6 +22,7 @@ from lossbench import commits
 from lossbench.errors import LossbenchError
 from lossbench.experiment import Stack
 from lossbench.loss import LossFunction
+from lossbench.network import Built
 from lossbench.run import Record
 from lossbench.settings import RunSettings
 
@@ -98,6 +100,47 @@ def _loss(function: LossFunction) -> "TrainedLoss":
         return auditing.trained_loss(function)
 
 
+def look(folder: str) -> None:
+    """Build the networks that ``question.json`` in a folder asks for; write ``answer.json``.
+
+    What the process of ``building`` runs: an answer for each, or what is wrong with it.
+    """
+    prepare()
+    from lossbench.nn.own_network import looked_at  # noqa: PLC0415 - only here may TensorFlow load
+
+    question = json.loads(Path(folder, "question.json").read_text("utf-8", "surrogateescape"))
+    source = question["source"].encode("utf-8", "surrogateescape")
+    answers = []
+    for each in question["asked"]:
+        each |= {name: tuple(each[name]) for name in ("shape", "groups")}
+        built = Built(**each, file=Path(question["path"]), source=source)
+        try:
+            answers.append(looked_at(built))
+        except LossbenchError as error:
+            answers.append(_problem(error.problem, error))
+        except (Exception, SystemExit) as error:
+            problem = f"{built.name} fails for shape {built.shape}, k {built.k}"
+            at = [
+                f
+                for f in traceback.extract_tb(error.__traceback__)
+                if f.filename == question["path"]
+            ]
+            told = LossbenchError(
+                problem,
+                where=f"line {at[-1].lineno}" if at else "",
+                expected="an encoder and a decoder",
+                received=f"{type(error).__name__}: {' '.join(str(error).split())[:_MOST_TOLD]}",
+            )
+            answers.append(_problem(problem, told))
+    Path(folder, "answer.json").write_text(json.dumps(answers), "utf-8")
+
+
+def _problem(problem: str, error: LossbenchError) -> dict[str, object]:
+    """Return an error as ``building`` raises it again."""
+    names = ("where", "expected", "received", "remedy")
+    return {"problem": problem, **{name: getattr(error, name) for name in names}}
+
+
 def export(run: RunSettings, weights: Sequence[NDArray[np.floating]], path: Path) -> None:
     """Write a run's trained weights as a Keras model; see ``lossbench.nn.export``."""
     with _silenced():
@@ -111,7 +154,7 @@ def encode(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return ``z_mean`` and ``z_log_var`` of ``images (n, d)``, each ``(n, k)``."""
     with _silenced():
-        from lossbench.nn.model import encoded  # noqa: PLC0415 - only here may TensorFlow load
+        from lossbench.nn.models import encoded  # noqa: PLC0415 - only here may TensorFlow load
         from lossbench.nn.terms import term  # noqa: PLC0415
 
         return encoded(run.architecture, term(run.likelihood), weights, images)

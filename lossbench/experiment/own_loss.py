@@ -6,15 +6,14 @@ folder is read without running anybody's code.
 """
 
 import ast
-import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from lossbench.errors import ExperimentError, UsageError, did_you_mean
+from lossbench.errors import ExperimentError, UsageError
+from lossbench.experiment.own_file import frozen_file, read_file
 from lossbench.loss import FORM, Convention, LossFunction, Objective, Sizes, Way, evaluate
 
 SECTION = "own_loss"
@@ -163,52 +162,23 @@ def _plain(way: Way) -> dict[str, object]:
     return {name: x for name, x in known.items() if name != "sizes" and x is not None}
 
 
-def is_own(text: str) -> bool:
-    """Return whether the text of a loss names a file: no convention has such a name."""
-    return ":" in text or text.endswith(".py")
-
-
 def read_own(text: str, where: str, beside: Path | None = None) -> OwnLoss:
     """Return the loss that ``FILE.py:FUNCTION`` names, of which nothing is proved yet.
 
     The file is looked for from the current folder, then from that of ``beside``.
     ``ExperimentError`` says what is not there.
     """
-    before, _, function = text.rpartition(":")
-    path = Path(before)
-    if path.suffix != ".py" or not all(part.isidentifier() for part in function.split(".")):
-        raise ExperimentError(
-            f"{text!r} names no loss of your own",
-            where=where,
-            expected="FILE.py:FUNCTION, such as my_vae.py:vae_loss",
-            received=repr(text),
-        )
-    places = [path, *([beside.parent / path] if beside else [])]
-    for place in places:
-        with suppress(OSError):
-            return _own(path.name, function, place, place.read_bytes())
-    near = {str(file.with_name(file.name)): file for file in path.parent.glob("*.py")}
-    raise ExperimentError(
-        "the file of your loss cannot be read",
-        where=where,
-        expected=f"a Python file {' or '.join(dict.fromkeys(map(str, places)))}",
-        received=repr(text),
-        remedy=did_you_mean(str(path), near)
-        or "correct the path; it is relative to the current folder",
-    )
-
-
-def _own(name: str, function: str, path: Path, source: bytes) -> OwnLoss:
+    file = read_file(text, "loss", where, beside)
     return OwnLoss(
-        name=f"{name}:{function}",
+        name=file.name,
         title="your own",
         over_inputs="sum",
         over_latents="sum",
-        function=function,
-        sha256=hashlib.sha256(source).hexdigest(),
-        takes_beta=_takes_beta(source, function),
-        file=path,
-        source=source,
+        function=file.function,
+        sha256=file.sha256,
+        takes_beta=_takes_beta(file.source, file.function),
+        file=file.path,
+        source=file.source,
     )
 
 
@@ -250,20 +220,8 @@ def frozen_losses(tables: object, beside: Path, where: str) -> dict[str, OwnLoss
 
 
 def _frozen(name: str, table: Mapping[str, object], beside: Path) -> OwnLoss:
-    file = str(table["file"])
-    if Path(file).name != file or name != f"{file}:{table['function']}":
-        raise ValueError(f"{name} of {file}")  # the folder's own file, and no other
-    path = beside.parent / file
     sha256, proved = str(table["sha256"]), table["proved"]
-    source = path.read_bytes() if path.is_file() else b""
-    if source and hashlib.sha256(source).hexdigest() != sha256:
-        raise ExperimentError(
-            f"the file of {name} is not the one that was trained",
-            where=str(path),
-            expected=f"SHA-256 {sha256[:12]}",
-            received=f"SHA-256 {hashlib.sha256(source).hexdigest()[:12]}",
-            remedy="put it back; a changed loss is swept into another folder",
-        )
+    file = frozen_file(name, str(table["file"]), str(table["function"]), sha256, beside)
     itself = table.get("itself", [])
     assert isinstance(proved, list) and isinstance(itself, list)  # noqa: S101, PT018 - told by the caller
     return OwnLoss(
@@ -271,7 +229,7 @@ def _frozen(name: str, table: Mapping[str, object], beside: Path) -> OwnLoss:
         title="your own",
         over_inputs="sum",
         over_latents="sum",
-        function=str(table["function"]),
+        function=file.function,
         sha256=sha256,
         takes_beta=table["takes_beta"] is True,
         reconstruction_loss=str(table["reconstruction_loss"]),
@@ -285,8 +243,8 @@ def _frozen(name: str, table: Mapping[str, object], beside: Path) -> OwnLoss:
             for each in proved
         ),
         ways=tuple(map(_way, itself)),
-        file=path,
-        source=source,
+        file=file.path,
+        source=file.source,
     )
 
 

@@ -12,7 +12,7 @@ from lossbench.loss.convention import (
     Sizes,
 )
 from lossbench.loss.formula import canonical, evaluate
-from lossbench.loss.function import LossFunction, Way
+from lossbench.loss.function import LossFunction, Way, is_own
 from lossbench.loss.kl_form import (
     FLOORS,
     SAMPLED,
@@ -95,6 +95,7 @@ __all__ = [
     "evaluate",
     "floor_told",
     "group_sizes",
+    "is_own",
     "likelihood",
     "numbered_groups",
     "schedule",

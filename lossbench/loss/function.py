@@ -45,3 +45,8 @@ class LossFunction:
     def function(self) -> str:
         """The name of the function within its file."""
         return self.name.rpartition(":")[2]
+
+
+def is_own(text: str) -> bool:
+    """Return whether a text names a file: no convention and no network has such a name."""
+    return ":" in text or text.endswith(".py")

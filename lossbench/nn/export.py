@@ -17,7 +17,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from lossbench.errors import UsageError
-from lossbench.nn.model import plain
+from lossbench.nn.models import plain
 from lossbench.nn.program import optimizer
 from lossbench.nn.terms import kl, sample, term
 from lossbench.settings import RunSettings

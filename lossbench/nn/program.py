@@ -16,9 +16,9 @@ from keras import ops
 from numpy.typing import NDArray
 
 from lossbench.loss import KLForm, Likelihood, Objective
-from lossbench.network import Network
+from lossbench.network import Architecture
 from lossbench.nn.learned import LearnedSigma, learned_parameter
-from lossbench.nn.model import StackedVAE, initial_weights
+from lossbench.nn.models import stacked
 from lossbench.nn.terms import kl, kl_parts, sample, sampled_kl_parts, term
 from lossbench.optimizer import OPTIMIZERS
 
@@ -42,7 +42,7 @@ class Shape:
     ``kl_form`` what it is a weight on: its floors and capacities are inputs.
     """
 
-    network: Network
+    network: Architecture
     likelihood: Likelihood
     noise_std: float
     batch_size: int
@@ -94,7 +94,7 @@ class Program:
         self._loss = loss
         kind, width, dtype = shape.likelihood, shape.width, shape.dtype
         learned = learned_parameter(kind, width, shape.network.d, dtype)
-        self.model = StackedVAE(shape.network, term(kind), width, dtype, learned)
+        self.model = stacked(shape.network, term(kind), width, dtype, learned)
         self._variables = self.model.variables
         self._trained = self.model.trained
         self._optimizer = optimizer(shape.optimizer, 1.0, shape.epsilon)
@@ -107,7 +107,7 @@ class Program:
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function of tensors as one program: by XLA, but for convolutions.
 
-        A loss of the user's own may have operations that XLA does not know.
+        A loss or a network of the user's own may have operations that XLA does not know.
 
         On one thread of a CPU they are faster without it, and ready at once: a step of keras.io's
         network takes 65 ms at 28 x 28, batch 128; one of ``conv`` with 8 and 16 filters at 8 x 8
@@ -120,7 +120,7 @@ class Program:
 
     def refill(self, seeds: list[int], a: list[float], b: list[float]) -> None:
         """Set every member's first weights and coefficients, and the optimizer as it was built."""
-        members = [initial_weights(self.shape.network, seed) for seed in seeds]
+        members = [self.model.initial(seed) for seed in seeds]
         for variable, *values in zip(self._variables, *members, strict=True):
             variable.assign(np.stack(values).reshape(variable.shape))
         for variable, initial in zip(self._optimizer.variables, self._initial, strict=True):
@@ -129,8 +129,8 @@ class Program:
         self._b = tf.constant(b, self.shape.dtype)
 
     def weights(self) -> list[NDArray[np.floating]]:
-        """Return kernel and bias of every layer, each with its members on the first axis."""
-        return [np.asarray(variable) for variable in self._variables]
+        """Return the value of every variable, each with its members on the first axis."""
+        return self.model.values()
 
     def train(
         self,
@@ -180,7 +180,7 @@ class Program:
         def step(index):  # type: ignore[no-untyped-def]
             x = tf.gather(images, batches[index])
             with tf.GradientTape() as tape:
-                z_mean, z_log_var = self.model.encode(x)
+                z_mean, z_log_var = self.model.encode(x, training=True)
                 z = sample(z_mean, z_log_var, noise[index], self.shape.noise_std)
                 if self._loss is None:
                     total = objective(x, z_mean, z_log_var, z, index)
@@ -195,8 +195,9 @@ class Program:
 
     def _of_one(self, x, z_mean, z_log_var, z):  # type: ignore[no-untyped-def]
         """Return the loss of the user's own, of the only member."""
-        decoded = self.model.decode(z), self.model.reconstruct(z)
-        return self._loss(*(each[0] for each in (x, *decoded, z_mean, z_log_var, z)))  # type: ignore[misc]
+        logits = self.model.decode(z, training=True)
+        of_all = (x, logits, self.model.image(logits), z_mean, z_log_var, z)
+        return self._loss(*(each[0] for each in of_all))  # type: ignore[misc]
 
     def _divergence(self, z_mean, z_log_var, z, noise, bound):  # type: ignore[no-untyped-def]
         """Return F of every member: the batch's KL term, K where nothing else is asked for."""
