@@ -11,7 +11,8 @@ from drill import train_here
 import lossbench
 from lossbench import api, proving
 from lossbench.errors import AuditError, ExperimentError, ResultsError, UsageError
-from lossbench.experiment import OwnLoss, read, text_of, told
+from lossbench.experiment import OwnLoss, read, text_of
+from lossbench.experiment.own_loss import told
 from lossbench.loss import Sizes
 from lossbench.settings import RunSettings
 from lossbench.store import Store

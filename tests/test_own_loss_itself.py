@@ -16,7 +16,8 @@ from lossbench.auditing import inspection, itself
 from lossbench.auditing.loading import load
 from lossbench.auditing.records import Found
 from lossbench.errors import AuditError, ExperimentError, LossbenchError, UsageError
-from lossbench.experiment import read, stacks, text_of, told
+from lossbench.experiment import read, stacks, text_of
+from lossbench.experiment.own_loss import told
 from lossbench.loss import LossFunction, Sizes, Way
 from lossbench.report.answer import answer
 from lossbench.run import Record
