@@ -32,6 +32,7 @@ from lossbench.auditing.signature import (
 from lossbench.auditing.state import State
 from lossbench.auditing.stub import Plan, Stub, attached, produced
 from lossbench.auditing.tensors import Maker, Values, makers, seed_everything
+from lossbench.auditing.total import Total
 from lossbench.loss import evaluate
 
 _HERE = str(Path(__file__).parent.parent)
@@ -168,6 +169,35 @@ class Callee:
             spread=next((role for role in spreads if role in roles), "z_log_var"),
             trained=state.trained if state else {},
         )
+
+    @property
+    def has_model(self) -> bool:
+        """Whether it asks a model for what a probe says."""
+        return bool(self._plan.calls)
+
+    def begin(self, framework: str, probe: Probe) -> Answer:
+        """Return its first answer, in single precision in a library that is known."""
+        self._maker = Maker(framework, single=True)
+        return self._begun(self._maker, probe)
+
+    def value(
+        self,
+        probe: Probe,
+        total: Total,
+        tensors: Mapping[str, Any],
+        mean: Callable[[Any], Any],
+    ) -> Any:
+        """Return the total of a call with ``tensors`` by role; all else is as in the probe.
+
+        ``mean`` is taken of what the loss returns for each example.
+        """
+        values = Values(probe, self._maker or Maker(""), self._alias, self._scope)
+        values.made |= tensors
+        given = settings_of(probe, self._scope)
+        loss, state = self._bound(values, given)
+        ordered, named, _ = self._arguments(values, given, state)
+        found = dict(_leaves(loss(*ordered, **named), "", 0))
+        return total.of(lambda path: mean(found[path]))
 
     def __call__(self, probe: Probe) -> Answer:
         """Return the loss's answer to a probe."""
