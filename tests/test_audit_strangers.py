@@ -202,6 +202,14 @@ def test_a_loss_of_keras_is_called_as_keras_calls_it() -> None:
     assert (told.reconstruction, told.a.formula, told.b.formula) == ("mse", "1", "2")
 
 
+def test_a_weight_that_a_callback_moves_is_switched_off_at_first() -> None:
+    """The KL of a model is there at other numbers."""
+    (told,) = here(strangers_tf.warm).findings
+    assert told.text.startswith(
+        "There is no KL term at Warm.weight = 0, and there is one at others"
+    )
+
+
 def test_a_reconstruction_that_is_not_known_has_no_sign_of_the_nearest() -> None:
     """It is what errors do to it that says."""
     told = here(strangers.swapped_logits)

@@ -35,7 +35,7 @@ from lossbench.auditing.tensors import Maker, Values, makers, seed_everything
 from lossbench.auditing.total import Total
 from lossbench.loss import evaluate
 
-_HERE = str(Path(__file__).parent)
+_HERE = str(Path(__file__).parent.parent)
 _MOST_OUTPUTS = 64
 _MOST_MADE = 24
 _RETURNED = ("x", "x_hat", "z_mean", "z_log_var", "z")

@@ -6,6 +6,7 @@ the gradient is the objective, and there the step is broken off: no weight chang
 than the model's own, layers that cannot take it give what they gave at their own k.
 """
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,11 +20,13 @@ from lossbench.auditing.callee import answer_of, failure_of, foretold, settings_
 from lossbench.auditing.probe import Floats, Probe, arrays
 from lossbench.auditing.records import Answer, Failure, Found
 from lossbench.auditing.signature import Refusal, usual_role
+from lossbench.auditing.source import underlying
 from lossbench.auditing.tensors import Maker, Values, seed_everything
 from lossbench.words import counted
 
 _NOISE = ("dense", "fc", "layer", "linear", "to", "head", "enc", "encoder", "out", "conv")
 _SHARED = ("z_mean", "z_log_var")
+_LIBRARIES = ("keras.", "tf_keras.", "tensorflow_probability.")
 _Call = tuple[Any, Any, Any]  # a layer, what it took first, what it gave
 
 
@@ -68,7 +71,8 @@ class _Ready:
     """A model with which of its layers are exchanged, how it takes data and what layers gave.
 
     The layers in ``heads`` for z_mean and for z_log_var may be one, for both halves of the
-    latents; ``gave`` holds every layer's output at the model's own k.
+    latents; ``gave`` holds every layer's output at the model's own k. ``numbers`` are those that
+    something else than training moves, as a callback does: by name, in what and under which key.
     """
 
     model: Any
@@ -77,6 +81,7 @@ class _Ready:
     packed: Callable[[Any], Any]
     gave: dict[int, Any]
     k: int
+    numbers: Mapping[str, tuple[Any, str]]
 
 
 class ModelCallee:
@@ -96,13 +101,16 @@ class ModelCallee:
         self._models: dict[object, _Ready] = {}
         self._own: tuple[int, int] | None = None
         self._k_varies = False
+        self._numbers: dict[str, float] = {}
 
     def found(self) -> Found:
         """Return that it is a model, and which of its sizes can be varied."""
         d = ["d"] if {"d", "shape"} & {*self._sizes} else []
         k = ["k"] if "k" in self._sizes or self._k_varies else []
         filled = [f"{name} := {role}, as it is asked" for role, name in self._sizes.items()]
-        return Found(self._name, "keras", {}, tuple(filled), {}, (*d, *k, "B"), model=True)
+        return Found(
+            self._name, "keras", {}, tuple(filled), self._numbers, (*d, *k, "B"), model=True
+        )
 
     def __call__(self, probe: Probe) -> Answer:
         """Return the model's objective on a probe."""
@@ -126,17 +134,19 @@ class ModelCallee:
     def _answered(self, probe: Probe) -> Answer:
         chosen = {"d": probe.d, "k": probe.k, "shape": probe.shape}
         given = settings_of(probe, self._scope)  # formulas by what they are worth here
+        written = {name: given.pop(name) for name in self._numbers.keys() & given.keys()}
         key = (*(chosen[role] for role in self._sizes), repr(given))
         if key not in self._models:
             sizes = {name: chosen[role] for role, name in self._sizes.items()}
             model = self._build(**sizes, **given)
-            self._models[key] = _prepared(model, arrays(probe), probe)
+            self._models[key] = ready = _prepared(model, arrays(probe), probe)
+            self._numbers |= {name: _number(*place) for name, place in ready.numbers.items()}
         ready, values = self._models[key], Values(probe, _maker(), {}, {})
         x = _tensor(_fitted(ready.model, arrays(probe)["x"]))
 
         def objective() -> Any:
             seed_everything(probe.seed, "keras")
-            with _exchanged(ready, values):
+            with _written(ready, written), _exchanged(ready, values):
                 return _objective(ready.model, ready.packed(x))
 
         return foretold(values, objective) if probe.along else answer_of(objective(), {})
@@ -168,7 +178,7 @@ def _prepared(model: Any, drawn: Mapping[str, Floats], probe: Probe) -> _Ready:
             problem = problem or error
             continue
         gave = {id(layer): given for layer, _, given in calls}
-        return _Ready(model, *_chosen(model, calls, probe), way, gave, probe.k)
+        return _Ready(model, *_chosen(model, calls, probe), way, gave, probe.k, _numbers(model))
     raise problem or RuntimeError("the model has no training step")
 
 
@@ -198,6 +208,59 @@ def _objective(model: Any, data: Any) -> Any:
             targets = caught.value if isinstance(caught.value, list | tuple) else [caught.value]
             return sum(map(_summed, targets))
     raise ValueError("its training step takes no gradient")
+
+
+def _numbers(model: Any) -> dict[str, tuple[Any, str]]:
+    """Return the numbers of a model that a callback moves; another one is a constant of it."""
+    found: dict[str, tuple[Any, str]] = {}
+    own = [each for each in _layers(model) if not type(each).__module__.startswith(_LIBRARIES)]
+    for owner in own:
+        kind = type(owner)
+        for key, value in vars(owner).items():
+            if not key.startswith("_") and _is_moved(value):
+                found[f"{kind.__name__}.{key}"] = owner, key
+        for function in filter(inspect.isfunction, map(underlying, vars(kind).values())):
+            known = function.__globals__
+            for name in function.__code__.co_names:
+                if _is_moved(known.get(name)):
+                    found[name] = known, name
+    return found
+
+
+def _is_moved(value: Any) -> bool:
+    """Return whether a value is 0.0, or a variable of one number that is not trained."""
+    if type(value) is float:
+        return not value
+    if not (hasattr(value, "assign") and getattr(value, "shape", None) == ()):
+        return False
+    return not value.trainable and "float" in str(value.dtype)
+
+
+def _number(holder: Any, key: str) -> float:
+    return float(to_array((holder if isinstance(holder, dict) else vars(holder))[key]))
+
+
+@contextmanager
+def _written(ready: _Ready, values: Mapping[str, float]) -> Iterator[None]:
+    """Write numbers of the model for a while."""
+    before = {name: _number(*ready.numbers[name]) for name in values}
+    try:
+        for name, value in values.items():
+            _write(*ready.numbers[name], value)
+        yield
+    finally:
+        for name, value in before.items():
+            _write(*ready.numbers[name], value)
+
+
+def _write(holder: Any, key: str, value: float) -> None:
+    names = holder if isinstance(holder, dict) else vars(holder)
+    if hasattr(names[key], "assign"):
+        names[key].assign(value)
+    elif holder is names:
+        names[key] = value
+    else:
+        setattr(holder, key, value)
 
 
 def _summed(target: Any) -> Any:
@@ -243,7 +306,9 @@ def _watched(library: Any, calls: list[_Call]) -> Iterator[None]:
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         given = before(layer, *args, **kwargs)
-        calls.append((layer, args[0] if args else None, given))
+        parts = given if isinstance(given, list | tuple) else [given]
+        if not any("Symbolic" in type(part).__name__ for part in parts):  # Keras asks for shapes
+            calls.append((layer, args[0] if args else None, given))
         return given
 
     with _replaced(library.layers.Layer, "__call__", call):

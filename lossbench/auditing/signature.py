@@ -70,7 +70,7 @@ _WEAK = {
 # What fills a builder: a size of the data or of the latents under a name that is else a tensor's.
 _BUILT = {
     "k": "latent latents z code codes h0 nlatentvars ncodes latentspace latentspacedim encodingdim "
-    "encodingsize",
+    "encodingsize encodedsize encodeddim",
     "d": "input inputs features original x dim inputn columns ncolumns ncols",
     "shape": "inputshape imageshape shape imgshape inshape originalshape inputdims datashape",
 }

@@ -69,3 +69,24 @@ class Tape(keras.Model):
 
 def tape(latent_dim: int) -> Tape:
     return Tape(latent_dim)
+
+
+class Warm(keras.Model):
+    """A model whose KL a callback switches on; Keras asks its shapes of a symbolic call."""
+
+    def __init__(self, input_dim: int, latent_dim: int) -> None:
+        super().__init__()
+        self.m, self.v = keras.layers.Dense(latent_dim), keras.layers.Dense(latent_dim)
+        self.out = keras.layers.Dense(input_dim)
+        self.weight = tf.Variable(0.0, trainable=False)
+
+    def call(self, x: Any) -> Any:
+        mu, log_var = self.m(x), self.v(x)
+        self.add_loss(self.weight * kl(mu, log_var))
+        return self.out(mu + tf.exp(log_var / 2) * tf.random.normal(tf.shape(mu)))
+
+
+def warm(input_dim: int, encoded_size: int) -> Warm:
+    model = Warm(input_dim, encoded_size)
+    model.compile(loss="mse")
+    return model
