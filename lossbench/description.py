@@ -1,6 +1,5 @@
 """What a data set is, and what follows from it for a VAE, before anything is trained."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,15 +61,12 @@ def describe(
     d: int | None = None,
     data_dir: Path | None = None,
     scale: Scale | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Description:
     """Return what a data set is; ``DataError`` where it is missing or unfit.
 
     Without a ``scale`` it is ``auto``, or ``none`` where ``auto`` does not take the numbers.
-    ``progress`` is called with how much of a folder of images has been read, and of how much.
     """
-    reading = data.Reading(progress) if progress else data.Reading()
-    loaded = _loaded(dataset, d, data_dir, scale, reading)
+    loaded = _loaded(dataset, d, data_dir, scale)
     train, test, scaling = loaded.train, loaded.test, loaded.scaling
     least = min(float(train.min()), float(test.min()))
     largest = max(float(train.max()), float(test.max()))
@@ -117,15 +113,14 @@ def _loaded(
     d: int | None,
     data_dir: Path | None,
     scale: Scale | None,
-    reading: data.Reading,
 ) -> Dataset:
     """Return the data under a scale: where none is asked for, under the first that takes it."""
     if scale is not None:
-        return data.load(dataset, d, data_dir, scale, reading)
+        return data.load(dataset, d, data_dir, scale)
     try:
-        return data.load(dataset, d, data_dir, reading=reading)
+        return data.load(dataset, d, data_dir)
     except DataError as error:
         try:
-            return data.load(dataset, d, data_dir, "none", reading)
+            return data.load(dataset, d, data_dir, "none")
         except DataError:
             raise error from None

@@ -226,9 +226,11 @@ def _capacity(nats: str | float) -> str:
 def _groups(text: str) -> str:
     groups = "".join(text.split())
     part = r"([a-z_]+:)?\d+(-\d+)?"
-    if not re.fullmatch(rf"|{part}([+]{part})*", groups) or len(groups) > 10_000:
+    if re.fullmatch(rf"|{part}([+]{part})*", groups) and len(groups) <= 10_000:
+        return groups
+    if len(text) > 10_000 or not re.search(r"[^\W\d]", text):  # nothing that names a column
         raise ValueError
-    return groups
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -463,8 +465,9 @@ class RunSettings:
         Setting(
             "model",
             check=_groups,
-            rule="the columns of each choice of categorical: a size such as 4, or ranges such as "
-            "1-3+4-8; of mixed with its likelihood: gaussian:1-3+categorical:4-8",
+            rule="the columns of each choice of categorical: a size such as 4, ranges such as "
+            "1-3+4-8, or names such as red-blue+small-large; of mixed with its likelihood: "
+            "gaussian:1-3+categorical:4-8",
             option="Columns of each choice of categorical, of each part of mixed.",
             prediction=True,
             column="columns of each choice of categorical, of each part of mixed",

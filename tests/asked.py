@@ -31,7 +31,7 @@ def ids_of(experiment: Experiment) -> list[str]:
 
 def resolved(path: Path, overrides: Mapping[str, str] | None = None) -> Experiment:
     """Return an experiment as it is once its data was looked at."""
-    asked = read(path, overrides).resolved(lambda _: (64, 1437))
+    asked = read(path, overrides).resolved(lambda _: (64, 1437, ()))
     return replace(
         asked, data_sha256={f"{r.dataset} at d={r.d}": f"hash of {r.d}" for r in asked.runs()}
     )

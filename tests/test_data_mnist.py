@@ -152,4 +152,4 @@ def test_files_of_another_size_are_not_mnist(tmp_path: Path) -> None:
 def test_the_native_sizes_are_those_of_the_loaded_data(tmp_path: Path) -> None:
     """Callers may ask for d and the number of training images before they choose a d."""
     for name in ("digits", "patches", saved(tmp_path, random_images(10, 5, 4, 3))):
-        assert native_sizes(name) == load(name, None).train.shape[::-1]
+        assert native_sizes(name) == (*load(name, None).train.shape[::-1], ())

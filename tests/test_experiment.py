@@ -82,7 +82,7 @@ def test_every_key_of_a_file_reaches_the_run(write: Write) -> None:
 
 def test_an_empty_file_is_the_seed_question_on_digits(write: Write) -> None:
     """Without a key, both losses are compared at beta 1 with k = 2 and three seeds."""
-    resolved = read(write("")).resolved(lambda name: {"digits": (64, 1437)}[name])
+    resolved = read(write("")).resolved(lambda name: {"digits": (64, 1437, ())}[name])
     assert {(r.loss, r.reconstruction_loss, r.beta, r.d, r.k) for r in resolved.runs()} == {
         ("blog", "bce", 1.0, 64, 2),
         ("docs", "bce", 1.0, 64, 2),
@@ -112,7 +112,7 @@ def test_the_template_has_every_setting_and_every_word() -> None:
 def test_without_a_d_every_dataset_has_its_own(write: Write) -> None:
     """The native d of each dataset of the grid is spelt out, and the data's size is known."""
     path = write('[sweep]\ndataset = ["digits", "patches"]\nloss = "docs"\nseeds = 1\n')
-    sizes = {"digits": (64, 1437), "patches": (49, 6000)}
+    sizes = {"digits": (64, 1437, ()), "patches": (49, 6000, ())}
     resolved = read(path).resolved(sizes.__getitem__)
     assert {(run.dataset, run.d) for run in resolved.runs()} == {("digits", 64), ("patches", 49)}
     assert resolved.n_images == {"digits": 1437, "patches": 6000}

@@ -13,7 +13,7 @@ from lossbench.experiment import extended, read, text_of
 
 def test_a_frozen_experiment_reads_back_as_the_same_runs(write: Write) -> None:
     """text_of and read are inverse to each other, hashes and sizes included."""
-    sizes = {"digits": (64, 1437), "a 'b' \\ \"c\".npz": (9, 5)}
+    sizes = {"digits": (64, 1437, ()), "a 'b' \\ \"c\".npz": (9, 5, ())}
     asked = read(
         write(
             "[model]\nhidden = []\n[[sweep]]\nbeta_eff = [0.1, 1]\n"

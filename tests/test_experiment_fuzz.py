@@ -135,7 +135,7 @@ def test_a_mutated_file_is_read_or_refused(write: Write, note: Note) -> None:
             text = text[:start] + piece + text[start + length :]
         path = write(text)
         with _read_or_refused(re.escape(str(path))):
-            asked = read(path).resolved(lambda _: (64, 1437))
+            asked = read(path).resolved(lambda _: (64, 1437, ()))
             runs = asked.runs()
             assert read(write(text_of(asked))).runs() == runs
 
@@ -178,7 +178,7 @@ def test_any_toml_document_is_read_or_refused(write: Write, note: Note) -> None:
     def examples(document: dict[str, Any]) -> None:
         path = write(tomli_w.dumps(document))
         with _read_or_refused(re.escape(str(path))):
-            read(path).resolved(lambda _: (64, 1437)).runs()
+            read(path).resolved(lambda _: (64, 1437, ())).runs()
 
     _fuzzed(note, "TOML of any values", examples)
 
@@ -192,6 +192,6 @@ def test_any_options_are_read_or_refused(note: Note) -> None:
     @given(st.dictionaries(names, text, max_size=3))
     def examples(overrides: dict[str, str]) -> None:
         with _read_or_refused("--[a-z-]+"):
-            read(overrides=overrides).resolved(lambda _: (64, 1437)).runs()
+            read(overrides=overrides).resolved(lambda _: (64, 1437, ())).runs()
 
     _fuzzed(note, "options", examples)

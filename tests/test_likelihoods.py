@@ -189,6 +189,25 @@ MIXED = COUNTS | {"reconstruction_loss": "mixed", "d": "6"}
 PARTS = "gaussian:1-2+categorical:3-5+poisson:6"
 
 
+NAMED = "age,height,red,green,light-blue,visits"
+
+
+def test_groups_go_by_the_names_of_columns(tmp_path: Path) -> None:
+    """They are the places of columns in every table and id; a name may hold a dash."""
+    path = Path(_mixed_table(tmp_path))
+    path.write_text(NAMED + "\n" + path.read_text())
+    asked = MIXED | {"dataset": str(path), "seeds": "1"}
+    named = "gaussian: age-height + categorical:red-light-blue+poisson:visits"
+    assert predicted(**asked, groups=named) == predicted(**asked, groups=PARTS)
+    for groups, words in (
+        ("gaussian:1-2+categorical:3-5+poisson:visit", "did you mean visits?"),
+        ("gaussian:visits+categorical:3-5+poisson:6", "does not begin at column 1"),
+    ):
+        with pytest.raises((ExperimentError, DataError)) as caught:
+            predicted(**asked, groups=groups)
+        assert words in f"{caught.value} {caught.value.remedy}".replace("'", "")
+
+
 def test_every_group_of_columns_has_a_likelihood_of_its_own(tmp_path: Path) -> None:
     """The thresholds are those of the groups beside each other; the network ends as each asks."""
     asked = MIXED | {"dataset": _mixed_table(tmp_path), "groups": PARTS, "seeds": "1"}

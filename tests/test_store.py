@@ -37,7 +37,7 @@ def test_results_folders_are_those_with_a_table(
 
 def test_the_frozen_experiment_comes_back_with_its_data(store: Store) -> None:
     """A folder knows what it holds: the runs and the hashes of the data they were trained on."""
-    asked = read(overrides={"d": "64"}).resolved(lambda _: (64, 1437))
+    asked = read(overrides={"d": "64"}).resolved(lambda _: (64, 1437, ()))
     assert store.frozen() is None
     store.freeze(replace(asked, data_sha256={"digits at d=64": "ab" * 32}))
     frozen = store.frozen()

@@ -46,16 +46,19 @@ def prepared(
     if one_thread:
         torch.set_num_threads(1)
         torch.set_num_interop_threads(1)
-    model = VAE(size)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = VAE(size).to(device)
     optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, fused=fused)
-    images = torch.from_numpy(size.images())
+    images = torch.from_numpy(size.images()).to(device)
 
     def train(n_epochs: int) -> None:
         for _ in range(n_epochs):
-            for batch in torch.randperm(len(images)).split(BATCH_SIZE):
+            for batch in torch.randperm(len(images), device=device).split(BATCH_SIZE):
                 x = images[batch]
                 optimizer.zero_grad()
                 loss_of(x, *model(x)).backward()
                 optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
 
     yield train, 1

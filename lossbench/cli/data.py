@@ -31,8 +31,8 @@ def data(
     from lossbench.settings import KEYS  # noqa: PLC0415
 
     asked_scale = None if scale is None else cast("Scale", KEYS["scale"].parsed(scale, "--scale"))
-    with reading_bar() as progress:
-        described = description.describe(dataset, d, data_dir, asked_scale, progress)
+    with reading_bar():
+        described = description.describe(dataset, d, data_dir, asked_scale)
     if json:
         screen.show_json(described)
         return

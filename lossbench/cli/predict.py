@@ -40,6 +40,7 @@ def predict(
     from lossbench import experiment as experiments  # noqa: PLC0415
     from lossbench import prediction as predictions  # noqa: PLC0415
     from lossbench.console import screen  # noqa: PLC0415
+    from lossbench.console.description import reading_bar  # noqa: PLC0415
     from lossbench.console.prediction import prediction_tables  # noqa: PLC0415
 
     asked = experiments.read(experiment, overrides)
@@ -50,7 +51,8 @@ def predict(
         for loss in asked.own_losses():
             for sentence in experiments.told(loss):
                 screen.tell(sentence)
-    prediction = predictions.predict(asked, data_dir)
+    with reading_bar():
+        prediction = predictions.predict(asked, data_dir)
     if json:
         screen.show_json(prediction)
     else:

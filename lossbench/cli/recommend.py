@@ -91,6 +91,7 @@ def recommend(
     """
     from lossbench import recommendation as recommendations  # noqa: PLC0415
     from lossbench.console import screen  # noqa: PLC0415
+    from lossbench.console.description import reading_bar  # noqa: PLC0415
     from lossbench.console.recommendation import recommendation_of  # noqa: PLC0415
 
     if out is not None and not confirm:
@@ -101,7 +102,8 @@ def recommend(
         from lossbench import proving  # noqa: PLC0415
 
         asked = proving.proved(asked, data_dir, said=screen.tell)
-    found = recommendations.recommend(asked, wanted, auto_k=auto_k, data_dir=data_dir)
+    with reading_bar():
+        found = recommendations.recommend(asked, wanted, auto_k=auto_k, data_dir=data_dir)
     if confirm:
         from lossbench import confirmation  # noqa: PLC0415
         from lossbench.cli.sweep import watched  # noqa: PLC0415

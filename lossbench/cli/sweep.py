@@ -85,16 +85,18 @@ def sweep(
     from lossbench import experiment as experiments  # noqa: PLC0415
     from lossbench import sweeping as sweeps  # noqa: PLC0415
     from lossbench.console import progress, screen  # noqa: PLC0415
+    from lossbench.console.description import reading_bar  # noqa: PLC0415
 
     asked = experiments.read(experiment, overrides)
     folder = out or Path("results") / asked.name
     address = _scheduler_address(scheduler, scheduler_file)
-    plan = sweeps.plan(
-        *(asked, folder, data_dir),
-        retry_failed=retry_failed,
-        save_weights=save_weights,
-        said=screen.tell,
-    )
+    with reading_bar():
+        plan = sweeps.plan(
+            *(asked, folder, data_dir),
+            retry_failed=retry_failed,
+            save_weights=save_weights,
+            said=screen.tell,
+        )
     if dry_run:
         progress.show_plan(plan, plan.missing(plan.store.statuses(set_aside=False)))
         return

@@ -1,7 +1,7 @@
 """A data set on a terminal: what it is, which likelihoods fit, and what they make of it."""
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Group, RenderableType
@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lossbench.console.screen import messages
+from lossbench.data import reading_told
 from lossbench.description import Description
 from lossbench.words import counted, joined, significant
 
@@ -35,8 +36,8 @@ _SCALED = {
 
 
 @contextmanager
-def reading_bar() -> Iterator[Callable[[int, int], None]]:
-    """Show a bar, on a terminal alone, for what has been read and all that there is to read."""
+def reading_bar() -> Iterator[None]:
+    """Show a bar, on a terminal alone, for how much of a folder of images has been read."""
     with Progress(
         *(TextColumn("reading"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()),
         console=messages(),
@@ -44,7 +45,12 @@ def reading_bar() -> Iterator[Callable[[int, int], None]]:
         disable=not messages().is_terminal or messages().is_dumb_terminal,
     ) as bar:
         task = bar.add_task("reading", total=None, visible=False)
-        yield lambda done, n_all: bar.update(task, completed=done, total=n_all, visible=True)
+
+        def told(done: int, n_all: int) -> None:
+            bar.update(task, completed=done, total=n_all, visible=done < n_all)
+
+        with reading_told(told):
+            yield
 
 
 def description_tables(described: Description) -> Group:

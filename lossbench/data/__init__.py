@@ -8,15 +8,15 @@ averages what was read. ``fitting`` tells which likelihoods data can have.
 from lossbench.data.dataset import BUILT_IN, Dataset, load, native_sizes
 from lossbench.data.files import read_named
 from lossbench.data.fitting import fitting, refuse_misfit
-from lossbench.data.folders import Reading
+from lossbench.data.folders import reading_told
 
 __all__ = [
     "BUILT_IN",
     "Dataset",
-    "Reading",
     "fitting",
     "load",
     "native_sizes",
     "read_named",
+    "reading_told",
     "refuse_misfit",
 ]

@@ -60,18 +60,17 @@ def load(
     d: int | None,
     data_dir: Path | None = None,
     scale: Scale = "auto",
-    reading: folders.Reading = folders.Reading(),  # noqa: B008 - frozen
 ) -> Dataset:
     """Return a dataset at ``d`` pixels, scaled; None leaves the images as they are.
 
     ``dataset`` is one of BUILT_IN or the path of an ``.npz``, ``.npy``, ``.csv``, ``.tsv`` or IDX
     file or of a folder of images; ``data_dir`` is where the files of ``mnist`` and
     ``fashion_mnist`` are looked for first. A smaller d is the average over whole blocks of a square
-    grey image; ``patches`` are cut at d. ``reading`` is told of the images of a folder.
+    grey image; ``patches`` are cut at d.
 
     Raises DataError when the data is unknown, missing, damaged, unfit, or cannot be given at ``d``.
     """
-    return _dataset(dataset, _source(dataset, d, data_dir, reading), scale, d)
+    return _dataset(dataset, _source(dataset, d, data_dir), scale, d)
 
 
 def _dataset(dataset: str, source: Source, scale: Scale, d: int | None) -> Dataset:
@@ -83,20 +82,19 @@ def _dataset(dataset: str, source: Source, scale: Scale, d: int | None) -> Datas
     )
 
 
-def native_sizes(dataset: str, data_dir: Path | None = None) -> tuple[int, int]:
+def native_sizes(dataset: str, data_dir: Path | None = None) -> tuple[int, int, tuple[str, ...]]:
     """Return the d that ``load`` gives when none is asked for, and the number of training images.
 
-    Raises DataError as ``load`` does.
+    Behind them stand the names of a table's columns. Raises DataError as ``load`` does.
     """
     source = _source(dataset, None, data_dir)
-    return source.d, len(source.train)
+    return source.d, len(source.train), source.columns
 
 
 def _source(
     dataset: str,
     d: int | None,
     data_dir: Path | None,
-    reading: folders.Reading = folders.Reading(),  # noqa: B008 - frozen
 ) -> Source:
     """Return what is read of a dataset; patches are cut at ``d``."""
     if dataset in _CUT:
@@ -118,7 +116,7 @@ def _source(
     if tables.is_table(dataset) and not folders.is_folder(dataset):
         return _in_table(dataset)
     if folders.is_folder(dataset):
-        return _folder_parsed(dataset, folders.where(dataset), folders.stamp(dataset), reading)
+        return _folder_parsed(dataset, folders.where(dataset), folders.stamp(dataset))
     if not _is_path(dataset):
         raise DataError(
             f"unknown dataset {dataset!r}",
@@ -151,8 +149,8 @@ def _table_parsed(dataset: str, path: Path, _stamp: tuple[int, int]) -> Source:
 
 
 @lru_cache(maxsize=2)
-def _folder_parsed(dataset: str, where: str, _stamp: str, reading: folders.Reading) -> Source:
-    return checked(folders.read(dataset, reading), None, where=where)
+def _folder_parsed(dataset: str, where: str, _stamp: str) -> Source:
+    return checked(folders.read(dataset), None, where=where)
 
 
 def _in_files(*paths: Path) -> Source:

@@ -14,7 +14,7 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,14 +57,17 @@ _DAMAGE = (
 )
 
 
-@dataclass(frozen=True)
-class Reading:
-    """Who is told of images as they are read: how much is done, and of how much.
+_told: ContextVar[Callable[[int, int], None]] = ContextVar("told", default=lambda _done, _all: None)
 
-    Two are equal: who is told makes no other images.
-    """
 
-    told: Callable[[int, int], None] = field(default=lambda _done, _all: None, compare=False)
+@contextlib.contextmanager
+def reading_told(told: Callable[[int, int], None]) -> Iterator[None]:
+    """Tell of images as they are read: how much is done, and of how much."""
+    before = _told.set(told)
+    try:
+        yield
+    finally:
+        _told.reset(before)
 
 
 def is_folder(dataset: str) -> bool:
@@ -101,7 +104,7 @@ def stamp(dataset: str) -> str:
     return digest.hexdigest()
 
 
-def read(dataset: str, reading: Reading = Reading()) -> Raw:
+def read(dataset: str) -> Raw:
     """Return the images of a folder and of those in it, in the order of their names: uint8.
 
     The shape is (n, H, W, C): C is 1 where every image is grey, else 3; transparency is left out,
@@ -124,7 +127,7 @@ def read(dataset: str, reading: Reading = Reading()) -> Raw:
             images, _ = files.read(kept)
             os.utime(kept)
             return images
-    images = _decoded(paths, size, folder, reading)
+    images = _decoded(paths, size, folder)
     with contextlib.suppress(OSError):  # no room, no right to write: read again the next time
         _keep(images, kept)
     return images
@@ -237,11 +240,9 @@ def _bomb(path: Path, received: str) -> DataError:
     )
 
 
-def _decoded(
-    paths: Sequence[Path], size: int | None, folder: Path, reading: Reading
-) -> NDArray[np.uint8]:
+def _decoded(paths: Sequence[Path], size: int | None, folder: Path) -> NDArray[np.uint8]:
     """Return all images; their sizes and colours are known before memory is asked for."""
-    n_steps = 2 * len(paths)
+    told, n_steps = _told.get(), 2 * len(paths)
     sizes: Counter[tuple[int, int]] = Counter()
     first: dict[tuple[int, int], Path] = {}
     n_channels = 1
@@ -250,9 +251,9 @@ def _decoded(
             sizes[image.size] += 1
             first.setdefault(image.size, path)
             n_channels = n_channels if image.mode in _GREY else 3
-        reading.told(step, n_steps)
+        told(step, n_steps)
     if size is None and len(sizes) > 1:
-        told = [
+        found = [
             f"{n} of {width} x {height} ({first[width, height].relative_to(folder)})"
             for (width, height), n in sizes.most_common(3)
         ]
@@ -260,7 +261,7 @@ def _decoded(
             "the images have several sizes",
             where=str(folder),
             expected="one width and height",
-            received=", ".join(told) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""),
+            received=", ".join(found) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""),
             remedy=f"{folder.name}:64 takes the middle square of each, made 64 x 64",
         )
     width, height = (size, size) if size is not None else next(iter(sizes))
@@ -278,7 +279,7 @@ def _decoded(
     for row, path in enumerate(paths):
         with _opened(path) as image:
             images[row] = _pixels(image, size, n_channels)
-        reading.told(len(paths) + row + 1, n_steps)
+        told(len(paths) + row + 1, n_steps)
     return images
 
 

@@ -3,11 +3,12 @@
 import functools
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lossbench.errors import ExperimentError
+from lossbench.errors import ExperimentError, did_you_mean
 from lossbench.experiment.definitions import identity_of, known, shown_of
 from lossbench.experiment.own_loss import OwnLoss
 from lossbench.loss import (
@@ -25,12 +26,15 @@ from lossbench.loss import (
     entry,
     floor_told,
     likelihood,
+    numbered_groups,
 )
 from lossbench.network import KERAS_IO_HIDDEN, OWN_LAYERS
 from lossbench.settings import AXES, FIXED, KEYS, RunSettings, Value, place
 from lossbench.words import counted, joined, setting
 
 Grid = dict[str, tuple[Value, ...]]
+# d, the number of training images, and the names of the columns, if they have some.
+NativeSizes = tuple[int, int, tuple[str, ...]]
 
 _MOST_RUNS = 1_000_000
 _HISTORY_ROWS = 50
@@ -74,14 +78,16 @@ class Experiment:
         losses = (self.conventions.get(name) for name in names)
         return tuple(loss for loss in losses if isinstance(loss, OwnLoss))
 
-    def resolved(self, native_sizes: Callable[[str], tuple[int, int]]) -> "Experiment":
+    def resolved(self, native_sizes: Callable[[str], NativeSizes]) -> "Experiment":
         """Return the experiment with every grid's d spelt out and the size of its data known.
 
-        ``native_sizes`` gives a dataset's own d and the number of its training images.
+        ``native_sizes`` gives a dataset's own d, the number of its training images, and the names
+        of its columns, whose places ``groups`` has from here on.
         """
         sizes = {name: native_sizes(name) for name in self.datasets()}
+        columns = {name: names for name, (_, _, names) in sizes.items()}
         grids: list[Grid] = []
-        for grid in self.grids:
+        for grid in self._with_places(columns):
             if "d" in grid:
                 grids.append(grid)
                 continue
@@ -89,8 +95,47 @@ class Experiment:
                 one = grid | {"d": (sizes[str(dataset)][0],)}
                 one |= {"dataset": (dataset,)} if "dataset" in grid else {}
                 grids.append({name: one[name] for name in (*AXES, *FIXED) if name in one})
-        n_images = {name: n_train for name, (_, n_train) in sizes.items()}
-        return replace(self, grids=tuple(grids), n_images=n_images)
+        n_images = {name: n_train for name, (_, n_train, _) in sizes.items()}
+        fixed = dict(self.fixed)
+        fixed["groups"] = self._groups_by_place(str(fixed["groups"]), columns)
+        return replace(self, fixed=fixed, grids=tuple(grids), n_images=n_images)
+
+    def _with_places(self, columns: Mapping[str, tuple[str, ...]]) -> Iterator[Grid]:
+        """Yield the grids, with the places of columns where their ``groups`` have names."""
+        for grid in self.grids:
+            asked = map(str, grid.get("groups", ()))
+            mine = {str(x): columns[str(x)] for x in grid.get("dataset", (self.fixed["dataset"],))}
+            places = tuple(self._groups_by_place(groups, mine) for groups in asked)
+            yield grid | {"groups": places} if places else grid
+
+    def _groups_by_place(self, groups: str, columns: Mapping[str, tuple[str, ...]]) -> str:
+        """Return ``groups`` with the places of columns for their names; refuse unknown ones."""
+        if not re.search(r"[^\W\d]", groups):  # fast, where there are no names
+            return groups
+        found = set()
+        for dataset, names in columns.items():
+            try:
+                found.add(numbered_groups(groups, names))
+            except ValueError as problem:
+                few = f"{joined(names[:8])}{' ...' if len(names) > 8 else ''}"
+                raise ExperimentError(
+                    f"`groups` names a column that {dataset} does not have",
+                    where=self.places.get(("groups", groups), ""),
+                    expected=f"columns by place, from 1, or by name: {few}"
+                    if names
+                    else "columns by place, from 1: this data has no names of columns",
+                    received=str(problem),
+                    remedy="" if "-" in str(problem) else did_you_mean(str(problem), names),
+                ) from problem
+        if len(found) > 1:
+            raise ExperimentError(
+                "the columns that `groups` names stand in other places in each dataset",
+                where=self.places.get(("groups", groups), ""),
+                expected="tables with the same columns in one grid",
+                received=joined(sorted(found)),
+                remedy="write a second [[sweep]] for the other dataset",
+            )
+        return found.pop()
 
     def shaped(
         self, runs: Iterable[RunSettings], shape_of: Callable[[RunSettings], tuple[int, ...]]
@@ -192,13 +237,15 @@ class Experiment:
             )
 
     def _check_own(self) -> None:
-        """Refuse what contradicts a loss: another schedule, floor or estimator than its own."""
+        """Refuse what contradicts a loss: another value of a key than its own."""
         for grid in self.grids:
+            kinds = tuple(map(str, grid["reconstruction_loss"]))
             for loss in map(str, grid["loss"]):
-                if OWN in grid["reconstruction_loss"]:
+                if OWN in kinds:
                     self._check_own_likelihood(loss)
-                for k in map(int, map(str, grid["k"])):
-                    for name, own in _own(loss, k, self.conventions).items():
+                for k, kind in itertools.product(map(int, map(str, grid["k"])), kinds):
+                    likelihood_of = _likelihood(kind, loss, self.conventions)
+                    for name, own in _own(loss, k, likelihood_of, self.conventions).items():
                         self._check_contradiction(grid, f"loss {loss} at k = {k}", name, own)
 
     def _check_contradiction(self, grid: Grid, loss: str, name: str, own: Value) -> None:
@@ -394,9 +441,9 @@ def _weights(
     return beta, float(found.a), float(found.b), effective
 
 
-def _own(loss: str, k: int, own: Mapping[str, Convention]) -> dict[str, str | float]:
-    """Return the settings that a loss of the catalogue has of its own."""
-    return {} if loss in own else entry(loss).settings(k)
+def _own(loss: str, k: int, kind: str, own: Mapping[str, Convention]) -> dict[str, str | float]:
+    """Return the settings that a loss of the catalogue has of its own, with a likelihood."""
+    return {} if loss in own else entry(loss).settings(k, kind)
 
 
 def _likelihood(kind: str, loss: str, own: Mapping[str, Convention]) -> str:
@@ -433,8 +480,8 @@ def _runs(
         loss, sizes, values.pop("beta", 1.0), values.pop("beta_eff", None)
     )
     values["eval_every"] = _eval_every(values)
-    values |= _own(loss.name, values["k"], own)
     values["reconstruction_loss"] = _likelihood(values["reconstruction_loss"], loss.name, own)
+    values |= _own(loss.name, values["k"], values["reconstruction_loss"], own)
     if not values["free_bits"]:
         values["free_bits_over"] = FIXED["free_bits_over"]
     has = likelihood(values["reconstruction_loss"]).own_settings

@@ -44,6 +44,7 @@ from lossbench.loss.likelihood import (
     bits_per_dim,
     group_sizes,
     likelihood,
+    numbered_groups,
 )
 from lossbench.loss.objective import FORM, Objective
 from lossbench.loss.schedule import CONSTANT, SPELLINGS, Schedule, schedule
@@ -92,5 +93,6 @@ __all__ = [
     "floor_told",
     "group_sizes",
     "likelihood",
+    "numbered_groups",
     "schedule",
 ]

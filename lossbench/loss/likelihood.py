@@ -9,7 +9,7 @@ fields of the class, named as the settings are.
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from types import MappingProxyType
@@ -333,7 +333,7 @@ class FixedGaussian(Likelihood):
     is_seeds = True
     words = "squared error"
     term = "(x - x_hat)^2"
-    also = ("gaussian_fixed_sigma", "learned_sigma")
+    also = ("gaussian_fixed_sigma",)
     assumes = "sigma^2 = 1/2"
     elbos = MappingProxyType(
         {
@@ -965,6 +965,40 @@ def group_sizes(groups: str, d: int) -> tuple[int, ...]:
     if last != d:
         raise ValueError(f"the groups end at column {last}, and there are {d}")
     return tuple(sizes)
+
+
+def numbered_groups(groups: str, columns: Sequence[str]) -> str:
+    """Return ``groups`` with the places of ``columns``, from 1, where it names them.
+
+    A range goes from one name to another. ``ValueError`` names what is no column.
+
+    >>> numbered_groups("gaussian:age-height+poisson:visits", ["age", "height", "visits"])
+    'gaussian:1-2+poisson:3'
+    """
+    numbered = []
+    for part in groups.split("+"):
+        kind, colon, ends = part.strip().rpartition(":")
+        places = _places(ends.strip(), columns)
+        if not places:
+            raise ValueError(ends.strip())
+        numbered.append(kind + colon + "-".join(places))
+    return "+".join(numbered)
+
+
+def _places(ends: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the place of a column, or of the first and the last of a range; () for neither."""
+
+    def place(name: str) -> str:
+        return str(columns.index(name) + 1) if name in columns else name * name.isdecimal()
+
+    if one := place(ends):
+        return (one,)
+    dashes = [dash.start() for dash in re.finditer("-", ends)]
+    for dash in dashes:  # a name may hold some
+        first, last = place(ends[:dash].strip()), place(ends[dash + 1 :].strip())
+        if first and last:
+            return first, last
+    return ()
 
 
 def _squared_distance(
