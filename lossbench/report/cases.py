@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -40,6 +40,16 @@ class Case:
     def threshold(self) -> float:
         """The largest threshold t_1; NaN where it is not known."""
         return float(self.rows["threshold"].iloc[0])
+
+    @property
+    def weighed(self) -> "Case":
+        """The settings that have a beta_eff: a function that is trained itself has none."""
+        return replace(self, rows=weighed(self.rows))
+
+
+def weighed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the settings that have a beta_eff."""
+    return rows[rows["beta_eff"].notna()]
 
 
 def shown_dataset(dataset: str) -> str:

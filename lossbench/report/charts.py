@@ -25,6 +25,7 @@ from lossbench.report.cases import (
     runs_of,
     shared_beta,
     shown_dataset,
+    weighed,
 )
 from lossbench.report.style import (
     HEIGHT,
@@ -77,7 +78,7 @@ def comparisons(case: Case, plane: Case, series: dict[str, Series]) -> Iterator[
     if n_losses > 1 and case.rows["beta"].nunique() > 1:
         yield elbo_against(case, series, "beta")
     if case.rows["beta_eff"].nunique() > 1:
-        yield elbo_against(case, series, "beta_eff")
+        yield elbo_against(case.weighed, series, "beta_eff")
     if len(plane.rows) > 2:
         yield rate_distortion(plane, series)
 
@@ -199,7 +200,9 @@ def _apart(case: Case, weight: str) -> str:
 
 
 def _on_one_curve(case: Case) -> str:
-    rows = case.rows
+    rows = case.weighed.rows
+    if rows.empty:
+        return "One point a setting: no loss here has a beta_eff."
     course = (
         f"the KL goes from {nats(rows['kl'].max())} nats at beta_eff "
         f"{significant(rows['beta_eff'].min(), 4)} to {nats(max(rows['kl'].min(), 0.0))} at "
@@ -332,7 +335,7 @@ def d_sweeps(summary: pd.DataFrame, series: dict[str, Series]) -> Iterator[Drawi
     It shows the k and the model that have the most d (of several, the smaller k), at the beta
     nearest to 1 that the losses share.
     """
-    for slug, group in by_data(measured(summary)):
+    for slug, group in by_data(weighed(measured(summary))):
         sweeps = []
         for rows in models(group, "k"):
             beta = shared_beta(rows)

@@ -218,8 +218,9 @@ def _drawings(
     all_cases = cases(summary)
     for case, plane in zip(all_cases, planes(summary), strict=True):
         yield from charts.comparisons(case, plane, series)
-        if case.rows["beta_eff"].nunique() > 1 and case.rows["threshold"].notna().all():
-            yield charts.kl_and_active_units(case, series)
+        known = case.weighed
+        if known.rows["beta_eff"].nunique() > 1 and known.rows["threshold"].notna().all():
+            yield charts.kl_and_active_units(known, series)
     yield from charts.d_sweeps(summary, series)
     if len(thresholds):
         yield charts.measured_against_predicted(thresholds)
