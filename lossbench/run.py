@@ -23,10 +23,10 @@ class Record:
     what may differ between two executions; ``message`` holds the last log lines of a failed run.
 
     ``arrays`` are small ones for figures, of the first test images: ``originals`` and
-    ``reconstructions (8, d)`` and ``latent_means (n, k)``; and ``prior_images (8, d)``. A fitted
-    scale is undone in those of ``IMAGES``. ``weights``
-    are kernel and bias of every layer. Both lie beside the record's file: a record that was read
-    has none.
+    ``reconstructions (8, d)`` and ``latent_means (n, k)``; and ``prior_images (8, d)``. In those of
+    ``IMAGES`` a sweep undoes a fitted scale, and gives images their shape: ``(8, H, W)`` or
+    ``(8, H, W, C)``. ``weights`` are kernel and bias of every layer. Both lie beside the record's
+    file: a record that was read has none.
     """
 
     run_id: str

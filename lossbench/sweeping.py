@@ -348,5 +348,9 @@ def completed(record: Record, run: RunSettings, images: Dataset, commit: str | N
     arrays = dict(record.arrays)
     if images.scaling.is_fitted:
         arrays |= {name: images.scaling.undone(arrays[name]) for name in IMAGES if name in arrays}
+    if len(images.shape) > 1:
+        arrays |= {
+            name: arrays[name].reshape(-1, *images.shape) for name in IMAGES if name in arrays
+        }
     provenance = {**record.provenance, **data}
     return replace(record, derived=derived, provenance=provenance, arrays=arrays)

@@ -85,10 +85,10 @@ def comparisons(case: Case, plane: Case, series: dict[str, Series]) -> Iterator[
 
 def rate_distortion(plane: Case, series: dict[str, Series]) -> Drawing:
     """Draw KL against reconstruction: every setting of every loss, and of every form of its KL."""
-    case, terms = _by_objective(plane)
-    if len(terms) > 1:
-        series = series_of(losses_of(case.rows))
-    losses = losses_of(case.rows)
+    case, losses = _by_objective(plane)
+    has_forms = case is not plane
+    if has_forms:
+        series = series_of(losses)
     drawn = figure(HEIGHT + _LEGEND_ROW * max(0, len(losses) - _LEGEND_ROWS))
     axes = drawn.add_subplot()
     for loss in losses:
@@ -99,7 +99,7 @@ def rate_distortion(plane: Case, series: dict[str, Series]) -> Drawing:
     axes.set_xlabel(_LABELS["reconstruction"])
     axes.set_ylabel(_LABELS["kl"])
     legend(axes)
-    said = _on_one_curve(case) if len(terms) == 1 else _in_the_plane(case)
+    said = _in_the_plane(case) if has_forms else _on_one_curve(case)
     return Drawing(
         f"rate-distortion-{case.slug}",
         f"Rate and distortion: {case.label}",
@@ -228,19 +228,21 @@ def _distance(one: pd.Series, other: pd.Series) -> float:
 def _by_objective(plane: Case) -> tuple[Case, list[str]]:
     """Return a case whose rows are named for the form of the KL term, and for a loss of several.
 
-    The second are the forms. Of one form the case is what it was.
+    The second are the names, a constant weight first. Of one form the case is what it was.
     """
-    rows = plane.rows
-    terms = [kl_term(row, with_bound=False) for _, row in rows.iterrows()]
-    forms = list(dict.fromkeys(terms))
-    if len(forms) == 1:
-        return plane, forms
-    several = rows["loss"].nunique() > 1
-    names = [
-        f"{loss}, {term}" if several else term
-        for loss, term in zip(rows["loss"], terms, strict=True)
-    ]
-    return replace(plane, rows=rows.assign(loss=names)), forms
+    losses = losses_of(plane.rows)
+    terms = [kl_term(row, with_bound=False) for _, row in plane.rows.iterrows()]
+    if len(set(terms)) == 1:
+        return plane, losses
+    objectives = list(zip(plane.rows["loss"], terms, strict=True))
+    name_of = {
+        (loss, term): f"{loss}, {term}" if len(losses) > 1 else term
+        for loss, term in sorted(
+            set(objectives), key=lambda one: (losses.index(one[0]), one[1] != CONSTANT, one[1])
+        )
+    }
+    rows = plane.rows.assign(loss=[name_of[one] for one in objectives])
+    return replace(plane, rows=rows), list(name_of.values())
 
 
 def _in_the_plane(case: Case) -> str:

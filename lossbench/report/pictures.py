@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from lossbench.report.cases import Case, losses_of, runs_of, shared_beta
 from lossbench.report.style import MUTED, WIDTH, Drawing, Series, figure
+from lossbench.run import IMAGES
 from lossbench.words import counted, significant
 
 Arrays = Mapping[str, NDArray[np.float32]]
 ArraysOf = Callable[[str], Arrays]
 
 _ROW_INCHES = 0.62
+_FLATTEST, _TALLEST = 0.6, 2.0  # height over width, beyond which a row of images keeps its height
 _GAP = 0.12  # of an image's side, between two images
 
 
@@ -34,7 +36,8 @@ def pictures(
     ]
     if not drawn_runs:
         return
-    if math.isqrt(case.d) ** 2 == case.d:
+    drawn_runs = _of_one_shape(drawn_runs)
+    if _sides(drawn_runs[0][1]["originals"]):
         yield _reconstructions(case, drawn_runs)
         if all("prior_images" in arrays for _, arrays in drawn_runs):
             yield _prior_draws(case, drawn_runs)
@@ -53,30 +56,69 @@ def _shown(case: Case, runs: pd.DataFrame) -> list[pd.Series]:
     return shown
 
 
+def _of_one_shape(drawn_runs: list[tuple[pd.Series, Arrays]]) -> list[tuple[pd.Series, Arrays]]:
+    """Return the runs with the shape of their images; older ones left them as rows of d."""
+    shape = max((arrays["originals"].shape[1:] for _, arrays in drawn_runs), key=len)
+    return [
+        (
+            row,
+            {
+                name: array.reshape(-1, *shape) if name in IMAGES else array
+                for name, array in arrays.items()
+            },
+        )
+        for row, arrays in drawn_runs
+    ]
+
+
 def _written(row: pd.Series) -> str:
     return f"{row['loss']} beta {significant(row['beta'], 4)}"
 
 
-def _strip(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return square images ``(n, d)`` side by side, with transparent gaps (NaN)."""
+def _sides(images: NDArray[np.float32]) -> tuple[int, ...]:
+    """Return (H, W) or (H, W, C) of the images, which are a square where they are rows of d.
+
+    Rows of another d are no images, and have none.
+    """
+    if images.ndim > 2:
+        return images.shape[1:]
     side = math.isqrt(images.shape[1])
-    scale = max(1, round(16 / side))
-    gap = max(1, round(_GAP * side * scale))
-    squares = [np.kron(image.reshape(side, side), np.ones((scale, scale))) for image in images]
-    between = np.full((side * scale, gap), np.nan)
-    parts = [part for square in squares for part in (square, between)][:-1]
-    return np.concatenate(parts, axis=1)
+    return (side, side) if side**2 == images.shape[1] else ()
+
+
+def _panels(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return images ``(n, H, W, 1)``, or ``(n, H, W, 3)`` in colour; others are averaged."""
+    height, width, *channels = _sides(images)
+    panels = images.reshape(len(images), height, width, *(channels or [1])).astype(np.float64)
+    return panels if panels.shape[-1] == 3 else panels.mean(axis=-1, keepdims=True)
+
+
+def _strip(panels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return panels side by side, with transparent gaps: ``(H, W)`` with NaN, or RGBA in colour."""
+    _, height, width, n_channels = panels.shape
+    scale = max(1, round(16 / max(height, width)))
+    gap = max(1, round(_GAP * width * scale))
+    if n_channels == 3:
+        panels = np.concatenate([panels, np.ones_like(panels[..., :1])], axis=-1)
+    enlarged = panels.repeat(scale, axis=1).repeat(scale, axis=2)
+    nothing = np.nan if n_channels == 1 else 0.0
+    between = np.full((height * scale, gap, panels.shape[-1]), nothing)
+    parts = [part for panel in enlarged for part in (panel, between)][:-1]
+    strip = np.concatenate(parts, axis=1)
+    return strip if n_channels == 3 else strip[..., 0]
 
 
 def _image_rows(rows: list[tuple[str, NDArray[np.float32]]]) -> Figure:
     """Draw rows of images; black and white are 0 and 1, or what the first row spans beyond."""
     black, white = min(0.0, float(rows[0][1].min())), max(1.0, float(rows[0][1].max()))
-    drawn = figure(_ROW_INCHES * len(rows) + 0.1)
+    height, width, *_ = _sides(rows[0][1])
+    row_inches = _ROW_INCHES * min(max(height / width, _FLATTEST), _TALLEST)
+    drawn = figure(row_inches * len(rows) + 0.1)
     for axes, (label, images) in zip(
         np.atleast_1d(drawn.subplots(len(rows), 1)), rows, strict=True
     ):
-        grey = np.clip(images, black, white)
-        axes.imshow(_strip(grey), vmin=black, vmax=white, interpolation="nearest")
+        panels = (np.clip(_panels(images), black, white) - black) / (white - black)
+        axes.imshow(_strip(panels), vmin=0.0, vmax=1.0, interpolation="nearest")
         axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
         axes.set_xticks([])
         axes.set_yticks([])
