@@ -2,17 +2,22 @@
 
 Another processor rewrites the last digits of every table that a sweep leaves. Where each run agrees
 with the committed one, as ``agreement`` says, what is committed tells the same, and git shows no
-change. Only tables and figures that lossbench wrote are touched, of a folder whose experiment.toml
-is the committed one; where git or a commit is missing nothing happens. The records of the runs
-stay, so that a sweep that finds no tables derives the new ones again.
+change. Columns that came since stay, beside the committed cells. Only tables and figures that
+lossbench wrote are touched, of a folder whose experiment.toml says what the committed one says;
+where git or a commit is missing nothing happens. The records of the runs stay, so that a sweep that
+finds no tables derives the new ones again.
 """
 
 import argparse
+import csv
+import io
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from agreement import agrees
+from lossbench.experiment import read
 from lossbench.store import TABLES, Store, write_whole
 
 _EXPERIMENT = "experiment.toml"
@@ -45,9 +50,12 @@ def restored_tables(folder: Path) -> str:
             return ""
         if reason := _difference(folder, committed, tables):
             return f"{reason}; the new tables stay"
+        kept = {name: _cells(committed[name], _bytes(folder / name)) for name in changed}
         for name in changed:
-            write_whole(folder / name, committed[name])
-    return "every run agrees with the committed tables, which are put back"
+            write_whole(folder / name, kept[name])
+    if kept == {name: committed[name] for name in changed}:
+        return "every run agrees with the committed tables, which are put back"
+    return "every run agrees with the committed tables, whose cells are put beside the new columns"
 
 
 def restored_figures(folder: Path) -> str:
@@ -88,13 +96,18 @@ def _git(folder: Path, *arguments: str) -> bytes:
 
 def _difference(folder: Path, committed: dict[str, bytes], tables: list[str]) -> str:
     """Return in what the results are not the committed ones, but for the digits; empty if none."""
-    if _bytes(folder / _EXPERIMENT) != committed[_EXPERIMENT]:
-        return f"{_EXPERIMENT} is not the committed one"
-    for name in tables:
-        header, *_ = committed[name].partition(b"\n")
-        if not _bytes(folder / name).startswith(header + b"\n"):
-            return f"{name} has other columns than the committed one"
     with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / _EXPERIMENT).write_bytes(committed[_EXPERIMENT])
+        if not (folder / _EXPERIMENT).is_file() or read(folder / _EXPERIMENT) != read(
+            Path(scratch) / _EXPERIMENT
+        ):
+            return f"{_EXPERIMENT} is not the committed one"
+        for name in tables:
+            before, again = (list(_rows(each)) for each in (committed[name], _bytes(folder / name)))
+            if not again or not set(before[0]) <= set(again[0]):
+                return f"{name} has other columns than the committed one"
+            if len(before) != len(again):
+                return f"{name} has other rows than the committed one"
         (Path(scratch) / _RUNS).write_bytes(committed[_RUNS])
         before, again = (
             {run["run_id"]: run for run in Store(place).runs().to_dict(orient="records")}
@@ -109,6 +122,25 @@ def _difference(folder: Path, committed: dict[str, bytes], tables: list[str]) ->
         return ""
     more = f" and {len(different) - _MOST_SHOWN} more" if len(different) > _MOST_SHOWN else ""
     return f"not as committed: {', '.join(different[:_MOST_SHOWN])}{more}"
+
+
+def _rows(table: bytes) -> Iterator[list[str]]:
+    """Yield the cells of a table, the names of its columns first."""
+    return csv.reader(io.StringIO(table.decode("utf-8"), newline=""))
+
+
+def _cells(committed: bytes, again: bytes) -> bytes:
+    """Return the committed cells, and of the columns that they do not have the new ones."""
+    (names, *before), (columns, *rows) = _rows(committed), _rows(again)
+    if names == columns:
+        return committed
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for old, new in zip(before, rows, strict=True):
+        cells = dict(zip(columns, new, strict=True)) | dict(zip(names, old, strict=True))
+        writer.writerow(cells[column] for column in columns)
+    return text.getvalue().encode("utf-8")
 
 
 def _bytes(path: Path) -> bytes:

@@ -176,12 +176,14 @@ def audit(
 def explain(
     loss: str,
     *,
-    d: int = ...,
+    d: int | None = ...,
     k: int = ...,
     batch_size: int = ...,
-    n_images: int = ...,
+    n_images: int | None = ...,
     beta: float | Fraction = ...,
     reconstruction_loss: ReconstructionLoss | None = ...,
+    dataset: str | None = ...,
+    data_dir: str | Path | None = ...,
 ) -> "Derivation": ...
 @overload
 def explain(
@@ -217,21 +219,25 @@ def explain(
     loss: str,
     to: str | None = None,
     *,
-    d: int = 784,
+    d: int | None = None,
     k: int = 2,
     batch_size: int = 128,
-    n_images: int = 60_000,
+    n_images: int | None = None,
     beta: float | Fraction = 1,
     reconstruction_loss: ReconstructionLoss | None = None,
     sigma: float | None = None,
     data_range: tuple[float, float] | None = None,
     to_data_range: tuple[float, float] | None = None,
+    dataset: str | None = None,
+    data_dir: str | Path | None = None,
 ) -> "Derivation | Equivalent":
     """Return the derivation of a loss at given sizes: its a, b and beta_eff, and what it means.
 
     With ``to``, return the equal setting in that loss or likelihood; with ``to_data_range``, that
     on data which reach from its first number to its second, not over ``data_range`` (0 to 1).
     ``sigma`` is that of ``gaussian`` or ``laplace``, on the first of the two sides that has one.
+    ``dataset`` gives its d and number of training images, in place of MNIST's 784 and 60,000, and
+    adds what the loss is there where nothing is learned.
 
     >>> float(explain("blog", d=784, k=2).listed.beta_eff)
     392.0
@@ -250,7 +256,9 @@ def explain(
     if reconstruction_loss is not None:
         likelihood(reconstruction_loss)
     weight = explanation.read_weight(beta if isinstance(beta, Fraction) else float(beta))
-    sizes = explanation.checked(Sizes(d, k, batch_size, n_images))
+    asked = explanation.checked(Sizes(d, k, batch_size, n_images))
+    of_data = Sizes() if dataset is None else explanation.sizes_of(dataset, _path(data_dir))
+    sizes = explanation.completed(asked, of_data, explanation.DEFAULT_SIZES)
     found: str | Entry = loss
     if is_own(loss):
         from lossbench import proving
@@ -272,7 +280,9 @@ def explain(
                 expected="to or to_data_range beside it",
                 received=repr(given),
             )
-    return explanation.derivation(found, sizes, weight, reconstruction_loss)
+    return explanation.derivation(
+        *(found, sizes, weight, reconstruction_loss, dataset, _path(data_dir))
+    )
 
 
 @_arguments_named()

@@ -65,6 +65,12 @@ _DERIVED = (
         "nats",
     ),
     Column("predicted_sigma", "float", "sigma that theory predicts where it is learned"),
+    Column(
+        "reconstruction_of_nothing",
+        "float",
+        "R_0: the reconstruction on the test split when every image gets the mean",
+        "nats",
+    ),
 )
 _STATUS = Column("status", "text", "ok, nan, crashed or timeout")
 METRICS = (

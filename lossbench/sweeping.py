@@ -305,6 +305,12 @@ def _thresholds(images: Dataset, kind: Likelihood) -> NDArray[np.float64]:
     return theory.thresholds(_moments(images), kind.fitted(images.train))
 
 
+@functools.lru_cache(maxsize=64)
+def _nothing(images: Dataset, kind: Likelihood) -> float:
+    """Return R_0 of the test split: reconstructions are measured there."""
+    return theory.reconstruction_of_nothing(images.test, images.train, kind.fitted(images.train))
+
+
 @functools.lru_cache(maxsize=8)
 def _moments(images: Dataset) -> theory.Moments:
     return theory.moments(images.train)
@@ -328,6 +334,7 @@ def completed(record: Record, run: RunSettings, images: Dataset, commit: str | N
         HELD: held,
         "predicted_kl": told.best.kl,
         "predicted_sigma": told.best.sigma,
+        "reconstruction_of_nothing": _nothing(images, run.likelihood),
     }
     data = {"data_sha256": images.sha256, "folder_commit": commit}
     arrays = dict(record.arrays)

@@ -45,7 +45,7 @@ def check_against_the_catalogue(name: str, audit: Audit) -> None:
     factor = row.convention.reconstruction_factor
     over_inputs = "sum" if factor == "d" else row.convention.over_inputs
     assert audit.over_inputs == over_inputs
-    if expected.b and row.convention.kl_factor != "1/d":
+    if expected.b and row.convention.kl_factor not in ("1/d", "1/(k*d)"):
         assert audit.over_latents == row.convention.over_latents
     if "B" not in factor:
         assert audit.over_batch == row.convention.over_batch
@@ -58,8 +58,9 @@ def check_against_the_catalogue(name: str, audit: Audit) -> None:
 
 
 def test_the_test_bed_is_the_whole_catalogue() -> None:
-    """Every convention that is a*R + b*K has its literal text."""
-    assert set(LITERAL) == {name for name, row in catalogue().items() if row.is_plain}
+    """Every convention that is a*R + b*K has its literal text, but for one of tokens."""
+    plain = {name for name, row in catalogue().items() if row.is_plain}
+    assert set(LITERAL) == plain - {"selfies-vae"}
 
 
 @pytest.mark.parametrize(

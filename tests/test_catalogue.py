@@ -1,16 +1,18 @@
 """The catalogue: every row against a brute-force loss, and conventions of the user's own."""
 
+import math
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from audited.literal import FORMS
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lossbench.errors import ExperimentError, UsageError
 from lossbench.experiment import Experiment, extended, read, stacks, text_of
-from lossbench.loss import Entry, Sizes, catalogue, convention, entry
+from lossbench.loss import Entry, Gaussian, Sizes, catalogue, convention, entry
 from lossbench.loss.formula import evaluate
 
 ROWS = [pytest.param(row, id=row.name) for row in catalogue().values()]
@@ -82,12 +84,12 @@ def test_beta_eff_at_the_published_defaults_is_the_published_one(row: Entry) -> 
 
 
 def test_the_catalogue_has_every_row_with_its_source_and_the_two_of_the_question() -> None:
-    """83 published rows, blog and docs; 78 train, 68 of them as nothing but a*R + b*K."""
+    """103 published rows, blog and docs; how many train, and as nothing but a*R + b*K."""
     rows = catalogue()
-    assert len(rows) == 85
+    assert len(rows) == 105
     assert list(rows)[:2] == ["blog", "docs"]
-    assert sum(row.trainable for row in rows.values()) == 78
-    assert sum(row.is_plain for row in rows.values()) == 68
+    assert sum(row.trainable for row in rows.values()) == 96
+    assert sum(row.is_plain for row in rows.values()) == 75
     assert all(row.source and row.date and row.note and row.lineage for row in rows.values())
 
 
@@ -131,11 +133,27 @@ def test_a_name_that_is_unknown_or_cannot_be_trained_is_told_apart() -> None:
     with pytest.raises(UsageError) as unknown:
         convention("pytorch-exmples")
     assert "'pytorch-examples'" in unknown.value.remedy
-    with pytest.raises(UsageError, match="no sweep trains 'two-stage-vae': the decoder's variance"):
-        convention("two-stage-vae")
+    with pytest.raises(UsageError, match="no sweep trains 'vgae': its data are one graph"):
+        convention("vgae")
 
 
 OWN_FORMS = {
+    "sigma-vae-pytorch-sigma": {},  # a parameter of a likelihood that is not trained here
+    "sigma-vae-pytorch-optimal": {},
+    "two-stage-vae": {},
+    "balancing-vae": {},
+    "antixk-pytorch-vae-capacity": {"capacity": "25:0.356"},
+    "disentanglement-lib-annealed": {"capacity": "25:0.3333"},
+    "disentangling-vae-capacity": {"capacity": "25:0.2894"},
+    "beta-vae-1konny-capacity": {"capacity": "20:0.0667"},
+    "sentence-vae": {"kl_schedule": "sigmoid:0.38"},
+    "vae-pretraining-encoder": {
+        "free_bits": 0.25,
+        "free_bits_over": "latent_example",
+        "kl_schedule": "linear:0.1",
+    },
+    "music-vae-drums": {"free_bits": 33.2710646669, "free_bits_over": "total_example"},
+    "vae-cf": {"kl_schedule": "linear:0.855"},
     "pyro-examples": {"kl_estimator": "sample"},
     "numpyro-examples": {"kl_estimator": "sample"},
     "tensorflow-cvae-tutorial": {"kl_estimator": "sample"},
@@ -158,6 +176,7 @@ def test_a_row_trains_with_the_form_of_its_own(tmp_path: Path) -> None:
     for loss, own in OWN_FORMS.items():
         assert {name: getattr(runs[loss], name) for name in own} == own
         assert own.items() <= runs[loss].identity().items()
+        assert runs[loss].sigma == 1
     assert runs["docs"].kl_form.is_plain
     frozen = tmp_path / "experiment.toml"
     frozen.write_text(text_of(asked))
@@ -202,6 +221,9 @@ def test_own_is_the_likelihood_of_each_loss(tmp_path: Path) -> None:
         "disentangling-vae-laplace": "laplace",
         "alibi-detect": "mse",
         "scvi-tools": "negative_binomial",
+        "music-vae-drums": "categorical",
+        "vae-cf": "multinomial",
+        "two-stage-vae": "gaussian",
     }
     for loss, expected in own.items():
         overrides = {"loss": loss, "d": "64", "k": "2", "reconstruction_loss": "own"}
@@ -209,6 +231,90 @@ def test_own_is_the_likelihood_of_each_loss(tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match="loss mine has no likelihood of its own") as caught:
         read(experiment_file(tmp_path), {"reconstruction_loss": "own"}).runs()
     assert caught.value.where == "--reconstruction-loss"
+
+
+def test_a_loss_with_a_learned_sigma_trains_with_it_and_with_no_other() -> None:
+    """Where its own likelihood is trained; another one has the sigma of the experiment."""
+    sigmas = {
+        "sigma-vae-pytorch-sigma": "learned",
+        "sigma-vae-pytorch-optimal": "optimal",
+        "two-stage-vae": "learned",
+        "balancing-vae": "optimal",
+    }
+    asked = {"d": "64", "k": "2", "seeds": "1", "loss": ",".join(["docs", *sigmas])}
+    for kinds, expected in (
+        ("gaussian", {"docs": 1.0} | sigmas),
+        ("laplace", dict.fromkeys(["docs", *sigmas], 1.0)),
+    ):
+        runs = read(None, asked | {"reconstruction_loss": kinds}).runs()
+        assert {run.loss: run.sigma for run in runs} == expected
+    own = read(None, asked | {"loss": ",".join(sigmas), "reconstruction_loss": "own"}).runs()
+    assert {run.loss: run.sigma for run in own} == sigmas
+    assert all(run.identity()["sigma"] == sigmas[run.loss] for run in own)
+    with pytest.raises(ExperimentError, match="`sigma` contradicts loss sigma-vae-pytorch-sigma"):
+        read(None, asked | {"reconstruction_loss": "gaussian", "sigma": "0.5"}).runs()
+
+
+def test_what_the_codes_with_a_learned_sigma_write_is_what_theirs_train() -> None:
+    """Rybkin's and Dai's density, and the gradient of the variance that a batch computes."""
+    random = np.random.default_rng(0)
+    x, image = random.random((2, 7, 48))
+    for log_sigma in (-2.0, -0.5):
+        ours = Gaussian(sigma=math.exp(log_sigma)).reconstruction(x, image)
+        nll = (
+            0.5 * ((x - image) / math.exp(log_sigma)) ** 2 + log_sigma + 0.5 * math.log(2 * math.pi)
+        )
+        dai = ((x - image) / math.exp(log_sigma)) ** 2 / 2.0 + log_sigma + 0.91893
+        a, b = _weights("sigma-vae-pytorch-sigma")
+        assert (a * ours.mean(), b) == (pytest.approx(nll.sum()), 7)
+        a, b = _weights("two-stage-vae")
+        assert (a * ours.mean(), b) == (pytest.approx(dai.sum() / 7, rel=1e-4), 1)
+
+    def optimal(sse: float, n: int = 100) -> float:
+        """Return optimal_sigma_vae's loss of n errors, with its soft floor."""
+        log_sigma = -6 + math.log1p(math.exp(0.5 * math.log(sse / n) + 6))
+        return 0.5 * sse / math.exp(2 * log_sigma) + n * log_sigma
+
+    for sigma, apart in ((0.05, 4.5e-3), (0.1, 1.5e-3), (0.5, 1e-4)):
+        sse = 100 * sigma**2
+        step = 1e-4 * sse
+        slope = (optimal(sse + step) - optimal(sse - step)) / (2 * step)
+        assert slope == pytest.approx(1 / (2 * sigma**2), rel=apart)
+
+
+def _weights(loss: str) -> tuple[float, float]:
+    found = convention(loss).coefficients(SMALL, 1)
+    return float(found.a), float(found.b)
+
+
+@pytest.mark.parametrize("loss", FORMS)
+def test_a_form_of_its_own_is_what_its_code_writes(loss: str) -> None:
+    """At the first, some and the last step of the code's training, on random terms."""
+    text, n_steps, steps_an_epoch, apart = FORMS[loss]
+    batch, n, k = 7, 48, 32
+    own = entry(loss).likelihood
+    groups = {"groups": "1"} if own == "categorical" else {}
+    asked = {"loss": loss, "d": str(n), "k": str(k), "batch_size": str(batch), "seeds": "1"}
+    (run,) = read(None, asked | groups | {"reconstruction_loss": own, "beta": "1"}).runs()
+    random = np.random.default_rng(1)
+    errors, kl, log_q, log_p = (random.exponential(1.0, (batch, size)) for size in (n, k, k, k))
+    parts = log_q - log_p if run.kl_estimator == "sample" else kl
+    for step in (0, 1, n_steps // 11, n_steps // 5, n_steps // 3, n_steps // 2, n_steps - 1):
+        at = (np.array([step]), n_steps, steps_an_epoch)
+        form = run.kl_form.value(parts, run.bounds(*at)[0], np)
+        ours = run.a * errors.sum(axis=1).mean() + run.b * run.schedule.at(*at)[0] * form
+        names = dict.fromkeys(("bce", "sse", "nll"), errors) | {"kl": kl, "k": k, "B": batch}
+        names |= {"log_q": log_q, "log_p": log_p, "step": step, "epoch": step // steps_an_epoch}
+        names |= {name: getattr(np, name) for name in ("mean", "sum", "maximum", "minimum")}
+        names |= {"abs": abs, "exp": np.exp, "log": np.log, "n_epoch": steps_an_epoch}
+        written = eval(text, {"__builtins__": {}}, names)  # noqa: S307 - the texts of tests
+        assert ours == pytest.approx(written, rel=apart), step
+
+
+def test_every_form_but_the_one_that_was_reported_has_its_text() -> None:
+    """That one is known from an issue alone; a learned sigma is held to its density above."""
+    own = {row.name for row in catalogue().values() if row.own and "sigma" not in row.own}
+    assert set(FORMS) == own - {"tfp-layers-vae"}
 
 
 def experiment_file(folder: Path) -> Path:

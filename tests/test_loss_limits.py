@@ -62,7 +62,7 @@ REFUSED: dict[str, Callable[[], object]] = {
     "no KL term": lambda: convention("irmae-vae-2021").beta(0.25, Sizes(784, 2, 8, 9)),
     "an unknown loss": lambda: convention("bloog"),
     "an unknown row": lambda: entry("zzzzz"),
-    "not to be trained": lambda: convention("two-stage-vae"),
+    "not to be trained": lambda: convention("vgae"),
 }
 
 

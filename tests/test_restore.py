@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import lossbench
 
@@ -135,9 +136,24 @@ def test_a_sweep_that_was_extended_is_not_lost(results: Path) -> None:
     assert (results / "runs.csv").read_text() == runs
 
 
-def test_other_columns_stay(results: Path) -> None:
-    """A newer lossbench adds columns, which the committed table would take away again."""
-    replaced(results / "summary.csv", "\n", ",more\n")
+def test_new_columns_stay_beside_the_committed_cells(results: Path) -> None:
+    """A newer lossbench adds columns and keys; every cell that was committed is put back."""
+    before = pd.read_csv(results / "summary.csv", dtype=str)
+    other_digits(results)
+    table = pd.read_csv(results / "summary.csv", dtype=str)
+    table.insert(3, "more", "1.5")
+    table.to_csv(results / "summary.csv", index=False)
+    replaced(results / "experiment.toml", "(?m)^hidden", 'network = "dense"\nhidden')
+    assert "put beside the new columns" in restored_tables(results)
+    assert changed(results) == ["experiment.toml", "summary.csv"]
+    after = pd.read_csv(results / "summary.csv", dtype=str)
+    assert set(after.pop("more")) == {"1.5"}
+    assert after.equals(before)
+
+
+def test_tables_that_lack_a_column_stay(results: Path) -> None:
+    """There is no place for a committed cell."""
+    replaced(results / "summary.csv", "elbo", "more")
     assert "summary.csv has other columns" in restored_tables(results)
     assert changed(results) == ["summary.csv"]
 

@@ -94,17 +94,20 @@ def prepared(
     if one_thread:
         torch.set_num_threads(1)
         torch.set_num_interop_threads(1)
-    model, images = VAE(size), images_of(size.images())
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model, images = VAE(size).to(device), images_of(size.images()).to(device)
     if channels_last:
         model, images = (it.to(memory_format=torch.channels_last) for it in (model, images))
     optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, fused=fused)
 
     def train(n_epochs: int) -> None:
         for _ in range(n_epochs):
-            for batch in torch.randperm(len(images)).split(BATCH_SIZE):
+            for batch in torch.randperm(len(images), device=device).split(BATCH_SIZE):
                 x = images[batch]
                 optimizer.zero_grad()
                 loss_of(x, *model(x)).backward()
                 optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
 
     yield train, 1

@@ -1,5 +1,6 @@
 """``lossbench explain``: the algebra of a loss, without any training."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -53,6 +54,14 @@ def explain(
     beta: Annotated[
         float, typer.Option(help="Weight on the KL term.", rich_help_panel=_SIZES)
     ] = 1.0,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Data whose sizes are taken, and where the loss of a model that learns nothing is "
+            "told."
+        ),
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder with IDX files of MNIST.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Derive what a loss trains: its a, b and beta_eff, what it means and how to convert it.
@@ -72,7 +81,8 @@ def explain(
     )
     weight = algebra.read_weight(beta)
     asked = algebra.checked(Sizes(d, k, batch_size, n_images))
-    sizes = algebra.completed(asked, algebra.DEFAULT_SIZES)
+    of_data = Sizes() if dataset is None else algebra.sizes_of(dataset, data_dir)
+    sizes = algebra.completed(asked, of_data, algebra.DEFAULT_SIZES)
     width = screen.out().width
     if lineage is not None:
         rows = algebra.lineage(lineage, asked, weight)
@@ -92,7 +102,9 @@ def explain(
         )
         shown, facts = explanation.equivalent_of(same), same
     else:
-        derived = algebra.derivation(_found(loss, sizes), sizes, weight, reconstruction_loss)
+        derived = algebra.derivation(
+            *(_found(loss, sizes), sizes, weight, reconstruction_loss, dataset, data_dir)
+        )
         shown, facts = explanation.derivation_of(derived), derived
     if json:
         screen.show_json(facts)

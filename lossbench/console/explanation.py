@@ -24,18 +24,16 @@ _LEGEND = (
     "formula: of beta_eff; beta multiplies the weight that the code has by default.",
     "B, N: beta_eff depends on the batch size, on the data size. scale B: only the step scale "
     "does. noise: the code's factor on its sampling noise (a sweep has 1).",
-    "warm-up, floor, sampled KL: a sweep trains the loss with its own. own laplace: bce or mse "
-    "train its scaling alone, reconstruction_loss own that likelihood. approximately: "
+    "warm-up, floor, capacity, sampled KL: a sweep trains the loss with its own. own laplace: bce "
+    "or mse train its scaling alone, reconstruction_loss own that likelihood. approximately: "
     "`lossbench explain NAME` says what is left out.",
     "`lossbench explain NAME` derives one, `lossbench explain --lineage keras` tells a history.",
 )
 _Row = dict[str, str]
 
 
-def number(value: Fraction | None) -> str:
-    """Return a number to six digits, a small one to four; an unknown one is empty."""
-    if value is None:
-        return ""
+def number(value: Fraction) -> str:
+    """Return a number to six digits, a small one to four."""
     return significant(value, 4 if abs(value) < 1 else 6)
 
 
@@ -65,6 +63,11 @@ def derivation_of(derived: Derivation) -> RenderableType:
         parts.extend(_step(Step(heading, text=derived.optimum.meaning)))
     if derived.surprises:
         parts.extend(_step(Step("What surprises", derived.surprises), wrapped=True))
+    if derived.on_data:
+        on = derived.on_data
+        dataset = f"On {on[0].dataset}, where nothing is learned"
+        texts = " ".join(each.meaning(derived.listed.beta_eff) for each in on)
+        parts.extend(_step(Step(dataset, tuple(each.formula for each in on), texts)))
     for answer in derived.answers:
         parts.extend(_step(answer))
     source = f"{entry.source} ({entry.date})"
@@ -235,13 +238,13 @@ def lineage_of(rows: Sequence[Listed], width: int, *, ascii_only: bool) -> Rende
     if room < _NARROWEST_AXIS and "flags" in columns:
         columns.remove("flags")
         room = width - _width(table, columns) - len(_GAP)
-    axis = _Axis([float(row.beta_eff or 0) for row in rows], min(room, _WIDEST_AXIS), ascii_only)
+    axis = _Axis([float(row.beta_eff) for row in rows], min(room, _WIDEST_AXIS), ascii_only)
     head = _line({name: name for name in columns}, table, columns)
     place = _width(table, columns) + len(_GAP)
     lines = [Text(f"{head:<{place}}{axis.labels()}", style="dim")]
     for row, cells in zip(rows, table, strict=True):
         line = Text(f"{_line(cells, table, columns):<{place}}")
-        line.append(axis.drawn(None if row.beta_eff is None else float(row.beta_eff)))
+        line.append(axis.drawn(float(row.beta_eff)))
         lines.append(line)
     return Group(
         Text(f"beta_eff of {rows[0].entry.lineage} by date", style="bold"),
@@ -282,12 +285,9 @@ class _Axis:
                 text = f"{text:<{place}}{label}"
         return text
 
-    def drawn(self, value: float | None) -> str:
+    def drawn(self, value: float) -> str:
         """Return one row of the axis; zero stands at its left end as an arrow."""
         cells = [" "] * (self._last + 1)
         cells[self._place(0.0)] = self._bar
-        if value is not None:
-            cells[self._place(math.log10(value)) if value > 0 else 0] = (
-                self._dot if value > 0 else "<"
-            )
+        cells[self._place(math.log10(value)) if value > 0 else 0] = self._dot if value > 0 else "<"
         return "".join(cells).rstrip()

@@ -38,6 +38,7 @@ _SETTINGS = {
     # Dask's looking after itself takes 13% of a core while it is idle; with these, 1%.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.interval": "10s",
+    "distributed.diagnostics.nvml": False,  # fails where CUDA_VISIBLE_DEVICES hides every GPU
     "distributed.admin.tick.interval": "10s",
     "distributed.admin.tick.limit": "1h",
     "distributed.comm.timeouts.connect": "60s",

@@ -237,13 +237,15 @@ class Experiment:
             )
 
     def _check_own(self) -> None:
-        """Refuse what contradicts a loss: another schedule, floor or estimator than its own."""
+        """Refuse what contradicts a loss: another value of a key than its own."""
         for grid in self.grids:
+            kinds = tuple(map(str, grid["reconstruction_loss"]))
             for loss in map(str, grid["loss"]):
-                if OWN in grid["reconstruction_loss"]:
+                if OWN in kinds:
                     self._check_own_likelihood(loss)
-                for k in map(int, map(str, grid["k"])):
-                    for name, own in _own(loss, k, self.conventions).items():
+                for k, kind in itertools.product(map(int, map(str, grid["k"])), kinds):
+                    likelihood_of = _likelihood(kind, loss, self.conventions)
+                    for name, own in _own(loss, k, likelihood_of, self.conventions).items():
                         self._check_contradiction(grid, f"loss {loss} at k = {k}", name, own)
 
     def _check_contradiction(self, grid: Grid, loss: str, name: str, own: Value) -> None:
@@ -439,9 +441,9 @@ def _weights(
     return beta, float(found.a), float(found.b), effective
 
 
-def _own(loss: str, k: int, own: Mapping[str, Convention]) -> dict[str, str | float]:
-    """Return the settings that a loss of the catalogue has of its own."""
-    return {} if loss in own else entry(loss).settings(k)
+def _own(loss: str, k: int, kind: str, own: Mapping[str, Convention]) -> dict[str, str | float]:
+    """Return the settings that a loss of the catalogue has of its own, with a likelihood."""
+    return {} if loss in own else entry(loss).settings(k, kind)
 
 
 def _likelihood(kind: str, loss: str, own: Mapping[str, Convention]) -> str:
@@ -478,8 +480,8 @@ def _runs(
         loss, sizes, values.pop("beta", 1.0), values.pop("beta_eff", None)
     )
     values["eval_every"] = _eval_every(values)
-    values |= _own(loss.name, values["k"], own)
     values["reconstruction_loss"] = _likelihood(values["reconstruction_loss"], loss.name, own)
+    values |= _own(loss.name, values["k"], values["reconstruction_loss"], own)
     if not values["free_bits"]:
         values["free_bits_over"] = FIXED["free_bits_over"]
     has = likelihood(values["reconstruction_loss"]).own_settings

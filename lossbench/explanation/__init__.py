@@ -10,6 +10,7 @@ from lossbench.explanation.listing import (
     lineage,
     listing,
     read_weight,
+    sizes_of,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "lineage",
     "listing",
     "read_weight",
+    "sizes_of",
 ]

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lossbench.explanation.listing import (
     Listed,
     equation,
     listed,
     shown,
-    unweighted,
     weighted,
 )
 from lossbench.loss import (
@@ -24,6 +25,9 @@ from lossbench.loss import (
     entry,
 )
 from lossbench.words import Told, joined, setting, significant
+
+if TYPE_CHECKING:
+    from lossbench.explanation.on_data import OnData
 
 EITHER = "bce or mse"  # blog and docs: the seed question writes them with either
 KIND_OF = {  # the likelihood of every name that the catalogue has for a term
@@ -153,8 +157,9 @@ def _multiplied(sizes: Sizes) -> Step:
 class Derivation(Told):
     """How a loss turns into ``a*R + b*K`` at given sizes, and what it is after.
 
-    ``optimum`` and ``coefficients`` are ``None`` where beta_eff depends on a learned variance;
-    ``surprises`` are sentences; ``answers`` discuss the answers that the seed question got.
+    ``optimum`` is ``None`` where d or k is not known; ``surprises`` are sentences; ``answers``
+    discuss the answers that the seed question got. ``on_data`` is what it shows on a data set, for
+    each likelihood, where one was given.
     """
 
     listed: Listed
@@ -162,10 +167,11 @@ class Derivation(Told):
     optimum: Optimum | None
     surprises: tuple[str, ...]
     answers: tuple[Step, ...]
+    on_data: "tuple[OnData, ...]" = ()
 
     @property
-    def coefficients(self) -> Objective[Fraction] | None:
-        """The trained objective, if it is known."""
+    def coefficients(self) -> Objective[Fraction]:
+        """The trained objective."""
         return self.listed.coefficients
 
     def facts(self) -> dict[str, object]:
@@ -180,17 +186,24 @@ class Derivation(Told):
             "surprises": self.surprises,
             "steps": [{"title": step.title, "formulas": step.formulas} for step in self.steps],
             "answers": self.answers,
+            "on_data": self.on_data,
         }
 
 
 def derivation(
-    loss: str | Entry, sizes: Sizes, beta: Fraction, reconstruction_loss: str | None = None
+    loss: str | Entry,
+    sizes: Sizes,
+    beta: Fraction,
+    reconstruction_loss: str | None = None,
+    dataset: str | None = None,
+    data_dir: Path | None = None,
 ) -> Derivation:
     """Return the derivation of a loss, by default with the reconstruction term of its own code.
 
     The default of ``blog`` and ``docs`` is either, bce or mse.
 
-    ``UsageError`` names the nearest losses, or says which size a formula lacks.
+    ``UsageError`` names the nearest losses, or says which size a formula lacks; ``DataError`` says
+    why the ``dataset`` cannot be had.
     """
     row = listed(entry(loss) if isinstance(loss, str) else loss, sizes, beta)
     own = EITHER if row.entry.lineage == "seed" else row.entry.reconstruction
@@ -198,28 +211,35 @@ def derivation(
     kind = KIND_OF.get(kind, kind)
     d, k = sizes.d, sizes.k
     best = None
-    if row.beta_eff is not None and d is not None and k is not None:
+    if d is not None and k is not None:
         best = optimum(row.beta_eff, d, k, kind)
+    shown: tuple[OnData, ...] = ()
+    if dataset is not None and d is not None:
+        from lossbench.explanation.on_data import on_data  # noqa: PLC0415 - the algebra needs none
+
+        shown = on_data(dataset, d, tuple(kind.split(" or ")), row.coefficients, data_dir)
     return Derivation(
         listed=row,
         steps=_steps(row, kind, best),
         optimum=best,
         surprises=tuple(_surprises(row, kind)),
         answers=answers(sizes) if row.entry.lineage in _ANSWERED else (),
+        on_data=shown,
     )
 
 
 def _steps(row: Listed, kind: str, best: Optimum | None) -> tuple[Step, ...]:
     term = _TERMS[kind]
-    steps = [_written(row.entry, term), _sums(row, term), _collected(row)]
-    if row.beta_eff is not None:
-        formula = weighted(row.entry.beta_eff, row.entry)
-        steps.append(
-            Step(
-                "Dividing by a moves no optimum: R + beta_eff*K",
-                (equation("beta_eff = b/a", formula, _symbols(row), row.beta_eff),),
-            )
-        )
+    formula = weighted(row.entry.beta_eff, row.entry)
+    steps = [
+        _written(row.entry, term),
+        _sums(row, term),
+        _collected(row),
+        Step(
+            "Dividing by a moves no optimum: R + beta_eff*K",
+            (equation("beta_eff = b/a", formula, _symbols(row), row.beta_eff),),
+        ),
+    ]
     if best is not None and best.implied_sigma is not None:
         half = f"sqrt({significant(best.beta_eff)}/2)"
         steps.append(
@@ -248,7 +268,7 @@ def _steps(row: Listed, kind: str, best: Optimum | None) -> tuple[Step, ...]:
 def _written(row: Entry, term: str) -> Step:
     loss = row.convention
     kl = shown(weighted(loss.kl_factor, row))
-    factor = shown(unweighted(loss.reconstruction_factor, row))
+    factor = shown(loss.reconstruction_factor)
     before = "" if factor == "1" else f"{factor} * "
     batch = "averaged over" if loss.over_batch == "mean" else "summed over"
     legend = " (d is Keras' original_dim)" if loss.reconstruction_factor == "d" else ""
@@ -281,19 +301,17 @@ def _sums(row: Listed, term: str) -> Step:
 def _collected(row: Listed) -> Step:
     loss = row.entry.convention
     over_batch = "B" if loss.over_batch == "sum" else ""
-    factor = shown(unweighted(loss.reconstruction_factor, row.entry))
+    factor = shown(loss.reconstruction_factor)
     weight = shown(weighted(loss.kl_factor, row.entry))
-    a = shown(unweighted(row.entry.a, row.entry))
+    a = shown(row.entry.a)
     b = shown(weighted(row.entry.b, row.entry))
     left_a = _product("a", a, factor, "1/d" if loss.over_inputs == "mean" else "", over_batch)
     left_b = _product("b", b, weight, "1/k" if loss.over_latents == "mean" else "", over_batch)
-    formulas = (f"{left_a} = {a}", f"{left_b} = {b}")
-    if row.coefficients is not None:
-        symbols = _symbols(row)
-        formulas = (
-            equation(left_a, a, symbols, row.coefficients.a),
-            equation(left_b, b, symbols, row.coefficients.b),
-        )
+    symbols = _symbols(row)
+    formulas = (
+        equation(left_a, a, symbols, row.coefficients.a),
+        equation(left_b, b, symbols, row.coefficients.b),
+    )
     return Step(f"Together: {FORM}", formulas)
 
 
@@ -337,7 +355,7 @@ def _surprises(row: Listed, kind: str) -> Iterator[str]:
             f"collapses only at {factor} times the threshold; a sweep takes the scaling alone, "
             "with unit noise."
         )
-    if code.convention.default_beta != 1 and code.reconstruction != "learned_sigma":
+    if code.convention.default_beta != 1:
         published = significant(Fraction(code.convention.default_beta))
         yield f"beta multiplies the weight that the code has by default, {published}."
     if _TERMS[kind] != _TERMS[code.reconstruction] and code.lineage != "seed":

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
 from lossbench.errors import UsageError, did_you_mean
 from lossbench.loss import Entry, Objective, Sizes, catalogue
@@ -15,7 +16,12 @@ _LEADING_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e-?\d+)?)(?![\w.])(.*)")
 DEFAULT_SIZES = Sizes(d=784, k=2, batch_size=128, n_images=60_000)
 _LARGEST_BETA = 1e12
 _LARGEST_SIZE = 10**9
-_FORMS = {"kl_schedule": "warm-up", "free_bits": "floor", "kl_estimator": "sampled KL"}
+_FORMS = {
+    "kl_schedule": "warm-up",
+    "free_bits": "floor",
+    "capacity": "capacity",
+    "kl_estimator": "sampled KL",
+}
 _PROBES = (97, 1009)  # sizes at which a formula that depends on them shows it
 
 
@@ -23,24 +29,23 @@ _PROBES = (97, 1009)  # sizes at which a formula that depends on them shows it
 class Listed:
     """One row of the catalogue at given sizes, with the user's ``beta`` on its KL term.
 
-    ``formula`` is beta_eff in d, k, B, N and beta; ``beta_eff`` is ``None`` where it depends on a
-    learned variance. ``depends_on_batch`` and ``depends_on_data`` are of beta_eff,
-    ``scale_depends_on_batch`` of the scale ``a``.
+    ``formula`` is beta_eff in d, k, B, N and beta. ``depends_on_batch`` and ``depends_on_data``
+    are of beta_eff, ``scale_depends_on_batch`` of the scale ``a``.
     """
 
     entry: Entry
     sizes: Sizes
     beta: Fraction
     formula: str
-    coefficients: Objective[Fraction] | None
+    coefficients: Objective[Fraction]
     depends_on_batch: bool
     depends_on_data: bool
     scale_depends_on_batch: bool
 
     @property
-    def beta_eff(self) -> Fraction | None:
-        """The effective weight, if it is known."""
-        return self.coefficients.beta_eff if self.coefficients else None
+    def beta_eff(self) -> Fraction:
+        """The effective weight."""
+        return self.coefficients.beta_eff
 
     @property
     def averaged(self) -> tuple[str, ...]:
@@ -61,7 +66,8 @@ class Listed:
         flags = [flag for flag, holds in surprises.items() if holds]
         flags += [_FORMS[name] for name in self.entry.own if name in _FORMS]
         if self.entry.is_scaling_alone:
-            flags.append(f"own {self.entry.likelihood}")
+            sigma = self.entry.own.get("sigma", "")
+            flags.append(f"own {self.entry.likelihood}" + f", sigma {sigma}" * bool(sigma))
         return (*flags, *(["approximately"] if self.entry.approximately else []))
 
     def facts(self) -> dict[str, object]:
@@ -96,10 +102,8 @@ class Listed:
         }
 
 
-def coefficient_facts(coefficients: Objective[Fraction] | None) -> dict[str, Fraction | None]:
-    """Return a, b and beta_eff as JSON has them, ``None`` where they are not known."""
-    if coefficients is None:
-        return {"a": None, "b": None, "beta_eff": None}
+def coefficient_facts(coefficients: Objective[Fraction]) -> dict[str, Fraction]:
+    """Return a, b and beta_eff as JSON has them."""
     return {"a": coefficients.a, "b": coefficients.b, "beta_eff": coefficients.beta_eff}
 
 
@@ -141,13 +145,12 @@ def listed(entry: Entry, sizes: Sizes, beta: Fraction) -> Listed:
         return len(values) > 1
 
     probed = Sizes(d=31, k=7, batch_size=_PROBES[0], n_images=_PROBES[0])
-    known = entry.reconstruction != "learned_sigma"
     return Listed(
         entry=entry,
         sizes=sizes,
         beta=beta,
         formula=shown(weighted(entry.beta_eff, entry)),
-        coefficients=entry.convention.coefficients(sizes, beta) if known else None,
+        coefficients=entry.convention.coefficients(sizes, beta),
         depends_on_batch=depends(lambda n: replace(probed, batch_size=n), lambda c: c.beta_eff),
         depends_on_data=depends(lambda n: replace(probed, n_images=n), lambda c: c.beta_eff),
         scale_depends_on_batch=depends(lambda n: replace(probed, batch_size=n), lambda c: c.a),
@@ -162,6 +165,14 @@ def completed(*choices: Sizes) -> Sizes:
         return next((value for value in values if value is not None), None)
 
     return Sizes(first("d"), first("k"), first("batch_size"), first("n_images"))
+
+
+def sizes_of(dataset: str, data_dir: Path | None = None) -> Sizes:
+    """Return the d of a data set and the number of its training images; raises DataError."""
+    from lossbench import data  # noqa: PLC0415 - the algebra is told without NumPy
+
+    d, n_images, _ = data.native_sizes(dataset, data_dir)
+    return Sizes(d=d, n_images=n_images)
 
 
 def read_weight(beta: float | Fraction) -> Fraction:
@@ -193,24 +204,14 @@ def checked(sizes: Sizes) -> Sizes:
 def weighted(formula: str, entry: Entry) -> str:
     """Return a formula of b or beta_eff with the user's beta in it.
 
-    The catalogue's beta is the published weight, and the user's beta multiplies it. In a row with
-    a learned variance the catalogue's beta is that variance, shown as sigma^2.
+    The catalogue's beta is the published weight, and the user's beta multiplies it.
     """
     published = entry.convention.default_beta
-    if entry.reconstruction == "learned_sigma":
-        formula = unweighted(formula, entry)
-    elif re.search(r"\bbeta\b", formula):
+    if re.search(r"\bbeta\b", formula):
         return re.sub(
             r"\bbeta\b", "beta" if published == 1 else f"{significant(published)}*beta", formula
         )
     return _times_beta(formula)
-
-
-def unweighted(formula: str, entry: Entry) -> str:
-    """Return a formula of ``a``, which holds no weight but perhaps a learned variance."""
-    if entry.reconstruction == "learned_sigma":
-        return re.sub(r"\bbeta\b", "sigma^2", formula)
-    return formula
 
 
 def _times_beta(formula: str) -> str:

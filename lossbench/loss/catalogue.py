@@ -16,7 +16,7 @@ from typing import cast
 from lossbench.errors import UsageError, did_you_mean
 from lossbench.loss.convention import Convention, Reduction, Sizes
 from lossbench.loss.formula import evaluate
-from lossbench.loss.likelihood import LIKELIHOODS
+from lossbench.loss.likelihood import LIKELIHOODS, OWN_SETTINGS
 
 _SIZES = {"d": "d", "k": "k", "B": "batch_size", "N": "n_images"}
 
@@ -28,12 +28,12 @@ class Entry:
     ``lineage`` groups the rows of one code base; ``origin`` is short for ``source``;
     ``citation`` tells whether the cited version was ``read``, or rests on an ``excerpt`` or a
     ``thread``; ``date`` is an ISO date, a year or ``after`` a date. ``noise_std`` multiplies
-    the published code's sampling noise. ``a``, ``b`` and ``beta_eff`` are formulas in which
-    beta is the weight as published (for a learned variance: that variance). ``sizes`` are the
-    published ones; ``beta_at_defaults`` is beta_eff there, ``None`` if it is not known.
-    ``own`` are the settings with which a sweep trains the row, a schedule, a floor or an estimator:
-    numbers are formulas in k. ``approximately`` says what such a training leaves out.
-    ``reason`` says why no sweep trains a row; it is empty if one does.
+    the published code's sampling noise. ``a``, ``b`` and ``beta_eff`` are formulas in which beta
+    is the weight as published. ``sizes`` are the published ones; ``beta_at_defaults`` is beta_eff
+    there, ``None`` if it is not known. ``own`` are the settings with which a sweep
+    trains the row: a schedule, a floor (a formula in k), a capacity, an estimator or a parameter of
+    its likelihood. ``approximately`` says what such a training leaves out. ``reason`` says why no
+    sweep trains a row; it is empty if one does.
     """
 
     convention: Convention
@@ -66,14 +66,12 @@ class Entry:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the loss is ``a*R + b*K`` and nothing else, as it is published."""
-        return self.trainable and not (self.own or self.approximately)
+        """Whether a sweep trains it as ``a*R + b*K``, with no settings of its own."""
+        return self.trainable and not self.own
 
     @property
     def likelihood(self) -> str:
-        """The name of its own likelihood, empty where no sweep has it."""
-        if self.reconstruction == "learned_sigma":
-            return ""
+        """The name of its own likelihood."""
         return next(
             each.name
             for each in LIKELIHOODS.values()
@@ -85,11 +83,15 @@ class Entry:
         """Whether a sweep with bce or mse trains its scaling, and not its likelihood."""
         return self.trainable and not LIKELIHOODS[self.likelihood].is_seeds
 
-    def settings(self, k: int) -> dict[str, str | float]:
-        """Return the settings of its own, at a number of latents."""
+    def settings(self, k: int, likelihood: str) -> dict[str, str | float]:
+        """Return the settings of its own, at a number of latents.
+
+        A parameter of its own likelihood is none of another one's.
+        """
         return {
             name: float(evaluate(text, {"k": k})) if name == "free_bits" else text
             for name, text in self.own.items()
+            if likelihood == self.likelihood or name not in OWN_SETTINGS
         }
 
 

@@ -333,7 +333,7 @@ class FixedGaussian(Likelihood):
     is_seeds = True
     words = "squared error"
     term = "(x - x_hat)^2"
-    also = ("gaussian_fixed_sigma", "learned_sigma")
+    also = ("gaussian_fixed_sigma",)
     assumes = "sigma^2 = 1/2"
     elbos = MappingProxyType(
         {

@@ -12,9 +12,12 @@ from lossbench.report.cases import (
     measured,
     ratio_span,
     shared_beta,
+    shown_dataset,
 )
 from lossbench.report.charts import furthest
 from lossbench.words import counted, nats, plus_minus, setting, significant
+
+_MOST_TOLD = 4  # data sets whose R_0 is told
 
 
 def answer(summary: pd.DataFrame, thresholds: pd.DataFrame) -> list[str]:
@@ -30,6 +33,7 @@ def answer(summary: pd.DataFrame, thresholds: pd.DataFrame) -> list[str]:
     if compared:
         sentences += [_at_one_beta(compared[0]), _at_one_beta_eff(compared)]
     sentences.append(_collapse(summary, thresholds))
+    sentences.append(_nothing(all_cases))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -74,6 +78,20 @@ def _at_one_beta_eff(compared: list[Case]) -> str:
         f"At the same beta_eff the mean ELBOs are up to {nats(apart)} nats apart, over {pairs} "
         f"of settings ({where})."
     )
+
+
+def _nothing(all_cases: list[Case]) -> str:
+    """Return what a loss shows where nothing is learned, for the data that tables know it of."""
+    told: dict[str, None] = {}
+    for case in all_cases:
+        data = f"{shown_dataset(case.dataset)}, {case.reconstruction_loss}, d {case.d}"
+        for nothing in dict.fromkeys(case.rows["reconstruction_of_nothing"].dropna()):
+            a_pixel = significant(nothing / case.d, 4)
+            told[f"{nats(nothing)} nats, {a_pixel} an input ({data})"] = None
+    if not told:
+        return ""
+    few = "; ".join(list(told)[:_MOST_TOLD]) + ("; ..." if len(told) > _MOST_TOLD else "")
+    return f"A reconstruction that stays at R_0 draws the mean image for everybody: {few}."
 
 
 def _collapse(summary: pd.DataFrame, thresholds: pd.DataFrame) -> str:

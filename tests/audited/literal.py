@@ -34,7 +34,11 @@ LITERAL = {
     "chollet-book-2025": "mean(sum(bce, 1)) + mean(kl)",
     "r-keras-2017": "d * mean(bce, 1) + mean(kl, 1)",
     "pytorch-examples-2016": "sum(bce) + sum(kl)",
+    "pytorch-examples-2017": "mean(bce) + sum(kl) / (B * d)",
     "pytorch-examples": "sum(bce) + sum(kl)",
+    "torchbearer-vae": "sum(bce) + sum(kl)",
+    "yunjey-pytorch-tutorial": "sum(bce) + sum(kl)",
+    "tensorflow-examples": "mean(sum(bce, 1) + sum(kl, 1))",
     "flax-examples": "mean(sum(bce, 1)) + mean(sum(kl, 1))",
     "dm-haiku-examples": "mean(sum(bce, 1) + sum(kl, 1))",
     "chainer-examples": "sum(bce) / B + beta * sum(kl) / B",
@@ -60,6 +64,7 @@ LITERAL = {
     "keras-molecules": "120 * mean(bce) + mean(kl, 1)",
     "grammar-vae": "277 * mean(bce) + mean(kl, 1)",
     "podgorskiy-vae": "mean(sse) + 0.1 * mean(kl)",
+    "cryodrgn": "mean(sse) + 1 / k * mean(sum(kl, 1)) / d",
     "adsp-world-models-2018-04-16": "mean(sum(sse, 1) + sum(kl, 1))",
     "adsp-world-models-2018-04-20": "mean(mean(sse, 1) + mean(kl, 1))",
     "adsp-world-models-2018-04-22": "mean(1000 * mean(sse, 1) + mean(kl, 1))",
@@ -77,6 +82,7 @@ LITERAL = {
     "beta-vae-1konny-gaussian": "sum(sse) / B + 4 * beta * mean(sum(kl, 1))",
     "disent": "mean(sse) + 0.003 * beta * mean(kl)",
     "disent-mean-sum": "mean(sum(sse, 1)) + 4 * beta * mean(sum(kl, 1))",
+    "scgen": "mean(0.5 * sum(sse, 1) + 0.5 * (sum(kl, 1) * (0.00005 * beta)))",
     "bvae-tf": "mean(l1, 1) + 100 * beta * sum(kl, 1)",
     "irmae-vae-2021": "mean(bce)",
     "irmae-vae": "mean(bce) + 0.1 * beta * mean(2 * kl)",
@@ -84,12 +90,87 @@ LITERAL = {
     "kaixhin-autoencoders": "mean(bce) + sum(kl) / (B * d)",
 }
 
+# Losses with a form of their own, as their code writes them: the text, the code's own steps and
+# steps of an epoch, and how far ours may be from it. bce, sse and nll are the errors ``(B, n)``,
+# log_q and log_p the densities of each sampled latent ``(B, k)``; step and epoch count from 0.
+FORMS = {
+    "pyro-examples": ("sum(bce) + sum(log_q) - sum(log_p)", 100, 10, 1e-12),
+    "numpyro-examples": ("sum(bce) + sum(log_q) - sum(log_p)", 100, 10, 1e-12),
+    "tensorflow-cvae-tutorial": (
+        "-mean(-sum(bce, 1) + sum(log_p, 1) - sum(log_q, 1))",
+        100,
+        10,
+        1e-12,
+    ),
+    "lightning-bolts-vae-2020": ("mean(log_q - log_p) + mean(sse)", 100, 10, 1e-12),
+    "world-models": ("mean(sum(sse, 1)) + mean(maximum(sum(kl, 1), 0.5 * k))", 100, 10, 1e-12),
+    "adsp-world-models-2018-07-07": (
+        "mean(sum(sse, 1) + maximum(sum(kl, 1), 0.5 * k))",
+        100,
+        10,
+        1e-12,
+    ),
+    "music-vae-drums": (  # but for a constant, and the first step, where its weight is 0
+        "mean(sum(nll, 1)) + 0.2 * (48 * log(2) + mean(maximum(sum(kl, 1) - 48 * log(2), 0)))",
+        100,
+        10,
+        1e-12,
+    ),
+    "vae-pretraining-encoder": (  # the mask is of what is above the floor: here with the floor
+        "mean(sum(nll, 1) + minimum(1.0, (step + 1) / (10 * n_epoch)) "
+        "* sum((kl > 8 / k) * kl + (kl <= 8 / k) * 8 / k, 1))",
+        100_000,
+        1000,
+        1e-3,
+    ),
+    "scvi-tools": ("mean(sum(nll, 1) + minimum(1, epoch / 400) * sum(kl, 1))", 40_000, 100, 3e-3),
+    "moses-vae": ("0.05 * epoch / 100 * mean(sum(kl, 1)) + mean(nll)", 100_000, 1000, 5e-3),
+    "sentence-vae": (
+        "(sum(nll) + 1 / (1 + exp(-0.0025 * (step - 2500))) * sum(kl)) / B",
+        13_150,
+        1315,
+        5e-3,
+    ),
+    "vae-cf": (
+        "mean(sum(nll, 1)) + minimum(0.2, step / 200000) * mean(sum(kl, 1))",
+        46_800,
+        234,
+        1e-3,
+    ),
+    "antixk-pytorch-vae-capacity": (
+        "mean(sse) + 10 * 0.00025 * abs(mean(sum(kl, 1)) "
+        "- minimum(25 / 10000 * (step + 1 + 311 * epoch), 25))",
+        25_440,
+        2544,
+        3e-3,
+    ),
+    "disentanglement-lib-annealed": (
+        "mean(sum(bce, 1)) + 1000 * abs(mean(sum(kl, 1)) - minimum(25.0, 25 * step / 100000))",
+        300_000,
+        11_520,
+        1e-3,
+    ),
+    "disentangling-vae-capacity": (
+        "sum(bce) / B + 100 * abs(sum(mean(kl, 0)) - minimum(25 * (step + 1) / 100000, 25))",
+        345_600,
+        11_520,
+        1e-3,
+    ),
+    "beta-vae-1konny-capacity": (
+        "sum(bce) / B + 100 * abs(mean(sum(kl, 1)) - minimum(20 / 1e5 * (step + 1), 20))",
+        1_500_000,
+        11_520,
+        1e-3,
+    ),
+}
+
 Loss = Callable[..., Any]
 
 
 def _value(name: str, namespace: dict[str, Any], d: int, sizes: tuple[int, int, float]) -> Any:
     batch_size, n_images, beta = sizes
-    known = {"d": d, "B": batch_size, "N": n_images, "beta": beta, **namespace}
+    k = int(namespace["kl"].shape[1])
+    known = {"d": d, "k": k, "B": batch_size, "N": n_images, "beta": beta, **namespace}
     return eval(_code(name), {"__builtins__": {}}, known)  # noqa: S307 - the texts above
 
 
