@@ -214,6 +214,39 @@ def test_the_readme_tells_the_thresholds_of_every_likelihood() -> None:
         assert f"| {of_kind['ratio'].iloc[0]:.2f} |" in row
 
 
+def test_the_readme_tells_what_a_network_changes() -> None:
+    """Thresholds of convolutions, ELBOs that part and meet, and the KL of two networks."""
+    said = " ".join(README.split())
+    results = REPOSITORY / "results"
+    ratios = pd.read_csv(results / "thresholds-conv" / "thresholds.csv")["ratio"]
+    told = re.search(
+        r"measure (\S+) \(`bce`\) and (\S+) \(`mse`\) of t_1 on `digits`, (\S+) and (\S+) on "
+        r"`patches`, (\S+) and (\S+) on `patches_rgb`",
+        said,
+    )
+    assert told is not None
+    assert list(told.groups()) == [f"{ratio:.2f}" for ratio in ratios]
+
+    ends = pd.read_csv(results / "conv-digits" / "runs.csv").set_index(["loss", "beta_eff"])["elbo"]
+    apart = [abs(ends["docs", 1.0] - ends["blog", weight]) for weight in (392.0, 1.0)]
+    assert "end {:.1f} nats of ELBO apart at the same beta, and {:.1f} apart".format(*apart) in said
+
+    rows = (
+        pd.read_csv(results / name / "summary.csv").query(
+            "dataset == 'digits' and reconstruction_loss == 'bce' and d == 64 and beta_eff == 2.66"
+        )
+        for name in ("thresholds-conv", "thresholds")
+    )
+    below = [float(row["kl"].iloc[0]) for row in rows]
+    assert "a KL of {:.2f} where a dense one has {:.2f}".format(*below) in said
+
+    colour = pd.read_csv(results / "conv-colour" / "runs.csv").query("beta_eff == 1")
+    by_kind = colour.set_index("reconstruction_loss")
+    told_kl = "at a KL of {:.1f} with `mse` and of {:.1f} with a learned sigma, which is {:.2f}"
+    sigma = by_kind["trained_sigma"]["gaussian"]
+    assert told_kl.format(by_kind["kl"]["mse"], by_kind["kl"]["gaussian"], sigma) in said
+
+
 def test_the_readme_tells_the_speeds_that_were_measured() -> None:
     """The table is the one that ``experiments/speed.py`` prints."""
     measured = (REPOSITORY / "results" / "speed.csv").read_text(encoding="utf-8")
