@@ -29,9 +29,6 @@ _ROUNDED = 1e-6  # so little beyond a bound is rounding, as of float32
 _OTHER_SCALE = 10.0  # times: x and x_hat that spread so differently are of two scales
 _LARGEST_LOG_VAR = 300.0  # its exponential is a number in double precision
 _NO_LOG_VARIANCE = 0.1  # a collapsed encoder's may lie a little above 0
-_IN_NATS = ("gaussian", "laplace", "continuous_bernoulli", "mixed")  # densities have a unit
-_OPTIONAL = {"gaussian": ("log_sigma_floor",), "mixed": ("sigma", "dispersion")}
-_WITH_SIGMA = ("gaussian", "laplace")
 _DECODED = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "exponential": (0.0, math.inf)}
 _Rows = NDArray[np.float64]
 
@@ -131,14 +128,15 @@ class Measurement(Told):
         share = self.below_nothing
         side = "below" if self.reconstruction < self.reconstruction_of_nothing else "above"
         where = f"{abs(share):.0%} {side}"
-        if self.reconstruction_loss in _IN_NATS:
+        kind = likelihood(self.reconstruction_loss)
+        if kind.is_density:
             gap = abs(self.reconstruction_of_nothing - self.reconstruction)
             where = f"{_nats(gap)} {side}"
         elif math.isnan(share):
             where = "beside"
         elif abs(share) < _ONE_PERCENT:
             where = "within 1% of"
-        middle = "median" if self.reconstruction_loss == "laplace" else "mean"
+        middle = "median" if kind.error_power == 1 else "mean"
         return (
             f"The reconstruction, {_nats(self.reconstruction)}, is {where} "
             f"R_0 = {_nats(self.reconstruction_of_nothing)}, that of a model that gives every "
@@ -281,7 +279,7 @@ def measure(
             received=f"{significant(log_vars.min(), 4)} to {significant(log_vars.max(), 4)}",
         )
     latents = latents_of(means, log_vars)
-    using = _Measure(kind, _sigma_rows(sigma, shape) if kind.name in _WITH_SIGMA else None)
+    using = _Measure(kind, _sigma_rows(sigma, shape) if _is_of_sigma(kind) else None)
     reconstruction = using.mean(images, samples)
     kl = math.fsum(latent.kl for latent in latents)
     d = images.shape[1]
@@ -335,8 +333,9 @@ def _with_parameters(kind: Likelihood, **given: Any) -> Likelihood:
                 expected=f"none, or a reconstruction_loss that has one: {joined(takers, 'or')}",
                 received=_shown(given[name]),
             )
-    for name in kind.parameters:
-        if given.get(name) is None and name not in _OPTIONAL.get(kind.name, ()):
+    needed = ("groups",) if "groups" in kind.parameters else ("sigma", "dispersion")
+    for name in needed:
+        if name in kind.parameters and given[name] is None:
             by_name = {
                 "groups": "the columns of each group, such as 4 or 1-3+4-8",
                 "dispersion": "the number that the model was trained with or has learned",
@@ -352,7 +351,7 @@ def _with_parameters(kind: Likelihood, **given: Any) -> Likelihood:
                 if name == "sigma"
                 else "",
             )
-    if kind.name in _WITH_SIGMA:
+    if _is_of_sigma(kind):
         return kind
     for name in ("sigma", "dispersion"):
         value = given[name]
@@ -364,6 +363,11 @@ def _with_parameters(kind: Likelihood, **given: Any) -> Likelihood:
                 received=_shown(value),
             )
     return replace(kind, **{name: value for name, value in given.items() if value is not None})
+
+
+def _is_of_sigma(kind: Likelihood) -> bool:
+    """Tell whether R is one of errors divided by sigma."""
+    return bool(kind.error_power) and "sigma" in kind.parameters
 
 
 def _shown(value: Any) -> str:
