@@ -11,6 +11,7 @@ from PIL import Image
 
 from lossbench import description, prediction
 from lossbench.cli import main
+from lossbench.data import reading_told
 from lossbench.experiment import read
 
 pytestmark = pytest.mark.usefixtures("nothing_given")
@@ -97,9 +98,11 @@ def test_a_bar_is_shown_while_a_folder_is_read(
     for row, image in enumerate(random_images(10, 6, 6)):
         Image.fromarray(image).save(tmp_path / f"{row}.png")
     told: list[tuple[int, int]] = []
-    description.describe(str(tmp_path), progress=lambda *counts: told.append(counts))
+    with reading_told(lambda *counts: told.append(counts)):
+        description.describe(str(tmp_path))
     assert told == [(step, 20) for step in range(1, 21)]
-    description.describe(str(tmp_path), progress=lambda *counts: told.append(counts))
+    with reading_told(lambda *counts: told.append(counts)):
+        description.describe(str(tmp_path))
     assert len(told) == 20, "what is read already is not read again"
     _, following = _told(capsys, str(tmp_path))
     assert following.startswith("next: ")
