@@ -110,6 +110,10 @@ def test_the_levels_are_one_hot_and_the_counts_whole() -> None:
             LEVELS | {"groups": "8"},
             ["training example 1, column 'pixel 1 level 1'", "a group with 2"],
         ),
+        (
+            GREY | {"reconstruction_loss": "laplace", "sigma": "learned"},
+            ["the sigma of laplace is not learned", "gaussian learns its own"],
+        ),
         (LEVELS | {"groups": "5"}, ["do not divide d = 64"]),
         (GREY | {"reconstruction_loss": "bce", "sigma": "0.5"}, ["`sigma` is given", "gaussian"]),
     ],

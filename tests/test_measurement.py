@@ -301,3 +301,5 @@ def test_every_likelihood_is_measured(tmp_path: Path, capsys: pytest.CaptureFixt
     _, told, _ = cli(capsys, "measure", file, "--reconstruction-loss", "gaussian", "--json")
     expected = measure(**arrays, reconstruction_loss="gaussian", sigma=0.1)
     assert json.loads(told)["elbo"] == pytest.approx(expected.elbo)
+    code, _, _ = cli(capsys, "measure", file, "--reconstruction-loss", "mse")
+    assert code == 0, "a likelihood without a sigma leaves that of the file alone"

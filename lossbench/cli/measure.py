@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lossbench.loss import ReconstructionLoss
+from lossbench.loss import ReconstructionLoss, likelihood
 
 _NEEDED = ("x", "x_hat", "z_mean", "z_log_var")
 
@@ -40,7 +40,9 @@ def measure(
     from lossbench.console import screen  # noqa: PLC0415
     from lossbench.console.measurement import measurement_tables  # noqa: PLC0415
 
-    arrays = data.read_named(file, _NEEDED, also=("x_hat_at_mean", "sigma"))
+    has_sigma = "sigma" in likelihood(reconstruction_loss).parameters
+    also = ("x_hat_at_mean", *(("sigma",) if has_sigma else ()))
+    arrays = data.read_named(file, _NEEDED, also=also)
     given = {} if sigma is None else {"sigma": sigma}
     measured = measurement.measure(
         **arrays | given,
