@@ -12,6 +12,7 @@ from rich.text import Text
 
 from lossbench.columns import (
     HELD,
+    KL_COLUMNS,
     METRICS,
     MODEL_COLUMNS,
     NO_THRESHOLD,
@@ -20,6 +21,7 @@ from lossbench.columns import (
     belongs,
     bounded,
     end_note,
+    kl_term,
     learned_note,
     worth_saying,
 )
@@ -37,6 +39,7 @@ _BELOW = 0.95  # of t_1: the least at which a network's own was measured
 _MOST_SETTINGS = 400  # nobody reads more, and they take seconds to lay out
 _TABLE_COLUMNS = ("dataset", "reconstruction_loss", "k")
 _ROW_COLUMNS = ("d", "beta", "loss")
+_KL_TERM = "KL term"  # a column of its own, where something moves or bounds it
 _OPTIONAL = tuple(metric.name for metric in METRICS if metric.optional)
 _NARROW = {
     "threshold": "thresh-\nold",
@@ -64,25 +67,28 @@ def summary_tables(found: Summary, console: Console) -> RenderableType:
     curve_of = dict(zip(summary.index, curves, strict=True)) if curves else {}
     wide = console.width >= _WIDE
     extra = [name for name in MODEL_COLUMNS if summary[name].nunique(dropna=False) > 1]
+    apart = [*_TABLE_COLUMNS, *(name for name in extra if name not in KL_COLUMNS)]
+    summary = summary.assign(**{_KL_TERM: [kl_term(row) for _, row in summary.iterrows()]})
     parts: list[RenderableType] = []
     shown = summary
     if len(summary) > _MOST_SETTINGS:
-        order = [*_TABLE_COLUMNS, *extra, *_ROW_COLUMNS]
-        shown = summary.sort_values(order).head(_MOST_SETTINGS)
-    for keys, group in shown.groupby([*_TABLE_COLUMNS, *extra], sort=False, dropna=False):
-        facts: dict[str, Any] = dict(zip((*_TABLE_COLUMNS, *extra), keys, strict=True))
+        shown = summary.sort_values([*apart, *_ROW_COLUMNS]).head(_MOST_SETTINGS)
+    for _, group in shown.groupby(apart, sort=False, dropna=False):
+        shared, first = _shared(group), group.iloc[0]
+        names = [*_TABLE_COLUMNS, *(extra if _KL_TERM in shared else apart[len(_TABLE_COLUMNS) :])]
+        names[2:2] = [name for name in shared if name != _KL_TERM]
         title = ", ".join(
-            f"{name} {setting(facts[name])}" if name != "dataset" else str(facts[name])
-            for name in worth_saying([name for name in facts if belongs(name, facts)], facts)
+            f"{name} {setting(first[name])}" if name != "dataset" else str(first[name])
+            for name in worth_saying([name for name in names if belongs(name, first)], first)
         )
-        rows = group.sort_values(list(_ROW_COLUMNS))
+        rows = group.sort_values([*_ROW_COLUMNS, "free_bits"])
         drawn = _drawn(rows, curve_of, console.options.ascii_only)
-        table = _table(title, rows, wide, drawn)
+        table = _table(title, rows, wide, drawn, shared)
         if (
             Measurement.get(console, console.options.update(width=_UNBOUNDED), table).maximum
             > console.width
         ):
-            table = _table(title, rows, wide, {})
+            table = _table(title, rows, wide, {}, shared)
         parts.append(table)
     if len(shown) < len(summary):
         n_more = len(summary) - len(shown)
@@ -105,7 +111,19 @@ def _drawn(
     return drawn if any(drawn.values()) else {}
 
 
-def _table(title: str, rows: pd.DataFrame, wide: bool, drawn: Mapping[Any, str]) -> Table:
+def _shared(rows: pd.DataFrame) -> list[str]:
+    """Return the columns that a table leaves to its title: there is room for one of KL terms.
+
+    That one is left out if the KL term is the same in every row; else what is.
+    """
+    if rows[_KL_TERM].nunique() == 1:
+        return [_KL_TERM]
+    return [name for name in ("loss", "d") if rows[name].nunique() == 1]
+
+
+def _table(
+    title: str, rows: pd.DataFrame, wide: bool, drawn: Mapping[Any, str], shared: Sequence[str]
+) -> Table:
     table = Table(
         title=f"\n{title}",
         title_justify="left",
@@ -114,39 +132,60 @@ def _table(title: str, rows: pd.DataFrame, wide: bool, drawn: Mapping[Any, str])
         pad_edge=False,
         padding=(0, 1) if wide else (0, 1, 0, 0),
     )
-    table.add_column("loss")
     numbers = [name for name in SUMMARISED if name not in _OPTIONAL or rows[name].notna().any()]
-    headings = ["d", "beta", "beta_eff", "threshold", *numbers]
+    texts = ("loss", _KL_TERM)
+    headings = ["loss", _KL_TERM, "d", "beta", "beta_eff", "threshold", *numbers]
     headings += ["pre-\ndicted", "active_\nunits"] if wide else ["active_\nunits"]
+    headings = [heading for heading in headings if heading not in shared]
     for heading in headings:
         shown = heading if wide else _NARROW.get(heading, heading)
-        table.add_column(shown, justify="right", no_wrap=True)
+        is_text = heading in texts
+        table.add_column(
+            shown,
+            justify="left" if is_text else "right",
+            no_wrap=not is_text,
+            overflow="fold" if heading == _KL_TERM else "ellipsis",
+        )
     table.add_column("col-\nlapsed")
     if drawn:
         table.add_column("elbo\ncurve", no_wrap=True)
+    has_room = wide or _KL_TERM not in headings
     previous = None
     for place, row in zip(rows.index, rows.to_dict(orient="records"), strict=True):
         if previous is not None and row["d"] != previous:
             table.add_section()
         previous = row["d"]
-        table.add_row(*_cells(row, numbers, wide), *([drawn[place]] if drawn else []))
+        cells = _cells(row, numbers, wide, of_k=f" of {row['k']}" * has_room)
+        table.add_row(
+            *(cells[heading] for heading in headings),
+            _collapsed(row),
+            *([drawn[place]] if drawn else []),
+        )
     return table
 
 
-def _cells(row: Mapping[Any, Any], numbers: Sequence[str], wide: bool) -> Iterator[Text | str]:
-    yield str(row["loss"])
-    yield str(row["d"])
-    yield significant(row["beta"], 4)
-    yield significant(row["beta_eff"], 4)
-    yield "" if math.isnan(row["threshold"]) else f"{row['threshold']:.3f}"
+def _cells(
+    row: Mapping[Any, Any], numbers: Sequence[str], wide: bool, *, of_k: str
+) -> dict[str, str]:
+    """Return the cells of one setting by the headings of their columns."""
+    predicted = row["predicted_active_units"]
+    cells = {
+        "loss": str(row["loss"]),
+        _KL_TERM: str(row.get(_KL_TERM)),
+        "d": str(row["d"]),
+        "beta": significant(row["beta"], 4),
+        "beta_eff": significant(row["beta_eff"], 4),
+        "threshold": "" if math.isnan(row["threshold"]) else f"{row['threshold']:.3f}",
+        "pre-\ndicted": "" if pd.isna(predicted) else str(predicted),
+        "active_\nunits": ""
+        if pd.isna(row["active_units"])
+        else f"{row['active_units']:.2g}{of_k}",
+    }
     for name in numbers:
         interval = row[f"{name}_ci95"] if wide or name == "elbo" else float("nan")
         mark = "*" if name == "elbo" and row["still_improving"] is True else ""
-        yield _number(row[name], interval) + mark
-    if wide:
-        yield "" if pd.isna(row["predicted_active_units"]) else str(row["predicted_active_units"])
-    yield "" if pd.isna(row["active_units"]) else f"{row['active_units']:.2g} of {row['k']}"
-    yield _collapsed(row)
+        cells[name] = _number(row[name], interval) + mark
+    return cells
 
 
 def _number(mean: float, half_width: float) -> str:
@@ -181,10 +220,11 @@ def _of_collapsed(summary: pd.DataFrame) -> Iterator[RenderableType]:
 
 def _named(settings: pd.DataFrame, *, is_above: bool = False) -> str:
     """Return the first few settings, and for those above t_1 the beta to write instead."""
-    several = settings["reconstruction_loss"].nunique() > 1
+    told = [name for name in ("reconstruction_loss", "dataset") if settings[name].nunique() > 1]
+    bends = any(settings[name].nunique(dropna=False) > 1 for name in KL_COLUMNS)
     named = []
     for row in settings.sort_values(list(_ROW_COLUMNS)).to_dict(orient="records"):
-        kind = f" {row['reconstruction_loss']}" if several else ""
+        kind = "".join(f" {row[name]}" for name in told) + f" {kl_term(row)}" * bends
         half = row["beta"] * row["threshold"] / row[HELD] / 2
         instead = f" (t_1/2 is at beta {significant(half, 3)})" if is_above else ""
         beta = significant(row["beta"], 4)
