@@ -53,8 +53,8 @@ class Measurement(Told):
 
     ``latents`` come with the largest KL first. ``reconstruction_of_nothing`` is R_0: that of a
     model that gives every example the mean of ``x``. ``thresholds`` are those of ``x``, the
-    largest first. ``beta_eff`` and ``reconstruction_at_mean`` are None unless what they rest on
-    was given.
+    largest first, and empty where none is told. ``beta_eff`` and ``reconstruction_at_mean`` are
+    None unless what they rest on was given.
     """
 
     reconstruction_loss: str
@@ -85,24 +85,27 @@ class Measurement(Told):
         return (nothing - self.reconstruction) / abs(nothing) if nothing else math.nan
 
     @property
-    def threshold(self) -> float:
-        """t_1 of ``x``: the ``beta_eff`` at and above which the collapsed solution is stable."""
-        return self.thresholds[0]
+    def threshold(self) -> float | None:
+        """t_1 of ``x``: the ``beta_eff`` at and above which the collapsed solution is stable.
+
+        None where no threshold is told.
+        """
+        return self.thresholds[0] if self.thresholds else None
 
     @property
     def beta_eff_over_threshold(self) -> float | None:
         """``beta_eff / t_1``: at 1 and above, the collapsed solution is stable.
 
-        None without a beta_eff, and where t_1 is 0.
+        None without a beta_eff, and where t_1 is 0 or not told.
         """
-        if self.beta_eff is None or self.threshold == 0:
+        if self.beta_eff is None or not self.threshold:
             return None
         return self.beta_eff / self.threshold
 
     @property
     def predicted_active_units(self) -> int | None:
         """The active units that theory predicts at ``beta_eff``, if it was given."""
-        if self.beta_eff is None:
+        if self.beta_eff is None or not self.thresholds:
             return None
         return theory.predicted_active_units(np.array(self.thresholds), self.beta_eff, self.k)
 
@@ -123,13 +126,21 @@ class Measurement(Told):
 
     def _of_reconstruction(self) -> str:
         share = self.below_nothing
-        near = abs(share) < _ONE_PERCENT
-        where = "within 1% of" if near else f"{abs(share):.0%} {'below' if share > 0 else 'above'}"
-        where = "beside" if math.isnan(share) else where
+        side = "below" if self.reconstruction < self.reconstruction_of_nothing else "above"
+        where = f"{abs(share):.0%} {side}"
+        kind = likelihood(self.reconstruction_loss)
+        if kind.is_density:
+            gap = abs(self.reconstruction_of_nothing - self.reconstruction)
+            where = f"{_nats(gap)} {side}"
+        elif math.isnan(share):
+            where = "beside"
+        elif abs(share) < _ONE_PERCENT:
+            where = "within 1% of"
+        middle = "median" if kind.error_power == 1 else "mean"
         return (
             f"The reconstruction, {_nats(self.reconstruction)}, is {where} "
             f"R_0 = {_nats(self.reconstruction_of_nothing)}, that of a model that gives every "
-            "example the mean."
+            f"example the {middle}."
         )
 
     def _of_mean(self) -> str:
@@ -139,7 +150,7 @@ class Measurement(Told):
 
     def _of_weight(self) -> str:
         ratio, expected = self.beta_eff_over_threshold, self.predicted_active_units
-        if self.beta_eff is None or ratio is None or expected is None:
+        if self.beta_eff is None or ratio is None or expected is None or self.threshold is None:
             return ""
         weight = (
             f"beta_eff {significant(self.beta_eff, 4)} is {significant(ratio, 3)} times "
@@ -186,6 +197,9 @@ def measure(
     reconstruction_loss: str,
     beta_eff: float | None = None,
     x_hat_at_mean: Any = None,
+    sigma: Any = None,
+    dispersion: float | None = None,
+    groups: str | None = None,
 ) -> Measurement:
     """Return what a trained VAE does, from its images and what it made of them.
 
@@ -195,6 +209,10 @@ def measure(
     ``x_hat_at_mean`` is what it makes of ``z_mean``. Each may be an array, a tensor of any library,
     or nested lists. ``reconstruction_loss`` is the model's, ``beta_eff`` the weight that it was
     trained at.
+
+    ``sigma`` is that of ``gaussian`` and ``laplace`` as it was trained: a number, or an array that
+    has one for each input ``(...)``, each example ``(n, 1, ...)`` or each value ``(n, ...)``.
+    ``dispersion`` is r of ``negative_binomial``, ``groups`` those of ``categorical`` and ``mixed``.
 
     The thresholds and R_0 are those of the examples that are given. ``UsageError`` names what does
     not fit: a shape, a value that is not finite or that the likelihood cannot have.
@@ -217,14 +235,9 @@ def measure(
             received=repr(reconstruction_loss),
         )
     kind = likelihood(reconstruction_loss)
-    if kind.parameters or kind.no_threshold:
-        measurable = [x.name for x in LIKELIHOODS.values() if not (x.parameters or x.no_threshold)]
-        raise UsageError(
-            f"a model of {kind.name} is not measured yet",
-            where="reconstruction_loss",
-            expected=joined(measurable, "or"),
-            received=repr(kind.name),
-        )
+    if sigma is not None and np.shape(sigma) == () and not isinstance(sigma, str):
+        sigma = to_array(sigma).item()
+    kind = _with_parameters(kind, sigma=sigma, dispersion=dispersion, groups=groups)
     images = _rows("x", x)
     shape = to_array(x).shape
     samples = _like("x_hat", x_hat, shape)
@@ -266,7 +279,8 @@ def measure(
             received=f"{significant(log_vars.min(), 4)} to {significant(log_vars.max(), 4)}",
         )
     latents = latents_of(means, log_vars)
-    reconstruction = _mean(kind, images, samples)
+    using = _Measure(kind, _sigma_rows(sigma, shape) if _is_of_sigma(kind) else None)
+    reconstruction = using.mean(images, samples)
     kl = math.fsum(latent.kl for latent in latents)
     d = images.shape[1]
     elbo = kind.elbo(reconstruction, kl, d)
@@ -281,11 +295,11 @@ def measure(
         bits_per_dim=bits_per_dim(elbo, d),
         active_units=sum(latent.active for latent in latents),
         latents=latents,
-        reconstruction_of_nothing=theory.reconstruction_of_nothing(images, images, kind),
-        reconstruction_at_mean=_mean(kind, images, at_mean) if at_mean else None,
-        thresholds=tuple(map(float, theory.thresholds(theory.moments(images), kind))),
+        reconstruction_of_nothing=using.of_nothing(images),
+        reconstruction_at_mean=using.mean(images, at_mean) if at_mean else None,
+        thresholds=using.thresholds(images),
         beta_eff=None if beta_eff is None else float(beta_eff),
-        notes=tuple(_notes(images, samples, log_vars, kind)),
+        notes=(*using.notes(images), *_notes(images, samples, log_vars, kind)),
     )
     return replace(measured, notes=(*_scales(measured, images, samples), *measured.notes))
 
@@ -305,8 +319,166 @@ def latents_of(means: _Rows, log_vars: _Rows) -> tuple[Latent, ...]:
     )
 
 
-def _mean(kind: Likelihood, images: _Rows, decoded: list[_Rows]) -> float:
-    return float(np.mean([kind.reconstruction(images, one).mean() for one in decoded]))
+def _with_parameters(kind: Likelihood, **given: Any) -> Likelihood:
+    """Return the likelihood with its parameters; ``UsageError`` for one that lacks or is not its.
+
+    ``sigma`` of ``gaussian`` and ``laplace`` stays 1: the arrays are divided by it.
+    """
+    for name in (name for name, value in given.items() if value is not None):
+        if name not in kind.parameters:
+            takers = [each.name for each in LIKELIHOODS.values() if name in each.parameters]
+            raise UsageError(
+                f"{kind.name} has no {name}",
+                where=name,
+                expected=f"none, or a reconstruction_loss that has one: {joined(takers, 'or')}",
+                received=_shown(given[name]),
+            )
+    needed = ("groups",) if "groups" in kind.parameters else ("sigma", "dispersion")
+    for name in needed:
+        if name in kind.parameters and given[name] is None:
+            by_name = {
+                "groups": "the columns of each group, such as 4 or 1-3+4-8",
+                "dispersion": "the number that the model was trained with or has learned",
+                "sigma": "the number that the model was trained with or has learned, or an array",
+            }
+            errors = "mean(|x - x_hat|)" if kind.error_power == 1 else "sqrt(mean((x - x_hat)**2))"
+            raise UsageError(
+                f"{kind.name} needs its {name}",
+                where=name,
+                expected=by_name[name],
+                received="none",
+                remedy=f"{errors} is one that is computed from the errors"
+                if name == "sigma"
+                else "",
+            )
+    if _is_of_sigma(kind):
+        return kind
+    for name in ("sigma", "dispersion"):
+        value = given[name]
+        if value is not None and not (isinstance(value, Real) and 0 < float(value) < math.inf):
+            raise UsageError(
+                f"the {name} of {kind.name} has a value that it cannot take",
+                where=name,
+                expected="a number above 0",
+                received=_shown(value),
+            )
+    return replace(kind, **{name: value for name, value in given.items() if value is not None})
+
+
+def _is_of_sigma(kind: Likelihood) -> bool:
+    """Tell whether R is one of errors divided by sigma."""
+    return bool(kind.error_power) and "sigma" in kind.parameters
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, str | Real) else f"shape {np.shape(value)}"
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """A likelihood, and what the arrays are divided by where it has a sigma: 1 elsewhere.
+
+    ``sigma (n, d)`` or ``(1, d)``; a density of x/sigma is one of x, and ln sigma more.
+    """
+
+    kind: Likelihood
+    sigma: _Rows | None = None
+
+    @property
+    def is_of_examples(self) -> bool:
+        """Whether sigma depends on the example."""
+        return self.sigma is not None and len(self.sigma) > 1
+
+    def mean(self, images: _Rows, decoded: list[_Rows]) -> float:
+        """Return R, the mean over examples and over the samples of ``decoded``."""
+        return float(np.mean([self._of_each(images, one).mean() for one in decoded]))
+
+    def _of_each(self, images: _Rows, decoded: _Rows) -> _Rows:
+        if self.sigma is None:
+            return self.kind.reconstruction(images, decoded)
+        scaled = self.kind.reconstruction(images / self.sigma, decoded / self.sigma)
+        each: _Rows = scaled + np.log(self.sigma).sum(axis=1)
+        return each
+
+    def of_nothing(self, images: _Rows) -> float:
+        """Return R_0: where sigma depends on the example, with the one that suits each input."""
+        if self.is_of_examples:
+            return replace(self, sigma=self._suited(images)).of_nothing(images)
+        if self.sigma is None:
+            return theory.reconstruction_of_nothing(images, images, self.kind)
+        scaled = images / self.sigma
+        nothing = theory.reconstruction_of_nothing(scaled, scaled, self.kind)
+        return nothing + float(np.log(self.sigma).sum())
+
+    def thresholds(self, images: _Rows) -> tuple[float, ...]:
+        """Return those of the images; none where sigma depends on the example."""
+        if self.is_of_examples:
+            return ()
+        scaled = images if self.sigma is None else images / self.sigma
+        return tuple(map(float, theory.thresholds(theory.moments(scaled), self.kind)))
+
+    def _suited(self, images: _Rows) -> _Rows:
+        """Return the sigma ``(1, d)`` of each input that suits a model that learns nothing."""
+        errors = abs(images - self.kind.nothing(images))
+        power = self.kind.error_power
+        suited: _Rows = (errors**power).mean(axis=0, keepdims=True) ** (1 / power)
+        if not suited.all():
+            place = int((suited[0] == 0).argmax()) + 1
+            raise UsageError(
+                "an input that never varies has no sigma that suits it best",
+                where="sigma",
+                expected="inputs that vary, where each example has a sigma of its own",
+                received=f"input {place} never varies",
+                remedy="leave it out of x, x_hat and sigma",
+            )
+        return suited
+
+    def notes(self, images: _Rows) -> Iterator[str]:
+        """Yield what limits R_0 and the thresholds."""
+        if self.kind.no_threshold:
+            yield f"No threshold is told: {self.kind.no_threshold}."
+        if self.is_of_examples:
+            if not self.kind.no_threshold:
+                yield "No threshold is told: sigma depends on the example."
+            yield "R_0 is told with the sigma of each input that suits it best."
+        elif self.sigma is not None and np.ptp(self.sigma) == 0 and np.ptp(images, axis=0).any():
+            power = self.kind.error_power
+            spread = (abs(images - self.kind.nothing(images)) ** power).mean() ** (1 / power)
+            nothing = replace(self, sigma=np.full_like(self.sigma, spread))
+            found = nothing.thresholds(images)
+            threshold = f" and t_1 = {significant(found[0], 4)}" if found else ""
+            yield (
+                "If sigma was learned: a model that learns nothing has a sigma of "
+                f"{significant(float(spread), 4)}, and with it "
+                f"R_0 = {_nats(nothing.of_nothing(images))}{threshold}."
+            )
+
+
+def _sigma_rows(sigma: Any, shape: tuple[int, ...]) -> _Rows:
+    """Return sigma as ``(n, d)``, or ``(1, d)`` where all examples share it; ``UsageError``."""
+    try:
+        array = to_array(sigma).astype(np.float64)
+        spread = np.broadcast_to(array, shape)
+    except (TypeError, ValueError):
+        inputs = ", ".join(map(str, shape[1:]))
+        ones = ", ".join("1" for _ in shape[1:])
+        raise UsageError(
+            "sigma does not fit x",
+            where="sigma",
+            expected=f"a number, or shape ({inputs}) for each input, ({shape[0]}, {ones}) for "
+            f"each example, {shape} for each value",
+            received=_shown(sigma),
+        ) from None
+    if not (np.isfinite(array).all() and (array > 0).all()):
+        raise UsageError(
+            "a sigma has a value that it cannot take",
+            where="sigma",
+            expected="finite numbers above 0; exp of it, if this is a logarithm",
+            received=f"{array.min():.4g} to {array.max():.4g}",
+        )
+    rows: _Rows = spread.reshape(shape[0], -1)
+    is_of_examples = array.ndim == len(shape) and len(array) > 1
+    return rows if is_of_examples else rows[:1]
 
 
 def _rows(name: str, value: Any) -> _Rows:
@@ -357,11 +529,19 @@ def _like(name: str, value: Any, shape: tuple[int, ...]) -> list[_Rows]:
 
 def _check_domain(name: str, arrays: list[_Rows], kind: Likelihood) -> None:
     """Raise ``UsageError`` for values that a likelihood cannot have."""
-    if name == "x" and (misfit := kind.misfit(arrays[0])) is not None and kind.counts:
+    is_asked = kind.counts or kind.output == "parts"
+    if name == "x" and is_asked and (misfit := kind.misfit(arrays[0])) is not None:
+        if misfit.row is None:
+            raise UsageError(
+                f"these groups do not fit `x`, of {counted(arrays[0].shape[1], 'column')}",
+                where="groups",
+                expected="a group for every column",
+                received=misfit.received,
+            )
         raise UsageError(
             f"`x` has values that {kind.name} cannot have",
             where="x",
-            expected=kind.takes,
+            expected=misfit.takes or kind.takes,
             received=f"{misfit.received} at [{misfit.row}, {misfit.column}]",
             remedy="name another reconstruction_loss",
         )

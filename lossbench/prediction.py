@@ -48,6 +48,8 @@ class Thresholds:
     none to tell, ``untold`` says why. ``reconstruction_of_nothing`` is R_0, in nats an image of
     the training split, that of a model that gives every image the mean; ``first`` tells how many of
     the ``n_images`` carry t_1. ``n_constant`` inputs never vary in training.
+    ``unevenness`` is the largest over the smallest variance of columns that share a sigma though
+    no scale is applied to them, those of ``mixed``; 1 elsewhere.
     """
 
     dataset: str
@@ -62,6 +64,7 @@ class Thresholds:
     scale: Scale = "auto"
     n_constant: int = 0
     untold: str = ""
+    unevenness: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -275,7 +278,19 @@ def _thresholds(
         scale=scale,
         n_constant=int((~spectrum.moments.varies).sum()),
         untold=kind.no_threshold,
+        unevenness=_unevenness(kind, spectrum.moments),
     )
+
+
+def _unevenness(kind: Likelihood, moments: theory.Moments) -> float:
+    """Return the largest over the smallest variance of columns of squared errors in groups."""
+    squared = [
+        part.error_power == 2 for part, size in kind.parts(len(moments.mean)) for _ in range(size)
+    ]
+    if not any(squared):
+        return 1.0
+    spread = moments.covariance.diagonal()[np.array(squared) & moments.varies]
+    return float(spread.max() / spread.min()) if len(spread) else 1.0
 
 
 def _critical(

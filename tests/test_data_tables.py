@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from image_files import refusal_of
 
-from lossbench.data import load
+from lossbench.data import load, tables
 from lossbench.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("nothing_given")
@@ -173,3 +173,24 @@ def test_a_large_table_is_read_in_seconds(tmp_path: Path) -> None:
     assert load(path, None).train.shape == (80_000, 100)
     print(f"{time.perf_counter() - start:.2f} s")
     assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("chosen", "remedy"),
+    [
+        ("", ":-name"),
+        (":-name", ":-name+height"),
+        (":-colour+name", ":-colour+name+height"),
+        (":age+height", ":age"),
+        (":height", ":-height"),
+    ],
+)
+def test_a_column_is_left_out_beside_those_that_are(
+    tmp_path: Path, chosen: str, remedy: str
+) -> None:
+    """What to try keeps what was chosen, and works from the folder that one is in."""
+    table = tmp_path / "t.csv"
+    table.write_text("name,age,height,colour\np,1,,2\nq,2,1,3\nr,3,2,4\ns,4,5,5\n")
+    with pytest.raises(DataError) as refused:
+        tables.read(f"{table}{chosen}")
+    assert f"'{table}{remedy}'" in refused.value.remedy

@@ -105,10 +105,14 @@ def test_the_levels_are_one_hot_and_the_counts_whole() -> None:
             ["digits, column 1:", "scale = unit"],
         ),
         (GREY | {"reconstruction_loss": "mse", "scale": "units"}, ["did you mean 'unit'"]),
-        (LEVELS, ["groups = ''", "ranges of columns"]),
+        (LEVELS, ["groups = ''", "ranges of columns", "try: groups = 3 makes choices"]),
         (
             LEVELS | {"groups": "8"},
             ["training example 1, column 'pixel 1 level 1'", "a group with 2"],
+        ),
+        (
+            GREY | {"reconstruction_loss": "laplace", "sigma": "learned"},
+            ["the sigma of laplace is not learned", "gaussian learns its own"],
         ),
         (LEVELS | {"groups": "5"}, ["do not divide d = 64"]),
         (GREY | {"reconstruction_loss": "bce", "sigma": "0.5"}, ["`sigma` is given", "gaussian"]),
@@ -206,6 +210,24 @@ def test_groups_go_by_the_names_of_columns(tmp_path: Path) -> None:
         with pytest.raises((ExperimentError, DataError)) as caught:
             predicted(**asked, groups=groups)
         assert words in f"{caught.value} {caught.value.remedy}".replace("'", "")
+
+
+def test_columns_of_mixed_that_spread_differently_are_told(tmp_path: Path) -> None:
+    """They share a sigma and are not scaled: the widest alone decides t_1."""
+    rng = np.random.default_rng(0)
+    table = np.column_stack([rng.normal(0, [1, 1, 1000], (60, 3)), rng.poisson(2, 60)])
+    np.savetxt(tmp_path / "t.csv", table, "%.3f", ",", header="a,b,c,n", comments="")
+    asked = MIXED | {"dataset": str(tmp_path / "t.csv"), "d": "4", "seeds": "1"}
+    uneven = predicted(**asked, groups="gaussian:1-3+poisson:4")
+    variances = load(asked["dataset"], 4, scale="none").train[:, :3].var(axis=0)
+    ratio = variances.max() / variances.min()
+    assert uneven.thresholds[0].unevenness == pytest.approx(ratio, rel=1e-3)
+    assert "share a sigma" in shown(uneven)
+    even = predicted(
+        **asked | {"dataset": str(tmp_path / "t.csv:a+b+n"), "d": "3"},
+        groups="gaussian:1-2+poisson:3",
+    )
+    assert "share a sigma" not in shown(even)
 
 
 def test_every_group_of_columns_has_a_likelihood_of_its_own(tmp_path: Path) -> None:

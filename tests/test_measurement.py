@@ -5,11 +5,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from scipy.stats import bernoulli, norm
+from scipy.stats import bernoulli, laplace, norm
 from test_cli import run as cli
 
 from lossbench import theory
@@ -18,7 +18,7 @@ from lossbench.loss import LIKELIHOODS
 from lossbench.measurement import measure
 
 N, D, K = 60, 5, 4
-Arrays = dict[str, NDArray[np.float64]]
+Arrays = dict[str, Any]
 
 
 def drawn(seed: int = 0, *, binary: bool = False) -> Arrays:
@@ -156,7 +156,7 @@ def test_what_does_not_fit_is_named(name: str) -> None:
     """The array, what was expected and what came."""
     other, told = REFUSED[name]
     with pytest.raises(UsageError, match=r"(?s).*") as refused:
-        measure(**drawn() | other, reconstruction_loss="bce")  # type: ignore[arg-type]
+        measure(**drawn() | other, reconstruction_loss="bce")
     assert told in str(refused.value)
     assert "received" in str(refused.value)
 
@@ -208,7 +208,7 @@ def test_a_standard_deviation_in_place_of_a_log_variance_is_told() -> None:
 def test_the_weight_is_held_against_the_threshold() -> None:
     """Collapsed below t_1 it ended too early; at t_1 the objective asks for it."""
     arrays = drawn() | {"z_mean": np.zeros((N, K)), "z_log_var": np.zeros((N, K))}
-    t_1 = measure(**arrays, reconstruction_loss="mse").threshold
+    (t_1, *_) = measure(**arrays, reconstruction_loss="mse").thresholds
     for ratio, told in (
         (0.5, "ended too early"),
         (1.0, "collapsed solution is stable"),
@@ -224,7 +224,7 @@ def test_the_command_says_what_the_function_says(
 ) -> None:
     """In words, and as JSON; a file without an array is refused by its name."""
     arrays, file = drawn(), tmp_path / "mine.npz"
-    np.savez(file, **arrays)  # type: ignore[arg-type]
+    np.savez(file, **arrays)
     measured = measure(**arrays, reconstruction_loss="mse")
     code, out, _ = cli(capsys, "measure", str(file), "--reconstruction-loss", "mse")
     assert code == 0
@@ -244,3 +244,62 @@ def test_where_r_0_and_t_1_are_0_no_ratio_is_told() -> None:
     found = measure(x, x_hat, z, z, reconstruction_loss="multinomial", beta_eff=1)
     assert (found.threshold, found.beta_eff_over_threshold) == (0, None)
     assert "nan" not in " ".join(found.sentences())
+
+
+@pytest.mark.parametrize("shape", [(), (D,), (N, 1), (N, D)])
+@pytest.mark.parametrize("kind", ["gaussian", "laplace"])
+def test_a_sigma_is_a_number_or_an_array(kind: str, shape: tuple[int, ...]) -> None:
+    """R is that of scipy; of one for each example no threshold is told, and R_0 has its own."""
+    arrays, sigma = drawn(), np.random.default_rng(1).uniform(0.1, 0.3, shape)
+    measured = measure(**arrays, reconstruction_loss=kind, sigma=sigma, beta_eff=1)
+    density = norm if kind == "gaussian" else laplace
+    densities = density.logpdf(arrays["x"], arrays["x_hat"], sigma)
+    assert measured.reconstruction == pytest.approx(-densities.sum(axis=1).mean())
+    is_of_examples = len(shape) == 2
+    assert bool(measured.thresholds) == (kind == "gaussian" and not is_of_examples)
+    nothing = arrays["x"].mean(axis=0) if kind == "gaussian" else np.median(arrays["x"], axis=0)
+    errors = abs(arrays["x"] - nothing)
+    suited = errors.std(axis=0) if kind == "gaussian" else errors.mean(axis=0)
+    if is_of_examples:
+        suited = np.sqrt((errors**2).mean(axis=0)) if kind == "gaussian" else suited
+    of_nothing = density.logpdf(arrays["x"], nothing, suited if is_of_examples else sigma)
+    assert measured.reconstruction_of_nothing == pytest.approx(-of_nothing.sum(axis=1).mean())
+    if kind == "gaussian" and not is_of_examples:
+        covariance = np.cov(arrays["x"] / sigma, rowvar=False, bias=True)
+        assert measured.threshold == pytest.approx(np.linalg.eigvalsh(covariance)[-1], rel=1e-4)
+    learned = [note for note in measured.notes if note.startswith("If sigma was learned")]
+    assert len(learned) == (shape == ())
+
+
+def test_every_likelihood_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With its parameters, from Python and from a file, which may hold the sigma."""
+    arrays = drawn()
+    choices = np.eye(D)[np.arange(N) % D]
+    counts = np.round(9 * arrays["x"])
+    given: dict[str, dict[str, object]] = {
+        "bce": {},
+        "mse": {},
+        "gaussian": {"sigma": 0.1},
+        "laplace": {"sigma": 0.1},
+        "continuous_bernoulli": {},
+        "poisson": {"x": counts},
+        "negative_binomial": {"x": counts, "dispersion": 2},
+        "categorical": {"x": choices, "groups": "5"},
+        "multinomial": {"x": counts},
+        "mixed": {"groups": "gaussian:1-5", "sigma": 0.1},
+    }
+    assert set(given) == set(LIKELIHOODS)
+    for kind, other in given.items():
+        measured = measure(**arrays | other, reconstruction_loss=kind)
+        assert np.isfinite(measured.elbo)
+        for name in other:
+            if name != "x" and (kind, name) != ("mixed", "sigma"):
+                with pytest.raises(UsageError, match="needs its"):
+                    measure(**arrays | other | {name: None}, reconstruction_loss=kind)
+    np.savez(tmp_path / "own.npz", **arrays, sigma=np.full(D, 0.1))
+    file = str(tmp_path / "own.npz")
+    _, told, _ = cli(capsys, "measure", file, "--reconstruction-loss", "gaussian", "--json")
+    expected = measure(**arrays, reconstruction_loss="gaussian", sigma=0.1)
+    assert json.loads(told)["elbo"] == pytest.approx(expected.elbo)
+    code, _, _ = cli(capsys, "measure", file, "--reconstruction-loss", "mse")
+    assert code == 0, "a likelihood without a sigma leaves that of the file alone"

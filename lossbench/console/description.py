@@ -102,7 +102,8 @@ def _parts(described: Description) -> Iterator[RenderableType]:
     if described.scale == "none":
         yield Text(textwrap.fill(_UNSCALED, _WIDTH), style="dim")
     if not any(fit.thresholds for fit in described.fits):
-        yield Text(f"No thresholds are told: {described.d:,} inputs are too many.", style="dim")
+        told = f"The thresholds of {described.d:,} inputs take a while: predict tells them."
+        yield Text(told, style="dim")
 
 
 def _scaled(described: Description) -> str:

@@ -36,8 +36,10 @@ def _parts(measured: Measurement) -> Iterator[RenderableType]:
             value = getattr(measured, column.name)
             cells.append(str(value) if column.kind == "int" else f"{value:.{column.decimals}f}")
     metrics.add_column("R_0", justify="right")
-    metrics.add_column("t_1", justify="right")
-    cells += [f"{measured.reconstruction_of_nothing:.2f}", significant(measured.threshold, 4)]
+    cells.append(f"{measured.reconstruction_of_nothing:.2f}")
+    if measured.threshold is not None:
+        metrics.add_column("t_1", justify="right")
+        cells.append(significant(measured.threshold, 4))
     metrics.add_row(*cells)
     yield metrics
     yield Text()

@@ -27,6 +27,7 @@ _READING = (
     "A setting collapses where beta_eff reaches t_1. The active units are exact for a linear model "
     "with mse, close near t_1, and an upper bound far below it."
 )
+_UNEVEN = 100.0  # times: variances of columns that share a sigma
 _UNBOUNDED = 1000
 _MOST_TOLD = 8  # latent sizes in one sentence
 
@@ -42,22 +43,17 @@ def prediction_tables(prediction: Prediction, console: Console) -> RenderableTyp
     learned = any(found.sigma is not None for found in prediction.settings)
     bounded = any(found.run.is_bounded for found in prediction.settings)
     guessed = any(found.kl_guess is not None for found in prediction.settings)
-    return Group(
-        *parts,
-        *(Text(f"w of {schedule}") for schedule in prediction.schedules),
-        *map(Text, prediction.forms),
-        Text(
-            (
-                _READING * any(found.threshold is not None for found in prediction.settings)
-                + f"{NO_THRESHOLD} A nonlinear model may spread its KL over more latents." * bounded
-                + " A KL with ~ is a guess, near t_1 usually too low." * guessed
-                + " A sigma with ~ is one, too, usually too large." * (guessed and learned)
-                + _NO_MINIMUM * any(found.is_unbounded for found in prediction.settings)
-                + end_note(held, whole)
-            ).strip(),
-            style="dim",
-        ),
-    )
+    reading = (
+        _READING * any(found.threshold is not None for found in prediction.settings)
+        + f"{NO_THRESHOLD} A nonlinear model may spread its KL over more latents." * bounded
+        + " A KL with ~ is a guess, near t_1 usually too low." * guessed
+        + " A sigma with ~ is one, too, usually too large." * (guessed and learned)
+        + _NO_MINIMUM * any(found.is_unbounded for found in prediction.settings)
+        + end_note(held, whole)
+    ).strip()
+    parts += [Text(f"w of {schedule}") for schedule in prediction.schedules]
+    parts += map(Text, prediction.forms)
+    return Group(*parts, *([Text(reading, style="dim")] if reading else []))
 
 
 def _facts(thresholds: Thresholds, prediction: Prediction) -> Iterator[Text]:
@@ -75,6 +71,13 @@ def _facts(thresholds: Thresholds, prediction: Prediction) -> Iterator[Text]:
         yield from _largest(thresholds)
     nothing = thresholds.reconstruction_of_nothing
     yield from map(Text, _learned(thresholds))
+    if thresholds.unevenness > _UNEVEN:
+        yield Text(
+            "the columns of squared errors are seen as they are and share a sigma: their variances "
+            f"differ {significant(thresholds.unevenness, 2)} times, so that the widest alone "
+            "decides t_1 and the first latents; divide each by its standard deviation in the file",
+            style="yellow",
+        )
     yield Text(
         f"R_0 = {significant(nothing, 4)} nats, {significant(nothing / thresholds.d, 4)} an input: "
         "a reconstruction that stays there gives every example the same"

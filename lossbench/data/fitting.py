@@ -7,6 +7,11 @@ from lossbench.errors import DataError
 from lossbench.loss import LIKELIHOODS, Likelihood, Scale
 from lossbench.words import joined
 
+_GROUPS = (
+    "groups = 3 makes choices of three columns each, groups = 1-2+3-7 one of two and one of five",
+    "groups = gaussian:1-2+categorical:3-5+poisson:6 names the likelihood of each group",
+)
+
 
 @lru_cache(maxsize=256)
 def refuse_misfit(dataset: Dataset, kind: Likelihood, scale: Scale, values_output: str) -> None:
@@ -20,13 +25,18 @@ def refuse_misfit(dataset: Dataset, kind: Likelihood, scale: Scale, values_outpu
     for number, rows in enumerate((dataset.train, dataset.test)):
         split = ("training", "test")[number]
         if (misfit := kind.misfit(rows)) is not None:
-            where = data
-            if misfit.row is not None and misfit.column is not None:
-                where += f", {split} example {misfit.row + 1}, "
-                where += dataset.source.column(misfit.column)
+            if misfit.row is None or misfit.column is None:
+                raise DataError(
+                    f"these groups of {kind.name} do not fit this data",
+                    where=data,
+                    expected=f"the {dataset.d} columns in order, each in one group",
+                    received=misfit.received,
+                    remedy=_GROUPS[kind.output == "parts"],
+                )
             raise DataError(
                 f"this data cannot have the likelihood {kind.name}",
-                where=where,
+                where=f"{data}, {split} example {misfit.row + 1}, "
+                + dataset.source.column(misfit.column),
                 expected=misfit.takes or kind.takes,
                 received=misfit.received,
                 remedy=_others(dataset, scale, values_output),

@@ -63,12 +63,12 @@ def read(dataset: str) -> tuple[Raw, tuple[str, ...]]:
             remedy="save the table again, or choose other columns",
         )
     for column in table.columns:
-        _refuse_row_numbers(table, column, path)
+        _refuse_row_numbers(table, column, dataset)
         if table[column].dtype.kind not in "buif":
-            table = table.assign(**{column: _numbers(table[column], path)})
+            table = table.assign(**{column: _numbers(table[column], dataset)})
     kinds = {table[column].dtype.kind for column in table.columns}
     values = table.to_numpy(dtype=None if kinds in ({"b"}, {"i"}, {"u"}) else np.float64)
-    _refuse_unfit(values, table, path)
+    _refuse_unfit(values, table, dataset)
     return values, tuple(map(str, table.columns))
 
 
@@ -204,7 +204,7 @@ def _refuse_unknown(table: "pd.DataFrame", names: tuple[str, ...], path: Path) -
         )
 
 
-def _refuse_row_numbers(table: "pd.DataFrame", column: str, path: Path) -> None:
+def _refuse_row_numbers(table: "pd.DataFrame", column: str, dataset: str) -> None:
     """Refuse what pandas and R write in front: a column without a name that counts the rows."""
     values = table[column]
     if column != "column 1" or len(table) < 3 or values.dtype.kind != "i":
@@ -212,14 +212,14 @@ def _refuse_row_numbers(table: "pd.DataFrame", column: str, path: Path) -> None:
     if bool((values.diff().iloc[1:] == 1).all()) and values.iloc[0] in (0, 1):
         raise DataError(
             "the first column has no name and counts the rows",
-            where=str(path),
+            where=str(path_of(dataset)),
             expected="columns of data",
             received=f"{values.iloc[0]}, {values.iloc[1]}, {values.iloc[2]}, ...",
-            remedy=f"leave it out: '{path.name}:-column 1'; pandas writes none with index=False",
+            remedy=f"leave it out: {_without(dataset, column)}; pandas' index=False writes none",
         )
 
 
-def _numbers(values: "pd.Series", path: Path) -> "pd.Series":
+def _numbers(values: "pd.Series", dataset: str) -> "pd.Series":
     """Return a column that pandas took for text as numbers, or name the first that is none."""
     import pandas as pd  # noqa: PLC0415
 
@@ -232,20 +232,29 @@ def _numbers(values: "pd.Series", path: Path) -> "pd.Series":
     comma = _DECIMAL_COMMA.fullmatch(received)
     raise DataError(
         "the table holds text where a number must stand",
-        where=_place(path, row, str(values.name)),
+        where=_place(dataset, row, str(values.name)),
         expected="a number" + (" with a decimal point" if comma else ""),
         received=repr(received if len(received) <= 40 else received[:40] + "..."),
         remedy="write decimal points, or semicolons between the columns"
         if comma
-        else f"correct it, or leave the column out: '{path.name}:-{values.name}'",
+        else f"correct it, or leave the column out: {_without(dataset, str(values.name))}; "
+        "pandas.get_dummies makes columns of 0 and 1 of a choice",
     )
 
 
-def _place(path: Path, row: int, column: str) -> str:
-    return f"{path}, row {row + 1}, column {column!r}"
+def _without(dataset: str, column: str) -> str:
+    """Return the table without a further column, in quotes, as a user writes it."""
+    path, without, chosen = _taken_apart(dataset)
+    kept = [name for name in chosen if name != column]
+    names = f"-{'+'.join((*kept, column))}" if without or not kept else "+".join(kept)
+    return f"'{path}:{names}'"
 
 
-def _refuse_unfit(values: Raw, table: "pd.DataFrame", path: Path) -> None:
+def _place(dataset: str, row: int, column: str) -> str:
+    return f"{path_of(dataset)}, row {row + 1}, column {column!r}"
+
+
+def _refuse_unfit(values: Raw, table: "pd.DataFrame", dataset: str) -> None:
     """Refuse the first value that is missing or infinite, by its place."""
     if values.dtype.kind == "b":
         return
@@ -263,8 +272,8 @@ def _refuse_unfit(values: Raw, table: "pd.DataFrame", path: Path) -> None:
         received = "an empty field" if np.isnan(numbers[row, column]) else numbers[row, column]
         raise DataError(
             problem,
-            where=_place(path, row, name),
+            where=_place(dataset, row, name),
             expected=expected,
             received=f"{received}" + (f", and {more:,} more of these" if more else ""),
-            remedy=f"correct it, or leave the column out: '{path.name}:-{name}'",
+            remedy=f"correct it, or leave the column out: {_without(dataset, name)}",
         )

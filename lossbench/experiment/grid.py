@@ -238,6 +238,7 @@ class Experiment:
                         where=self.places.get(("sigma", sigma), ""),
                         expected=f"a number where reconstruction_loss is {kind.name}",
                         received=sigma,
+                        remedy="sigma = 1 for columns of variance 1; gaussian learns its own",
                     )
 
     def _check_layers(self) -> None:

@@ -86,6 +86,7 @@ class Likelihood(ABC):
     * ``elbos`` are the columns that hold an ELBO of its own, and what each rests on.
     * ``caution`` says, at length and in short, what its ELBO cannot be compared with.
     * ``has_linear_optimum`` is whether ``theory.linear_optimum`` is that of a linear model.
+    * ``is_density`` is whether R is that of a density, in a unit: it may be negative.
     * ``no_threshold`` says why no threshold is told; it is empty where there are some.
     * ``error_power`` is p where R is ``error_factor`` times the sum of ``|x - x_hat|^p``, and a
       constant; it is 0 where R is anything else.
@@ -107,6 +108,7 @@ class Likelihood(ABC):
     assumes: ClassVar[str] = ""
     elbos: ClassVar[Mapping[str, str]] = MappingProxyType({"elbo": ""})
     has_linear_optimum: ClassVar[bool] = False
+    is_density: ClassVar[bool] = False
     no_threshold: ClassVar[str] = ""
     learnable: ClassVar[tuple[Learned, ...]] = ()  # its ways to learn sigma
     error_power: ClassVar[int] = 0
@@ -408,6 +410,7 @@ class Gaussian(Likelihood):
     log_sigma_floor: float = -6.0
 
     name = "gaussian"
+    is_density = True
     words = "Gaussian density"
     term = "(x - x_hat)^2/(2*sigma^2) + ln(2*pi*sigma^2)/2"
     caution = _DENSITY.format("gaussian")
@@ -486,6 +489,7 @@ class Laplace(Likelihood):
     sigma: float = 1.0
 
     name = "laplace"
+    is_density = True
     published = ("l1",)
     words = "Laplace density"
     term = "|x - x_hat|/sigma + ln(2*sigma)"
@@ -529,6 +533,7 @@ class ContinuousBernoulli(Likelihood):
     """
 
     name = "continuous_bernoulli"
+    is_density = True
     words = "continuous Bernoulli density"
     term = "bce - ln C(x_hat)"
     domain = (0.0, 1.0)
@@ -864,6 +869,7 @@ class Mixed(Likelihood):
     groups: str = ""
 
     name = "mixed"
+    is_density = True
     words = "a likelihood for each group of columns"
     term = "that of its group"
     takes = "what the likelihood of each group takes"
