@@ -42,6 +42,15 @@ def test_the_summary_draws_a_curve_in_every_row_and_fits(width: int) -> None:
     assert all(BLOCKS & set(row) for row in rows)
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_name_and_no_number_of_a_summary_is_cut(width: int) -> None:
+    """What does not fit takes the narrow layout, and a long name a second line."""
+    terminal = console(width)
+    shown = lines(terminal, summary_tables(show(RESULTS / "mnist-sizes"), terminal))
+    assert "…" not in "".join(shown)
+    assert max(map(len, shown)) <= width
+
+
 def test_a_table_without_room_keeps_its_numbers() -> None:
     """The curve goes first; the numbers stay."""
     found, terminal = show(RESULTS / "patches"), console(80)

@@ -1,16 +1,21 @@
 """``lossbench data``: what a data set is, and which likelihoods it can have."""
 
+import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from image_files import random_images, saved
 from PIL import Image
+from rich.console import Console
 
 from lossbench import description, prediction
 from lossbench.cli import main
+from lossbench.console.description import description_tables
+from lossbench.data import reading_told
 from lossbench.experiment import read
 
 pytestmark = pytest.mark.usefixtures("nothing_given")
@@ -75,6 +80,15 @@ def test_the_command_tells_it_and_what_to_type_next(
     ]
 
 
+def test_the_thresholds_of_images_fit_into_80_columns() -> None:
+    """Those of counts take nine characters; none is cut."""
+    terminal = Console(width=80, file=io.StringIO(), record=True, color_system=None)
+    described = description.describe("digits")
+    largest = tuple(replace(fit, thresholds=(20290.0,) * 4) for fit in described.fits)
+    terminal.print(description_tables(replace(described, fits=largest)))
+    assert "…" not in terminal.export_text()
+
+
 def test_constant_columns_of_a_table_have_their_names(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,9 +111,11 @@ def test_a_bar_is_shown_while_a_folder_is_read(
     for row, image in enumerate(random_images(10, 6, 6)):
         Image.fromarray(image).save(tmp_path / f"{row}.png")
     told: list[tuple[int, int]] = []
-    description.describe(str(tmp_path), progress=lambda *counts: told.append(counts))
+    with reading_told(lambda *counts: told.append(counts)):
+        description.describe(str(tmp_path))
     assert told == [(step, 20) for step in range(1, 21)]
-    description.describe(str(tmp_path), progress=lambda *counts: told.append(counts))
+    with reading_told(lambda *counts: told.append(counts)):
+        description.describe(str(tmp_path))
     assert len(told) == 20, "what is read already is not read again"
     _, following = _told(capsys, str(tmp_path))
     assert following.startswith("next: ")

@@ -42,6 +42,8 @@ _NARROW = {
     "threshold": "thresh-\nold",
     "reconstruction": "recon.",
     "active_\nunits": "active",
+    "trained_sigma": "trained\nsigma",
+    "trained_dispersion": "trained\nr",
 }  # headings where there is less room
 
 
@@ -77,19 +79,22 @@ def summary_tables(found: Summary, console: Console) -> RenderableType:
         )
         rows = group.sort_values(list(_ROW_COLUMNS))
         drawn = _drawn(rows, curve_of, console.options.ascii_only)
-        table = _table(title, rows, wide, drawn)
-        if (
-            Measurement.get(console, console.options.update(width=_UNBOUNDED), table).maximum
-            > console.width
-        ):
-            table = _table(title, rows, wide, {})
-        parts.append(table)
+        layouts = [_table(title, rows, wide, drawn), _table(title, rows, wide, {})]
+        if wide:
+            layouts.append(_table(title, rows, False, drawn))
+        parts.append(next((each for each in layouts if _fits(each, console)), layouts[-1]))
     if len(shown) < len(summary):
         n_more = len(summary) - len(shown)
         are = "is" if n_more == 1 else "are"
         rest = f"{counted(n_more, 'more setting')} {are} in {SUMMARY_TABLE}"
         parts.append(Text(f"\n{rest}; --json prints all.", style="yellow"))
     return Group(*parts, *_notes(found.settings))
+
+
+def _fits(table: Table, console: Console) -> bool:
+    """Return whether a table, each cell on one line, is no wider than the console."""
+    unbounded = console.options.update(width=_UNBOUNDED)
+    return Measurement.get(console, unbounded, table).maximum <= console.width
 
 
 def _drawn(
@@ -114,7 +119,7 @@ def _table(title: str, rows: pd.DataFrame, wide: bool, drawn: Mapping[Any, str])
         pad_edge=False,
         padding=(0, 1) if wide else (0, 1, 0, 0),
     )
-    table.add_column("loss")
+    table.add_column("loss", overflow="fold")  # half a name is another one's
     numbers = [name for name in SUMMARISED if name not in _OPTIONAL or rows[name].notna().any()]
     headings = ["d", "beta", "beta_eff", "threshold", *numbers]
     headings += ["pre-\ndicted", "active_\nunits"] if wide else ["active_\nunits"]
@@ -165,30 +170,44 @@ def _collapsed(row: Mapping[Any, Any]) -> Text:
 
 def _of_collapsed(summary: pd.DataFrame) -> Iterator[RenderableType]:
     """Yield what to do about settings that collapsed: those well below t_1, and those above it."""
+    telling = [name for name in ("reconstruction_loss", *MODEL_COLUMNS) if _tells(name, summary)]
     collapsed = summary[(summary["collapsed"] > 0) & summary["threshold"].notna()]
     below = collapsed[collapsed[HELD] < _BELOW * collapsed["threshold"]]
     above = collapsed[collapsed[HELD] >= collapsed["threshold"]]
     if len(below):
         yield Text("Collapsed below t_1: training ended before it left the collapsed solution")
-        yield Indented(_named(below))
+        yield Indented(_named(below, telling))
         yield Indented(
             "try a far start (--kl-schedule far:0.3:0.1), a larger --learning-rate or more --epochs"
         )
     if len(above):
         yield Text("Collapsed above t_1: the objective asks for it, and a smaller beta does not")
-        yield Indented(_named(above, is_above=True))
+        yield Indented(_named(above, telling, is_above=True))
 
 
-def _named(settings: pd.DataFrame, *, is_above: bool = False) -> str:
-    """Return the first few settings, and for those above t_1 the beta to write instead."""
-    several = settings["reconstruction_loss"].nunique() > 1
+def _tells(name: str, summary: pd.DataFrame) -> bool:
+    """Return whether settings that have a column of the model differ in it."""
+    has_it = summary.apply(lambda row: belongs(name, row), axis="columns").to_numpy(bool)
+    return bool(summary.loc[has_it, name].nunique(dropna=False) > 1)
+
+
+def _named(settings: pd.DataFrame, telling: Sequence[str], *, is_above: bool = False) -> str:
+    """Return the first few settings, and for those above t_1 the beta to write instead.
+
+    ``telling`` are the columns of the model in which the settings of the folder differ.
+    """
     named = []
     for row in settings.sort_values(list(_ROW_COLUMNS)).to_dict(orient="records"):
-        kind = f" {row['reconstruction_loss']}" if several else ""
+        facts = {str(name): value for name, value in row.items()}
+        model = "".join(
+            f" {'' if name == 'reconstruction_loss' else f'{name} '}{setting(facts[name])}"
+            for name in telling
+            if belongs(name, facts)
+        )
         half = row["beta"] * row["threshold"] / row[HELD] / 2
         instead = f" (t_1/2 is at beta {significant(half, 3)})" if is_above else ""
         beta = significant(row["beta"], 4)
-        named.append(f"{row['loss']} d {row['d']} k {row['k']}{kind} at beta {beta}{instead}")
+        named.append(f"{row['loss']} d {row['d']} k {row['k']}{model} at beta {beta}{instead}")
     rest = len(named) - _MOST_NAMED
     return ", ".join(named[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
