@@ -1,20 +1,16 @@
 """``lossbench data``: what a data set is, and which likelihoods it can have."""
 
-import io
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from image_files import random_images, saved
 from PIL import Image
-from rich.console import Console
 
 from lossbench import description, prediction
 from lossbench.cli import main
-from lossbench.console.description import description_tables
 from lossbench.data import reading_told
 from lossbench.experiment import read
 
@@ -78,15 +74,6 @@ def test_the_command_tells_it_and_what_to_type_next(
         "negative_binomial",
         "multinomial",
     ]
-
-
-def test_the_thresholds_of_images_fit_into_80_columns() -> None:
-    """Those of counts take nine characters; none is cut."""
-    terminal = Console(width=80, file=io.StringIO(), record=True, color_system=None)
-    described = description.describe("digits")
-    largest = tuple(replace(fit, thresholds=(20290.0,) * 4) for fit in described.fits)
-    terminal.print(description_tables(replace(described, fits=largest)))
-    assert "…" not in terminal.export_text()
 
 
 def test_constant_columns_of_a_table_have_their_names(
