@@ -14,20 +14,23 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from bench.size import SIZES, Size
-from bench.team import Team, Variant
+from bench.team import Team, Variant, cores
 from lossbench.store import Store
 
 _RESULTS = Path(__file__).parent.parent / "results"
-_COLUMNS = ("card", "d", "hidden", "k", "way", "variant", "n_models", "ms_per_model_epoch")
-_WIDTHS = (1, 4, 16, 64, 256)
+_COLUMNS = (
+    *("card", "network", "d", "hidden", "k", "way", "variant", "n_models"),
+    "ms_per_model_epoch",
+)
 # Several processes share the card.
 _SHARED = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-_SWEEP = ("--epochs", "50", "--beta", "0.1,1,4", "--k", "2,8", "--seeds", "2")
+_SWEEP = ("--d", "64", "--reconstruction-loss", "bce", "--k", "2,8", "--seeds", "2")
+_ON_CORES = {"CUDA_VISIBLE_DEVICES": "-1", "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1 hour"}
 
 
 def main() -> None:
@@ -35,19 +38,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     names = [size.name for size in SIZES]
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--sizes", nargs="*", choices=names, default=names, metavar="DxHIDDEN")
+    parser.add_argument("--sizes", nargs="*", choices=names, default=names, metavar="SIZE")
+    parser.add_argument("--widths", nargs="*", type=int, default=[1, 4, 16, 64, 256])
     parser.add_argument("--results", type=Path, default=_RESULTS, help="folder for the table")
     arguments = parser.parse_args()
     card = _card()
+    _compare_sweeps()
     rows: list[tuple[object, ...]] = []
     for size in SIZES:
         if size.name in arguments.sizes:
-            rows += _rows(card, size, arguments.rounds)
+            rows += _rows(card, size, arguments.widths, arguments.rounds)
             with (arguments.results / "gpu.csv").open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(_COLUMNS)
                 writer.writerows(rows)
-    _compare_sweeps()
 
 
 def _card() -> str:
@@ -65,14 +69,20 @@ def _card() -> str:
     return card
 
 
-def _variants(size: Size) -> Iterator[Variant]:
+def _variants(size: Size, widths: Sequence[int]) -> Iterator[Variant]:
     """Yield every way to train one size on a card."""
     whole_epochs = {"steps_per_execution": size.n_steps, "jit_compile": True}
     yield Variant("keras-fit", "usual", "keras_fit", ({},), environment=_SHARED)
     yield Variant("keras-fit", "best", "keras_fit", (whole_epochs,), environment=_SHARED)
     yield Variant("pytorch-loop", "usual", "pytorch_loop", ({},), environment=_SHARED)
     yield Variant("pytorch-loop", "best", "pytorch_loop", ({"fused": True},), environment=_SHARED)
-    for width in _WIDTHS:
+    yield Variant(
+        *("lossbench", f"{len(cores())} cores, no card", "workers"),
+        settings=({"n_workers": len(cores())},),
+        environment=_ON_CORES,
+        n_epochs=size.epochs,
+    )
+    for width in widths:
         setting = {"width": width}
         yield Variant("jax-vmap", f"{width} models", "jax_vmap", (setting,), environment=_SHARED)
         yield Variant(
@@ -82,11 +92,11 @@ def _variants(size: Size) -> Iterator[Variant]:
         )
 
 
-def _rows(card: str, size: Size, n_rounds: int) -> list[tuple[object, ...]]:
+def _rows(card: str, size: Size, widths: Sequence[int], n_rounds: int) -> list[tuple[object, ...]]:
     """Return a row for each way to train one size, from alternating rounds."""
     teams: dict[tuple[str, str], Team] = {}
     with ExitStack() as running, tempfile.TemporaryDirectory() as logs:
-        for number, variant in enumerate(_variants(size)):
+        for number, variant in enumerate(_variants(size, widths)):
             log = Path(logs) / f"{number}.log"
             try:
                 team = Team(variant, variant.settings[0], size, log)
@@ -97,15 +107,14 @@ def _rows(card: str, size: Size, n_rounds: int) -> list[tuple[object, ...]]:
             teams[variant.way, variant.variant] = team
         rounds = [[team.milliseconds() for team in teams.values()] for _ in range(n_rounds + 1)]
     rows = []
-    for (way, variant_name), team, times in zip(
-        teams,
-        teams.values(),
-        zip(*rounds[1:], strict=True),
-        strict=True,  # the first warms up
-    ):
+    measured = zip(*rounds[1:], strict=True)  # the first round warms up
+    for ((way, variant_name), team), times in zip(teams.items(), measured, strict=True):
         milliseconds = f"{statistics.median(times):.4g}"
         rows.append(
-            (card, size.d, size.hidden, size.k, way, variant_name, team.n_models, milliseconds)
+            (
+                *(card, *(size.facts[name] for name in ("network", "d", "hidden", "k"))),
+                *(way, variant_name, round(team.n_models), milliseconds),
+            )
         )
         print(*rows[-1], f"({min(times):.4g} to {max(times):.4g})", flush=True)
     return rows

@@ -1,11 +1,11 @@
 """How fast is lossbench against its peers? Writes ``results/speed.csv`` and ``speed.png``.
 
 Every way trains the same VAE on as many random images: Keras ``model.fit``, a PyTorch loop, JAX
-with ``vmap`` and ``scan``, lossbench. Each is timed as it is usually run (one process, every
-core; lossbench with one worker) and at its best on the same cores (a process of one thread for
-each core, all at the same time). The processes stay warm and are timed in alternation, the
-others stopped meanwhile; the median of the rounds is kept. Beside them stands the best of a large
-matrix product on every core.
+with ``vmap`` and ``scan``, lossbench; dense networks, and one of convolutions. Each is timed as it
+is usually run (one process, every core; lossbench with one worker) and at its best on the same
+cores (a process of one thread for each core, all at the same time). The processes stay warm and are
+timed in alternation, the others stopped meanwhile; the median of the rounds is kept. Beside them
+stands the best of a large matrix product on every core.
 
 The machine should have nothing else to do: threads that wait for each other on a busy core make
 a peer look many times slower than it is.
@@ -34,7 +34,9 @@ def main() -> None:
     names = [size.name for size in SIZES]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--sizes", nargs="+", choices=names, default=names, metavar="DxHIDDEN")
+    parser.add_argument(
+        "--sizes", nargs="+", choices=names, default=names, metavar="SIZE", help=", ".join(names)
+    )
     parser.add_argument("--jax", type=Path, default=_JAX, help="folder that JAX is installed in")
     parser.add_argument("--results", type=Path, default=_RESULTS, help="folder for the results")
     arguments = parser.parse_args()
@@ -47,12 +49,13 @@ def main() -> None:
             rows = table.merged(before, new)
             path.write_text(table.text_of(rows), "utf-8")
     path.with_suffix(".png").write_bytes(style.png(figure.drawing(rows)))
-    print(f"wrote {path} and {path.with_suffix('.png').name}")
+    print(f"wrote {path} and {path.with_suffix('.png').name}; the README's table:\n")
+    print(table.for_readme(rows))
 
 
 def _measured(size: Size, n_rounds: int, jax: Path) -> list[Row]:
     """Return a row for each way at one size, from alternating rounds."""
-    print(f"d={size.d} h={size.hidden} k={size.k}: starting, compiling", flush=True)
+    print(f"{size.title}: starting, compiling", flush=True)
     with ExitStack() as running, tempfile.TemporaryDirectory() as logs:
         teams: dict[Way, Team] = {}
         for number, variant in enumerate(variants(size, jax)):

@@ -17,7 +17,11 @@ from bench.team import Team, Variant, cores
 
 _RESULTS = Path(__file__).parent.parent / "results"
 _COLUMNS = ("d", "hidden", "k", "processes", "threads", "width", "ms_per_model_epoch")
-_WIDTHS = {64: (1, 2, 4, 8, 16, 32), 196: (1, 2, 4, 8, 16), 784: (1, 2, 4)}
+_LARGE = (1, 2, 4)
+_WIDTHS = {
+    **{"64x64": (1, 2, 4, 8, 16, 32), "196x128": (1, 2, 4, 8, 16)},
+    **{"784x512": _LARGE, "784x400": _LARGE},
+}
 
 
 def main() -> None:
@@ -26,7 +30,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--results", type=Path, default=_RESULTS, help="folder for the table")
     arguments = parser.parse_args()
-    rows = [row for size in SIZES for row in _rows(size, arguments.rounds)]
+    sizes = [size for size in SIZES if size.name in _WIDTHS]
+    rows = [row for size in sizes for row in _rows(size, arguments.rounds)]
     path = arguments.results / "width.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -37,7 +42,7 @@ def main() -> None:
 
 def _rows(size: Size, n_rounds: int) -> list[tuple[object, ...]]:
     """Return a row for each way to train one size."""
-    n_cores, widths = len(cores()), _WIDTHS[size.d]
+    n_cores, widths = len(cores()), _WIDTHS[size.name]
     ways = [(n_cores, 1, width) for width in widths] + [(1, n_cores, widths[-1])]
     with ExitStack() as running, tempfile.TemporaryDirectory() as logs:
         teams = []
@@ -54,7 +59,7 @@ def _rows(size: Size, n_rounds: int) -> list[tuple[object, ...]]:
         rounds = [[team.milliseconds() for team in teams] for _ in range(n_rounds + 1)]
     rows = []
     for way, times in zip(ways, zip(*rounds[1:], strict=True), strict=True):  # the first compiles
-        rows.append((size.d, size.hidden, size.k, *way, f"{statistics.median(times):.4g}"))
+        rows.append((size.d, size.facts["hidden"], size.k, *way, f"{statistics.median(times):.4g}"))
         print(*rows[-1], flush=True)
     return rows
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from lossbench.errors import LossbenchError, UsageError
-from lossbench.loss import Entry, ReconstructionLoss, Sizes, likelihood
+from lossbench.loss import Entry, ReconstructionLoss, Sizes, is_own, likelihood
 from lossbench.words import setting
 
 if TYPE_CHECKING:
@@ -247,7 +247,6 @@ def explain(
     2.0
     """
     from lossbench import explanation
-    from lossbench.experiment import is_own
 
     _check_numbers(Integral, d=d, k=k, batch_size=batch_size, n_images=n_images)
     _check_numbers(Real, beta=beta, sigma=sigma)
@@ -302,7 +301,7 @@ def predict(
     from lossbench import prediction
 
     asked = _read(file, settings)
-    if asked.own_losses():
+    if asked.has_own_files:
         from lossbench import proving
 
         asked = proving.proved(asked, _path(data_dir))
@@ -343,7 +342,7 @@ def recommend(
         raise UsageError("a folder is where --confirm trains", where="--out", expected="--confirm")
     wanted = recommendation.goal(kl, rate_bits, active, no_collapse=no_collapse, margin=margin)
     asked, auto_k = recommendation.read(_path(file), _texts(settings))
-    if asked.own_losses():
+    if asked.has_own_files:
         from lossbench import proving
 
         asked = proving.proved(asked, _path(data_dir))

@@ -183,6 +183,8 @@ MODEL_COLUMNS = tuple(
     for name in SETTING_COLUMNS
     if name not in ("dataset", "reconstruction_loss", "d", "k", "loss", "beta")
 )
+# How the KL term goes: several settings, which a table to read has in one column.
+KL_COLUMNS = ("kl_schedule", "free_bits", "free_bits_over", "capacity", "kl_estimator")
 
 
 def known_of(names: Iterable[str], kinds: Iterable[str]) -> list[str]:
@@ -292,6 +294,28 @@ NO_THRESHOLD = (
 def bounded(table: "pd.DataFrame") -> "pd.Series":
     """Return which rows of settings have a floor or a capacity."""
     return (table["free_bits"] != 0) | (table["capacity"].astype(str) != _LATER["capacity"])
+
+
+def kl_term(facts: "Mapping[Any, Any] | pd.Series", *, with_bound: bool = True) -> str:
+    """Return how the KL term of a setting goes, in few words; without its nats if so asked.
+
+    >>> plain = dict(kl_schedule="constant", free_bits=0.0, capacity="0", kl_estimator="closed")
+    >>> kl_term(plain), kl_term(plain | {"kl_schedule": "linear:0.5"})
+    ('constant', 'linear:0.5')
+    >>> kl_term(plain | {"capacity": "25:0.5", "kl_estimator": "sample"})
+    'sample, capacity 25:0.5'
+    """
+    words = [
+        str(facts[name])
+        for name in ("kl_schedule", "kl_estimator")
+        if not goes_without_saying(name, facts[name])
+    ]
+    if facts["free_bits"]:
+        bound = f" {setting(facts['free_bits'])}" * with_bound
+        words.append(f"free_bits{bound} {facts['free_bits_over']}")
+    if not goes_without_saying("capacity", str(facts["capacity"])):
+        words.append("capacity" + f" {facts['capacity']}" * with_bound)
+    return ", ".join(words) or str(facts["kl_schedule"])
 
 
 def _of_a_setting(*, first: bool) -> Iterator[Column]:

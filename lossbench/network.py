@@ -10,7 +10,8 @@ import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 NetworkName = Literal["dense", "conv", "keras-io-conv"]
@@ -172,6 +173,57 @@ class Network:
         activations = (*(layer.activation for layer in self.layers), self.output)
         straight = all(activation == "linear" for activation in activations)
         return straight and not self.encodes_logarithm
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network of the user's own: what a function of a file builds for one shape and k.
+
+    ``name`` is that of the file and the function, ``FILE.py:FUNCTION``; the encoder takes images
+    of ``shape``, (height, width, channels) or (d,). ``n_parameters`` are those that are trained.
+    Where the thresholds do not hold for it, ``untold`` says why; ``ends_in`` is "sigmoid" where the
+    decoder is seen to end in one. ``output``, ``groups``, ``pieces``
+    and ``encodes_logarithm`` are as those of a ``Network``. ``file`` is where it was found,
+    ``source`` its bytes; neither makes it another one, ``sha256`` does.
+    """
+
+    name: str
+    sha256: str
+    shape: tuple[int, ...]
+    k: int
+    n_parameters: int
+    n_activations: int
+    untold: str = ""
+    ends_in: str = ""
+    output: Activation = "linear"
+    groups: tuple[int, ...] = ()
+    pieces: tuple[Piece, ...] = ()
+    encodes_logarithm: bool = False
+    file: Path = field(default=Path(), compare=False)
+    source: bytes = field(default=b"", compare=False, repr=False)
+
+    @property
+    def function(self) -> str:
+        """The name of the function within its file."""
+        return self.name.rpartition(":")[2]
+
+    @property
+    def d(self) -> int:
+        """The number of inputs."""
+        return math.prod(self.shape)
+
+    @property
+    def has_convolutions(self) -> bool:
+        """Whether a layer may be a convolution: what is inside is not looked at."""
+        return True
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether nothing bends, which is not known."""
+        return False
+
+
+Architecture = Network | Built
 
 
 @functools.lru_cache(maxsize=256)

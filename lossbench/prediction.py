@@ -261,8 +261,11 @@ def _thresholds(
                     theory.collapse_threshold(thresholds, run.noise_std),
                 )
                 for run in runs
-                if not isinstance(own := experiment.convention(run.loss), OwnLoss)
-                or own.is_proportional
+                if not (run.built and run.built.untold)
+                and (
+                    not isinstance(own := experiment.convention(run.loss), OwnLoss)
+                    or own.is_proportional
+                )
             )
         ),
         n_images=n_images,

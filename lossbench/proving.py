@@ -1,7 +1,8 @@
 """The losses of the user's own in an experiment, audited at every size and weight of its grid.
 
 Where a loss is proved to be ``a*R + b*K`` of the experiment's likelihood, that is what its runs
-train. The file is called in a child process, and nothing is trained.
+train; one in Keras or TensorFlow operations that is not proved is trained itself. The file is
+called in a child process, and nothing is trained.
 """
 
 import hashlib
@@ -13,9 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lossbench import auditing, data
+from lossbench.building import built
 from lossbench.errors import AuditError, DataError, ExperimentError, UsageError
 from lossbench.experiment import Experiment, OwnLoss, Proof, read_own
-from lossbench.loss import FORM, OWN, Convention, Entry, Sizes, canonical, evaluate
+from lossbench.loss import FORM, OWN, Convention, Entry, Sizes, Way, canonical, evaluate
 from lossbench.words import counted, joined
 
 _MOST_SECONDS = 60.0
@@ -54,15 +56,18 @@ def proved(
     frozen: Experiment | None = None,
     said: Callable[[str], None] = lambda _: None,
 ) -> Experiment:
-    """Return the experiment with what is proved of its own losses; any other one as it is.
+    """Return the experiment with what is proved of its own losses, and what its own networks build.
 
-    What was proved in the ``frozen`` experiment of a results folder is not audited again; ``said``
-    hears what takes long. ``AuditError`` if a loss cannot be audited or is not proved, and
-    ``ExperimentError`` if it has another likelihood or cannot have a weight.
+    Any other one is returned as it is. Errors are those of ``building``, too.
+
+    A loss that is not proved, and can be trained itself, has the way in which it is called.
+    What was found in the ``frozen`` experiment of a results folder is not audited again; ``said``
+    hears what takes long. ``AuditError`` if a loss cannot be audited, or is neither proved nor
+    trained itself, and ``ExperimentError`` if it has another likelihood or cannot have a weight.
     """
     own = experiment.own_losses()
     if not own:
-        return experiment
+        return built(experiment, data_dir, frozen, said)
     resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
     others = {
         name: loss for name, loss in experiment.conventions.items() if not isinstance(loss, OwnLoss)
@@ -74,11 +79,32 @@ def proved(
         before = known.get(loss.name, loss)
         if before.identity != loss.identity:
             before = loss
-        asked = replace(loss, proofs=before.proofs, reconstruction_loss=before.reconstruction_loss)
+        asked = replace(
+            loss,
+            proofs=before.proofs,
+            ways=before.ways,
+            reconstruction_loss=before.reconstruction_loss,
+        )
         where = experiment.places.get(("loss", loss.name), "")
         how = _Asked(where, seconds, said, lambda d: _shape(experiment, d, data_dir))
-        losses[loss.name] = _proved(asked, tuple(_cases(resolved, loss)), how)
-    return replace(experiment, conventions=others | losses)
+        cases = tuple(_cases(resolved, loss))
+        losses[loss.name] = _proved(asked, cases, how)
+        _check_weights(losses[loss.name], cases, experiment)
+    found = replace(experiment, conventions=others | losses)
+    return built(found, data_dir, frozen, said)
+
+
+def _check_weights(loss: OwnLoss, cases: tuple[_Case, ...], experiment: Experiment) -> None:
+    """Refuse a weight of a loss that is trained itself and takes none."""
+    for case in cases:
+        if not loss.takes_beta and case.value != 1 and loss.itself(case.sizes, 1):
+            raise ExperimentError(
+                f"{loss.name} is trained itself and has no argument `beta`",
+                where=experiment.places.get((case.axis, case.value), ""),
+                expected="beta 1, or a function with an argument `beta`",
+                received=f"{case.axis} {case.value:g}",
+                remedy="write a second [[sweep]] for the other losses",
+            )
 
 
 def _shape(experiment: Experiment, d: int, data_dir: Path | None) -> tuple[int, ...]:
@@ -114,7 +140,10 @@ def _proved(loss: OwnLoss, cases: tuple[_Case, ...], how: _Asked) -> OwnLoss:
     asked = [(case.sizes, case.value if case.axis == "beta" else 1.0) for case in cases]
     loss = _audited(loss, asked, how)
     for case in cases:
-        if case.reconstruction_loss not in (OWN, loss.reconstruction_loss):
+        if case.reconstruction_loss not in (
+            OWN,
+            loss.reconstruction_loss or case.reconstruction_loss,
+        ):
             raise ExperimentError(
                 f"{loss.name} has another likelihood than the experiment",
                 where=how.where,
@@ -122,6 +151,13 @@ def _proved(loss: OwnLoss, cases: tuple[_Case, ...], how: _Asked) -> OwnLoss:
                 received=f"{loss.reconstruction_loss}, as the audit found",
                 remedy=f"--reconstruction-loss {loss.reconstruction_loss}, or the key in the file",
             )
+    if loss.ways and (weighed := [case for case in cases if case.axis == "beta_eff"]):
+        raise ExperimentError(
+            f"{loss.name} is trained itself, so it has no beta_eff",
+            where=how.where,
+            expected="beta in place of beta_eff",
+            received=f"beta_eff {weighed[0].value:g}; {loss.ways[0].reason}",
+        )
     derived = {
         case: canonical(float(loss.beta(case.value, case.sizes)))
         for case in cases
@@ -143,7 +179,9 @@ def _proved(loss: OwnLoss, cases: tuple[_Case, ...], how: _Asked) -> OwnLoss:
 def _audited(loss: OwnLoss, asked: Iterable[tuple[Sizes, float]], how: _Asked) -> OwnLoss:
     """Return a loss with proofs at these sizes and weights, audited where it lacks one."""
     lacking = dict.fromkeys(
-        (sizes, loss.given(beta)) for sizes, beta in asked if loss.proof(sizes, beta) is None
+        (sizes, loss.given(beta))
+        for sizes, beta in asked
+        if loss.proof(sizes, beta) is None and loss.itself(sizes, beta) is None
     )
     if not lacking:
         return loss
@@ -154,8 +192,9 @@ def _audited(loss: OwnLoss, asked: Iterable[tuple[Sizes, float]], how: _Asked) -
             expected=f"{loss.file}, of SHA-256 {loss.sha256[:12]}",
         )
     how.said(f"auditing {loss.name} at {counted(len(lacking), 'setting')}")
-    audits = _audits(loss, lacking, how)
-    kinds = {auditing.kind_of(each) for each in audits} | {loss.reconstruction_loss} - {""}
+    found = _audits(loss, lacking, how)
+    kinds = {auditing.kind_of(audit) for audit, _ in found}
+    kinds |= {loss.reconstruction_loss} if loss.proofs or loss.ways else set()
     if len(kinds) > 1 or loss.sha256 != hashlib.sha256(loss.file.read_bytes()).hexdigest():
         raise UsageError(
             f"{loss.name} is not one loss: it changes from call to call",
@@ -165,17 +204,26 @@ def _audited(loss: OwnLoss, asked: Iterable[tuple[Sizes, float]], how: _Asked) -
         )
     proofs = (
         Proof(sizes, beta, auditing.exactly(each, each.a), auditing.exactly(each, each.b))
-        for (sizes, beta), each in zip(lacking, audits, strict=True)
+        for (sizes, beta), (each, way) in zip(lacking, found, strict=True)
+        if way is None
     )
-    return replace(loss, proofs=(*loss.proofs, *proofs), reconstruction_loss=kinds.pop())
+    return replace(
+        loss,
+        proofs=(*loss.proofs, *proofs),
+        ways=(*loss.ways, *(way for _, way in found if way)),
+        reconstruction_loss=kinds.pop(),
+    )
 
 
 def _audits(
     loss: OwnLoss,
     asked: Iterable[tuple[Sizes, float | None]],
     how: _Asked,
-) -> tuple[auditing.Audit, ...]:
-    """Return an audit for each of these; ``AuditError`` where one proves nothing."""
+) -> tuple[tuple[auditing.Audit, Way | None], ...]:
+    """Return an audit for each of these, with how the loss itself is trained if it is not proved.
+
+    ``AuditError`` where neither is to be had.
+    """
     target = auditing.Target(loss.file, loss.function)
     options = [_options(target, sizes, beta, how.seconds) for sizes, beta in asked]
     try:
@@ -188,31 +236,31 @@ def _audits(
             received=error.received,
             remedy=f"mend it until this ends well: {_command(target, options[0])}",
         ) from None
-    for each, option in zip(audits, options, strict=True):
-        if reason := auditing.unproved(each):
+    for (audit, way), option in zip(audits, options, strict=True):
+        if isinstance(way, str) and (reason := auditing.unproved(audit)):
             raise AuditError(
                 f"{loss.name} is not proved to be {FORM}, so it is not trained",
                 where=how.where,
                 expected=f"{FORM}, with numbers a > 0 and b >= 0, of {joined(auditing.TRAINED)}",
-                received=reason,
+                received=f"{reason}\n    it is not trained itself either: {way}",
                 remedy=f"{_command(target, option)} tells more",
             )
-    return audits
+    return tuple((audit, way if isinstance(way, Way) else None) for audit, way in audits)
 
 
 def _of_any_shape(
     target: auditing.Target, options: Sequence[auditing.Options], how: _Asked
-) -> tuple[auditing.Audit, ...]:
+) -> tuple[tuple[auditing.Audit, Way | str], ...]:
     """Return the audits with flat images, or where those are refused with the data's own shape."""
     try:
-        return auditing.audit_each(target, options)
+        return auditing.audit_to_train(target, options)
     except AuditError:
         shapes = [how.images(option.sizes.d or 1) for option in options]
         if not all(len(shape) > 1 for shape in shapes):
             raise
         shaped = [replace(o, shape=s) for o, s in zip(options, shapes, strict=True)]
         with suppress(AuditError):
-            return auditing.audit_each(target, shaped)
+            return auditing.audit_to_train(target, shaped)
         raise
 
 
@@ -223,7 +271,15 @@ def entry(text: str, sizes: Sizes) -> Entry:
     """
     loss = read_own(text, "")
     target = auditing.Target(loss.file, loss.function)
-    (audit,) = _audits(loss, [(sizes, loss.given(1.0))], _Asked())
+    ((audit, way),) = _audits(loss, [(sizes, loss.given(1.0))], _Asked())
+    if way:
+        option = _options(target, sizes, way.beta, _MOST_SECONDS)
+        raise AuditError(
+            f"{loss.name} is not proved to be {FORM}, so there is nothing to explain",
+            expected=f"{FORM}, with numbers a > 0 and b >= 0, of {joined(auditing.TRAINED)}",
+            received=auditing.unproved(audit),
+            remedy=f"{_command(target, option)} tells more",
+        )
     a, b = auditing.exactly(audit, audit.a), auditing.exactly(audit, audit.b)
     if loss.takes_beta and evaluate(b, {**sizes.symbols(), "beta": 2}) != 2 * evaluate(
         b, {**sizes.symbols(), "beta": 1}

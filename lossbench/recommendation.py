@@ -329,6 +329,13 @@ def _check_told(run: RunSettings, wanted: Goal) -> None:
             expected=f"a likelihood with thresholds: {', '.join(told)}",
             remedy="lossbench sweep with a few --beta-eff: `show` has the KL of each",
         )
+    if run.built and run.built.untold:
+        raise UsageError(
+            "no weight can be recommended: " + run.built.untold,
+            where=f"network {run.network}",
+            expected="a network that the thresholds hold for",
+            remedy="lossbench sweep with a few --beta-eff: `show` has the KL of each",
+        )
     if run.likelihood.learns == "learned_per_input":
         raise UsageError(
             "no weight can be recommended: with a sigma for each input two optima stand side by "

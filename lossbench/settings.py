@@ -24,16 +24,26 @@ from lossbench.loss import (
     Estimator,
     KLForm,
     Likelihood,
+    LossFunction,
     Over,
     Scale,
     Schedule,
     Sigma,
     canonical,
     capacity,
+    is_own,
     likelihood,
     schedule,
 )
-from lossbench.network import Network, NetworkName, Piece, conv, dense, keras_io_conv
+from lossbench.network import (
+    OWN_LAYERS,
+    Architecture,
+    Built,
+    Piece,
+    conv,
+    dense,
+    keras_io_conv,
+)
 from lossbench.optimizer import HAVE_EPSILON, OPTIMIZER_NAMES, OptimizerName
 from lossbench.words import joined
 
@@ -223,6 +233,17 @@ def _capacity(nats: str | float) -> str:
     return str(capacity(nats if isinstance(nats, str) else repr(nats)))
 
 
+def _network(text: str) -> str:
+    if text in OWN_LAYERS or is_own(text):
+        return text
+    raise UsageError(
+        "there is no such network",
+        expected=f"{', '.join(OWN_LAYERS)}, or FILE.py:FUNCTION",
+        received=text,
+        remedy=did_you_mean(text, OWN_LAYERS),
+    )
+
+
 def _groups(text: str) -> str:
     groups = "".join(text.split())
     part = r"([a-z_]+:)?\d+(-\d+)?"
@@ -245,7 +266,10 @@ class RunSettings:
     ``kl_schedule`` is always spelt out: an empty text asks for the convention's own schedule, which
     is ``constant`` for all of them, so both are the same run; so are two spellings of one number.
     ``image`` is (height, width) or (height, width, channels) of the data, where the network
-    ``sees_images``; it follows from the dataset and d.
+    ``sees_images``; it follows from the dataset and d. ``function`` is a loss of the user's own
+    that is trained itself: then ``a``, ``b`` and ``beta_eff`` are NaN.
+    ``network_definition`` spells out a network of the user's own, as ``definition`` a convention,
+    and ``built`` is what it builds, once that is known.
     """
 
     dataset: Annotated[
@@ -374,14 +398,17 @@ class RunSettings:
         ),
     ] = (64,)
     network: Annotated[
-        NetworkName,
+        str,
         Setting(
             "model",
-            option="dense, conv or keras-io-conv.",
+            check=_network,
+            option="dense, conv, keras-io-conv or FILE.py:FUNCTION.",
+            metavar="NAME",
             prediction=True,
-            column="network: dense, or of convolutions",
+            column="network: dense, of convolutions, or a function of one's own",
         ),
     ] = "dense"
+    network_definition: Annotated[str, Setting()] = ""
     filters: Annotated[
         tuple[int, ...],
         Setting(
@@ -607,9 +634,11 @@ class RunSettings:
         ),
     ] = 3600.0
     image: tuple[int, ...] = ()
+    function: LossFunction | None = None
+    built: Built | None = None
 
     @property
-    def architecture(self) -> Network:
+    def architecture(self) -> Architecture:
         """The network that is trained; its description follows from the settings."""
         kind = self.likelihood
         output = self.values_output if kind.output == "values" else kind.output
@@ -627,6 +656,16 @@ class RunSettings:
                 return conv(self.image, self.k, *layers, *ends, encodes_logarithm=logarithm)
             case "keras-io-conv":
                 return keras_io_conv(self.image, self.k, *ends, encodes_logarithm=logarithm)
+        if self.built is None:
+            raise ValueError(f"what {self.network} builds is not known yet")
+        output, groups, pieces = ends
+        return replace(
+            *(self.built,),
+            output=output,
+            groups=groups,
+            pieces=pieces,
+            encodes_logarithm=logarithm,
+        )
 
     @property
     def sees_images(self) -> bool:
@@ -671,9 +710,9 @@ class RunSettings:
         """What runs that one compiled program may train side by side share.
 
         Whether a schedule runs is part of it, its form and its numbers are not; of the KL term it
-        is the form.
+        is the form. A function that is trained itself shares its program with its own seeds alone.
         """
-        return (*_shape(self), self.is_scheduled, self.kl_form)
+        return (*_shape(self), self.is_scheduled, self.kl_form, self.function, self.built)
 
     @property
     def kl_form(self) -> KLForm:

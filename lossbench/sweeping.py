@@ -6,6 +6,7 @@ handler or by ``progress``, leaves no workers and every finished run.
 """
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -80,7 +81,7 @@ def plan(
     """
     _refuse_file(out)
     store = Store(out)
-    if experiment.own_losses():
+    if experiment.has_own_files:
         from lossbench import proving  # noqa: PLC0415 - few experiments need an audit
 
         experiment = proving.proved(experiment, data_dir, store.frozen(), said)
@@ -300,6 +301,11 @@ def carry_out(plan: Plan, engine: "Engine", missing: Sequence[RunSettings]) -> I
             )
 
 
+def _known(number: float) -> float | None:
+    """Return a number, or None for one that is not known: of a function that is trained itself."""
+    return None if math.isnan(number) else number
+
+
 @functools.lru_cache(maxsize=64)
 def _thresholds(images: Dataset, kind: Likelihood) -> NDArray[np.float64]:
     return theory.thresholds(_moments(images), kind.fitted(images.train))
@@ -325,13 +331,15 @@ def completed(record: Record, run: RunSettings, images: Dataset, commit: str | N
     told = theory.outlook(run, thresholds, _moments(images), len(images.train))
     held = told.final_beta_eff
     derived = {
-        "a": run.a,
-        "b": run.b,
-        "beta_eff": run.beta_eff,
+        "a": _known(run.a),
+        "b": _known(run.b),
+        "beta_eff": _known(run.beta_eff),
         "threshold": told.threshold,
         "predicted_active_units": told.best.active_units,
-        "implied_sigma": None if run.is_bounded else run.likelihood.implied_sigma(held),
-        HELD: held,
+        "implied_sigma": None
+        if run.is_bounded or run.function
+        else run.likelihood.implied_sigma(held),
+        HELD: _known(held),
         "predicted_kl": told.best.kl,
         "predicted_sigma": told.best.sigma,
         "reconstruction_of_nothing": _nothing(images, run.likelihood),

@@ -350,9 +350,13 @@ def outlook(
     Up to the free nats of KL R falls at no price, above them at that of the constant weight: at the
     optimum K = max(free, K of the constant weight). A floor under each latent has all of them
     active: on digits with k = 8 all eight were at f = 0.05, linear or not, where the constant
-    weight of the same KL has three. With a learned sigma beside a floor nothing is told.
+    weight of the same KL has three. With a learned sigma beside a floor nothing is told, nor of a
+    function of the user's own that is trained itself (then ``final_beta_eff`` is NaN), or of a
+    network that the thresholds do not hold for.
     """
     kind, held = run.likelihood, run.final_beta_eff(n_images)
+    if run.function or (run.built and run.built.untold):
+        return Outlook(held, None, Expected())
     if not run.is_bounded or not held:
         threshold = None if run.is_bounded else collapse_threshold(thresholds, run.noise_std)
         best = expected(thresholds, moments, kind, held, run.k, run.noise_std)

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import json
 import os
 import platform
 import socket
@@ -12,19 +13,26 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lossbench import commits
+from lossbench.errors import LossbenchError
 from lossbench.experiment import Stack
+from lossbench.loss import LossFunction
+from lossbench.network import Built
 from lossbench.run import Record
 from lossbench.settings import RunSettings
+
+if TYPE_CHECKING:
+    from lossbench.auditing import TrainedLoss
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as <malloc.h> numbers them
 _KEPT_BYTES = 2**30
 _LARGEST_HEAP_PIECE = 2**25  # the largest that the C library takes
+_MOST_TOLD = 600  # letters
 _PACKAGES = ("lossbench", "tensorflow", "keras", "numpy")
 
 
@@ -51,12 +59,19 @@ def train(stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]
     from lossbench.nn.train import OutOfTime, train_stack  # noqa: PLC0415
 
     started = time.monotonic()
+    function = stack.runs[0].function
     try:
-        records = train_stack(stack.runs, stack.width, training, test)
+        own = [_loss(function)] if function else []
+        records = train_stack(stack.runs, stack.width, training, test, *own)
     except OutOfTime as error:
         return [Record.failed(run, "timeout", str(error)) for run in stack.runs]
-    except Exception:
+    except LossbenchError as error:
+        return [Record.failed(run, "crashed", str(error)) for run in stack.runs]
+    except Exception as error:
         message = traceback.format_exc(limit=-8)
+        if function:  # TensorFlow tells a user's line last, and then what is wrong
+            told = " ".join(" ".join(str(error).split("\n\n")[-2:]).split())[:_MOST_TOLD]
+            message = f"{function.name}, trained itself, failed: {type(error).__name__}: {told}"
         return [Record.failed(run, "crashed", message) for run in stack.runs]
     timing = {
         "wall_seconds": (time.monotonic() - started) / len(stack.runs),
@@ -75,6 +90,57 @@ def train(stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]
     ]
 
 
+@functools.lru_cache(maxsize=64)
+def _loss(function: LossFunction) -> "TrainedLoss":
+    """Return a loss of the user's own, ready to train; ``LossbenchError`` says why it is not."""
+    from lossbench import auditing  # noqa: PLC0415 - few stacks need it
+    from lossbench.nn.train import undisturbed  # noqa: PLC0415
+
+    with undisturbed():
+        return auditing.trained_loss(function)
+
+
+def look(folder: str) -> None:
+    """Build the networks that ``question.json`` in a folder asks for; write ``answer.json``.
+
+    What the process of ``building`` runs: an answer for each, or what is wrong with it.
+    """
+    prepare()
+    from lossbench.nn.own_network import looked_at  # noqa: PLC0415 - only here may TensorFlow load
+
+    question = json.loads(Path(folder, "question.json").read_text("utf-8", "surrogateescape"))
+    source = question["source"].encode("utf-8", "surrogateescape")
+    answers = []
+    for each in question["asked"]:
+        each |= {name: tuple(each[name]) for name in ("shape", "groups")}
+        built = Built(**each, file=Path(question["path"]), source=source)
+        try:
+            answers.append(looked_at(built))
+        except LossbenchError as error:
+            answers.append(_problem(error.problem, error))
+        except (Exception, SystemExit) as error:
+            problem = f"{built.name} fails for shape {built.shape}, k {built.k}"
+            at = [
+                f
+                for f in traceback.extract_tb(error.__traceback__)
+                if f.filename == question["path"]
+            ]
+            told = LossbenchError(
+                problem,
+                where=f"line {at[-1].lineno}" if at else "",
+                expected="an encoder and a decoder",
+                received=f"{type(error).__name__}: {' '.join(str(error).split())[:_MOST_TOLD]}",
+            )
+            answers.append(_problem(problem, told))
+    Path(folder, "answer.json").write_text(json.dumps(answers), "utf-8")
+
+
+def _problem(problem: str, error: LossbenchError) -> dict[str, object]:
+    """Return an error as ``building`` raises it again."""
+    names = ("where", "expected", "received", "remedy")
+    return {"problem": problem, **{name: getattr(error, name) for name in names}}
+
+
 def export(run: RunSettings, weights: Sequence[NDArray[np.floating]], path: Path) -> None:
     """Write a run's trained weights as a Keras model; see ``lossbench.nn.export``."""
     with _silenced():
@@ -88,7 +154,7 @@ def encode(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return ``z_mean`` and ``z_log_var`` of ``images (n, d)``, each ``(n, k)``."""
     with _silenced():
-        from lossbench.nn.model import encoded  # noqa: PLC0415 - only here may TensorFlow load
+        from lossbench.nn.models import encoded  # noqa: PLC0415 - only here may TensorFlow load
         from lossbench.nn.terms import term  # noqa: PLC0415
 
         return encoded(run.architecture, term(run.likelihood), weights, images)

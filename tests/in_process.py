@@ -9,9 +9,11 @@ import pytest
 
 from lossbench.auditing import inspection
 from lossbench.auditing.callee import failure_of
+from lossbench.auditing.itself import trial
 from lossbench.auditing.loading import Asked, load
 from lossbench.auditing.probe import Probe, Setting
-from lossbench.auditing.records import Answer, Found, Stopped
+from lossbench.auditing.records import Answer, Failure, Found, Stopped
+from lossbench.loss import Way
 
 
 class Here:
@@ -42,6 +44,10 @@ class Here:
     def found(self) -> Found:
         """Return how the loss is called."""
         return self.loss.found()
+
+    def tried(self, way: Way) -> Failure | None:
+        """Return why a training step cannot call the loss."""
+        return trial(self.loss, way).failure
 
 
 @contextmanager

@@ -509,7 +509,7 @@ MEANINGS: dict[str, tuple[list[str], str]] = {
     ),
     "partial_batch": (
         [
-            "Your loss is kaixhin-autoencoders.",
+            "Your loss is kaixhin-autoencoders (as in pytorch-examples-2017).",
             ("At d = 196 and k = 4 it is the documentation's loss with beta 1, divided by 196."),
         ],
         "no weight: beta_eff is 1.",

@@ -1,10 +1,13 @@
 """Losses of strangers that once were told wrongly, each by the command its author would try."""
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from audited import strangers, strangers_tf, strangers_torch
 
-from lossbench.auditing import Audit, Target, audit, read_options
+from lossbench.auditing import Audit, Target, audit, audit_here, read_options
 from lossbench.errors import AuditError
 
 AUDITED = Path(__file__).parent / "audited"
@@ -20,6 +23,13 @@ def found(
     target = Target(AUDITED / file, name)
     options = read_options(target, 12, 3, 128, 60_000, None, None, args, settings, None, 60.0)
     return audit(target, options)
+
+
+def here(loss: Any) -> Audit:
+    """Return the audit of a loss in this process, at the same sizes."""
+    target = Target(Path("strangers"), "loss")
+    options = read_options(target, 12, 3, 128, 60_000, None, None, (), (), None, 60.0)
+    return audit_here(loss, target, options)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +142,7 @@ def test_the_one_argument_that_may_be_it_is_named() -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("half_detached", "and there K counts 0.25 times as much."),
+        ("half_detached", "and there K counts 0.25 times as much in mu."),
         ("balanced", "and there R counts, and else it does not."),
         ("sampled_and_detached", "and there K counts 0.5 times as much."),
         ("below_a_threshold", "and there a small K does not count."),
@@ -156,3 +166,85 @@ def test_a_queue_is_state() -> None:
     texts = {each.code: each.text for each in audit.findings}
     assert texts["state"].startswith("self.history changes with each call ([0.5] -> [0.5, ")
     assert "coupled" not in texts
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("weight_of_gradient", "and there K counts 0.1 times as much."),
+        ("frozen_variance", "and there K does not count in log_var."),
+        ("tape", "and there K counts 0.1 times as much."),
+        ("logged", ""),
+    ],
+)
+def test_a_gradient_that_is_stopped_trains_other_weights(name: str, told: str) -> None:
+    """The weight that it has alone has an effect."""
+    audit = here(getattr(strangers_tf, name))
+    texts = [each.text for each in audit.findings if each.code == "detached"]
+    assert [text.partition("trains, ")[2] for text in texts] == ([told] if told else [])
+    assert "idle_weight" not in {each.code for each in audit.findings}
+    assert (audit.match is None) or not told
+
+
+@pytest.mark.slow
+def test_jax_stops_gradients_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are followed forwards, as every function has them."""
+    folder = Path(sys.prefix) / "jax"
+    assert folder.is_dir(), "make test installs JAX there"
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    (told,) = found("balanced", file="strangers_jax.py").findings
+    assert told.text.endswith("and there K counts 0.2 times as much.")
+
+
+def test_a_loss_of_keras_is_called_as_keras_calls_it() -> None:
+    """By place, with a plain tuple of tensors."""
+    told = here(strangers_tf.OfKeras())
+    assert (told.reconstruction, told.a.formula, told.b.formula) == ("mse", "1", "2")
+
+
+def test_a_reconstruction_that_is_not_known_has_no_sign_of_the_nearest() -> None:
+    """It is what errors do to it that says."""
+    told = here(strangers.swapped_logits)
+    assert [each.code for each in told.findings] == ["reconstruction_unknown"]
+
+
+def test_half_precision_is_told_before_what_it_looks_like() -> None:
+    """Its rounding is no weight that is made of both terms."""
+    (told,) = here(strangers_tf.in_half_precision).findings
+    assert "half precision" in told.text
+
+
+def test_what_looks_like_the_log_cosh_of_small_errors_is_another_kind() -> None:
+    """Student's t of three degrees of freedom is the same to the fourth order."""
+    told = here(strangers.of_student)
+    assert told.reconstruction is None
+    assert "The nearest is log-cosh" in told.findings[0].text
+
+
+def test_a_decoder_that_says_its_variance_has_no_constant_weight() -> None:
+    """It is told at one variance."""
+    told = here(strangers.with_decoder_variance)
+    assert told.findings[0].code == "trained"
+    assert (told.match, told.change) == (None, "")
+
+
+def test_a_root_in_a_formula_keeps_its_bracket() -> None:
+    """Of a norm of every image."""
+    assert here(strangers.norm_of_images).a.formula == "1/(2*sqrt(d)*rmse)"
+
+
+def test_a_soft_end_has_its_bound_where_the_form_is_left() -> None:
+    """Not where nothing moves in single precision."""
+    assert here(strangers.never_no_variance).clamps == ("log_std to at least -9.216",)
+
+
+def test_the_parameters_of_a_network_are_no_number() -> None:
+    """Nor to be set."""
+    with pytest.raises(AuditError, match="it takes params, a network's, and nothing for x_hat"):
+        here(strangers.of_parameters)
+
+
+def test_distributions_of_an_image_are_of_all_its_latents() -> None:
+    """Where those of each latent do not fit."""
+    told = here(strangers_torch.of_distributions)
+    assert (told.a.formula, told.b.formula) == ("1/2", "1")

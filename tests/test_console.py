@@ -62,6 +62,32 @@ def test_the_thresholds_of_a_data_set_fit_into_80_columns() -> None:
     assert "…" not in "".join(shown)
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_settings_that_differ_in_their_kl_term_stand_in_one_table(width: int) -> None:
+    """Schedules and floors are a column; what follows from the data is not said of each cell."""
+    found, terminal = show(RESULTS / "schedules"), console(width)
+    shown = lines(terminal, summary_tables(found, terminal))
+    assert max(map(len, shown)) <= width
+    assert sum(line.startswith("KL term") for line in shown) == found.settings["dataset"].nunique()
+    for term in ("constant", "linear:0.5", "cyclical:4:0.5"):
+        assert sum(line.startswith(term) for line in shown) >= 6
+    assert sum(line.startswith("free_bits 0.") for line in shown) == 9
+
+
+def test_a_cell_is_named_by_no_more_than_tells_it_from_the_others() -> None:
+    """The epochs follow from the data, so that a row is a line."""
+    sides = (
+        f"{RESULTS}/schedules:free_bits=0,kl_schedule={form}" for form in ("constant", "linear:0.5")
+    )
+    terminal = console(80)
+    shown = lines(terminal, comparison_table(compare(*sides)))
+    cells = [
+        line.rstrip() for line in shown if line.startswith(("digits   beta ", "patches  beta "))
+    ]
+    assert len(cells) == 6
+    assert all(line.endswith(("worse", "unclear", "equal")) for line in cells)
+
+
 def test_a_table_without_room_keeps_its_numbers() -> None:
     """The curve goes first; the numbers stay."""
     found, terminal = show(RESULTS / "patches"), console(80)

@@ -78,6 +78,18 @@ def test_digits_have_the_known_variances() -> None:
     assert sum_of_variances(data.train) == pytest.approx(4.681, abs=5e-4)
 
 
+def test_enlarged_digits_lie_between_the_pixels_of_the_digits() -> None:
+    """Within half a level of grey of a linear interpolation, in the same split."""
+    small, large = (load(name, None) for name in ("digits", "digits_enlarged"))
+    assert large.shape == (28, 28)
+    places, pixels = (np.arange(28) + 0.5) * 8 / 28 - 0.5, np.arange(8)
+    image = small.train[7].reshape(8, 8)
+    wide = np.array([np.interp(places, pixels, row) for row in image])
+    expected = np.array([np.interp(places, pixels, column) for column in wide.T]).T
+    difference = 255 * abs(large.train[7].reshape(28, 28) - expected)
+    assert 0.3 < difference.max() <= 0.501
+
+
 def test_digits_come_from_scikit_learn_itself_where_its_file_is_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,7 +82,7 @@ def test_a_pickle_is_refused_and_never_opened(
     [
         ("digit", "did you mean 'digits'"),
         ("fashion", "did you mean 'fashion_mnist'?"),
-        ("zebra", "digits, digits_counts, digits_levels, breast_cancer"),
+        ("zebra", "digits, digits_counts, digits_levels, digits_enlarged, breast_cancer"),
         ("no/such/file", "the file does not exist"),
         ("none.npz", "the file does not exist"),
         ("/", "this is not a file"),

@@ -100,8 +100,7 @@ def test_a_bar_is_shown_while_a_folder_is_read(
     told: list[tuple[int, int]] = []
     with reading_told(lambda *counts: told.append(counts)):
         description.describe(str(tmp_path))
-    assert told == [(step, 20) for step in range(1, 21)]
-    with reading_told(lambda *counts: told.append(counts)):
+        assert told == [(step, 20) for step in range(1, 21)]
         description.describe(str(tmp_path))
     assert len(told) == 20, "what is read already is not read again"
     _, following = _told(capsys, str(tmp_path))

@@ -13,6 +13,7 @@ from conftest import lossbench
 from test_report import tables_of
 from test_terminal import on_terminal
 
+from bench import table
 from lossbench.api import compare
 from lossbench.auditing import Audit
 from lossbench.cli import main
@@ -209,3 +210,9 @@ def test_the_readme_tells_the_thresholds_of_every_likelihood() -> None:
         of_kind = table[(table["reconstruction_loss"] == kind) & (table["sigma"] == sigma)]
         (row,) = (x for x in README.splitlines() if x.startswith(f"| `{kind}` |"))
         assert f"| {of_kind['ratio'].iloc[0]:.2f} |" in row
+
+
+def test_the_readme_tells_the_speeds_that_were_measured() -> None:
+    """The table is the one that ``experiments/speed.py`` prints."""
+    measured = (REPOSITORY / "results" / "speed.csv").read_text(encoding="utf-8")
+    assert table.for_readme(table.parsed(measured)) in README

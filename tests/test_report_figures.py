@@ -38,7 +38,7 @@ def figures_of(store: Store, arrays: object = None) -> dict[str, Drawing]:
     series = series_of(losses_of(summary))
     drawings: list[Drawing | None] = list(d_sweeps(summary, series))
     for case in cases(summary):
-        drawings += [*comparisons(case, series), kl_and_active_units(case, series)]
+        drawings += [*comparisons(case, case, series), kl_and_active_units(case, series)]
         drawings.append(learning_curves(case, runs, history, series))
         if arrays is not None:
             drawings += pictures(case, runs, arrays, series)

@@ -15,6 +15,7 @@ from lossbench.report.cases import (
     cases,
     losses_of,
     measured,
+    planes,
     shared_beta,
     shown_dataset,
 )
@@ -27,7 +28,7 @@ from lossbench.report.charts import (
     measured_against_predicted,
     rate_distortion,
 )
-from lossbench.report.style import figure, legend, log_axis, series_of
+from lossbench.report.style import figure, legend, log_axis, mark, series_of
 
 NO_THRESHOLDS = pd.DataFrame({"ratio": []})
 
@@ -113,7 +114,7 @@ def test_a_case_has_the_figures_that_its_settings_give(tmp_path: Path) -> None:
 
     def names(name: str, runs: list[Facts]) -> list[str]:
         case = case_of(tmp_path / name, runs)
-        drawn = comparisons(case, series_of(losses_of(case.rows)))
+        drawn = comparisons(case, case, series_of(losses_of(case.rows)))
         return [drawing.name for drawing in drawn]
 
     one = {"losses": ("docs",), "n_seeds": 1}
@@ -147,6 +148,34 @@ def test_the_plane_tells_the_range_of_the_kl_and_how_far_two_losses_are_apart(
     assert rate_distortion(case, series).reading == f"Along the curve {said}."
     case = case_of(tmp_path / "none", [runs[0], made_run("docs", 2.0, kl=-1e-9)])
     assert rate_distortion(case, series).reading.endswith("to 0 at 2.")
+
+
+def test_the_plane_shows_every_schedule_and_floor_with_a_mark_of_its_own(tmp_path: Path) -> None:
+    """Floors of one kind share a mark; two settings at one beta_eff say how far apart they are."""
+    runs = [
+        *(made_run("docs", beta, kl=kl, reconstruction=20.0) for beta, kl in ((1, 3.0), (2, 1.0))),
+        made_run("docs", 2, kl=1.5, reconstruction=20.5, kl_schedule="linear:0.5"),
+        *(made_run("docs", 2, kl=kl, reconstruction=19.0, free_bits=kl / 8) for kl in (2.0, 4.0)),
+        made_run("docs", 2, kl=5.0, reconstruction=16.0, capacity="5", kl_estimator="sample"),
+    ]
+    runs = [run | {"run_id": f"docs-{number}"} for number, run in enumerate(runs)]
+    store = results_of(tmp_path, runs)
+    (plane,) = planes(store.summary())
+    drawn = rate_distortion(plane, series_of(["docs"]))
+    (axes,) = drawn.figure.axes
+    marks = {line.get_label(): (line.get_color(), line.get_marker()) for line in axes.lines}
+    assert list(marks) == ["constant", "free_bits latent", "linear:0.5", "sample, capacity"]
+    assert len(set(marks.values())) == 4
+    assert sum(len(line.get_xdata()) for line in axes.lines) == len(runs)
+    assert drawn.reading == (
+        "Each objective has a mark of its own, and their KL goes from 1.00 to 5.00 nats. At one "
+        "beta_eff two of them are up to 8.00 nats apart: constant and sample, capacity at 2."
+    )
+
+
+def test_no_two_of_many_series_look_alike() -> None:
+    """The ninth has the colour of the first, and another marker."""
+    assert len({mark(number) for number in range(64)}) == 64
 
 
 def test_weights_are_told_to_four_digits(tmp_path: Path) -> None:
@@ -511,6 +540,6 @@ def test_every_loss_has_a_look_of_its_own() -> None:
     """Eight losses differ in colour and in marker; only the first is large and open."""
     series = list(series_of([str(number) for number in range(9)]).values())
     assert len({one.colour for one in series[:8]}) == len({one.marker for one in series[:8]}) == 8
-    assert (series[8].colour, series[8].marker) == (series[0].colour, series[0].marker)
+    assert (series[8].colour, series[8].marker) == (series[0].colour, series[1].marker)
     assert [one.is_open for one in series] == [True] + [False] * 8
     assert [one.size for one in series] == [8.0] + [4.5] * 8

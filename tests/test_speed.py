@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from bench import table
 from bench.size import SIZES, operations_per_image
+from lossbench.network import dense
 from memory import Sample, moments
 from overhead import split
 
@@ -51,7 +52,8 @@ def test_operations_are_those_of_a_step_by_hand(d: int, hidden: int, k: int, n_i
 
     shapes = [weight.shape for weight in (output, decoder, mean, log_var, encoder)]
     assert [gradient.shape for gradient in gradients] == shapes
-    assert product.n_operations == n_images * operations_per_image(d, hidden, k)
+    network = dense(d, k, (hidden,), "sigmoid")
+    assert product.n_operations == n_images * operations_per_image(network)
 
 
 def made_rows(size_number: int, keras: float) -> list[table.Row]:
@@ -66,7 +68,7 @@ def test_ratio_and_share_follow_from_milliseconds() -> None:
     assert (keras["times_lossbench"], keras["share_of_matmul_rate"]) == ("20", "0.0125")
     assert (lossbench["times_lossbench"], lossbench["share_of_matmul_rate"]) == ("1", "0.25")
     assert (matmul["share_of_matmul_rate"], matmul["n_models"]) == ("1", "")
-    operations = 1408 * operations_per_image(64, 64, 2)
+    operations = 1408 * operations_per_image(SIZES[0].network)
     assert float(matmul["gflop_per_second"]) == pytest.approx(operations / 0.5e-3 / 1e9, rel=1e-3)
 
 

@@ -154,6 +154,6 @@ def test_collapsed_settings_are_told_apart_by_what_differs(tmp_path: Path) -> No
     terminal = Console(width=200, file=io.StringIO(), record=True, color_system=None)
     terminal.print(summary_tables(summary(results_of(tmp_path, runs).folder), terminal))
     (told,) = (line for line in terminal.export_text().splitlines() if "t_1/2 is" in line)
-    assert told.count("kl_schedule constant at beta 1 (") == 1
-    assert told.count("kl_schedule linear:0.5 at beta 1 (") == 1
+    assert told.count("k 2 constant at beta 1 (") == 1
+    assert told.count("k 2 linear:0.5 at beta 1 (") == 1
     assert "epochs" not in told

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench.size import Size
+from bench.size import SIZES
 
 Train = Callable[[int], float | None]  # the seconds that count, if they are not all that it took
 
@@ -26,7 +26,8 @@ def main() -> None:
     if core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})  # before the framework counts its cores
     prepared = importlib.import_module(f"bench.{module}").prepared
-    with prepared(Size(**task["size"]), **task["setting"]) as (train, n_models):
+    size = next(size for size in SIZES if size.name == task["size"])
+    with prepared(size, **task["setting"]) as (train, n_models):
         train(2)
         print(_seconds(train, 1), n_models, file=answers, flush=True)
         for line in sys.stdin:

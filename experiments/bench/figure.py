@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.size import SIZES
-from bench.table import LOSSBENCH, MATMUL, Row
+from bench.table import LOSSBENCH, MATMUL, Row, of_size
 from lossbench.report import style
 
 _WAYS = {
@@ -24,7 +24,7 @@ _TITLE = "Time to train one VAE for one epoch"
 
 def drawing(table: Sequence[Row]) -> style.Drawing:
     """Return the figure of a table of speeds."""
-    sizes = [size for size in SIZES if any(_is_of(row, size) for row in table)]
+    sizes = [size for size in SIZES if of_size(table, size)]
     n_rows = -(-len(sizes) // 2)
     with mpl.rc_context(style.neutral_params()):
         figure = Figure(
@@ -35,8 +35,7 @@ def drawing(table: Sequence[Row]) -> style.Drawing:
         for axes in grid.flat[len(sizes) :]:
             axes.remove()
         for axes, size in zip(grid.flat, sizes, strict=False):
-            title = f"d = {size.d}, h = {size.hidden}, k = {size.k}"
-            _draw(axes, title, [row for row in table if _is_of(row, size)])
+            _draw(axes, size.title, of_size(table, size))
         figure.supxlabel("milliseconds per model and epoch", fontsize=9.5)
         figure.legend(
             *grid.flat[0].get_legend_handles_labels(),
@@ -47,10 +46,6 @@ def drawing(table: Sequence[Row]) -> style.Drawing:
     most = max(float(row["times_lossbench"]) for row in table)
     reading = f"The slowest way takes {most:.0f} times as long as lossbench with every core."
     return style.Drawing("speed", _TITLE, reading, f"{_TITLE}, by way, variant and size", figure)
-
-
-def _is_of(row: Row, size: object) -> bool:
-    return all(row[name] == str(getattr(size, name)) for name in ("d", "hidden", "k"))
 
 
 def _draw(axes: Axes, title: str, rows: Sequence[Row]) -> None:

@@ -1,7 +1,7 @@
 """Keras ``model.fit`` of the documentation's VAE."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -9,9 +9,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import tensorflow as tf
+from keras import layers as kinds
 from keras import ops
 
 from bench.size import BATCH_SIZE, LEARNING_RATE, Size
+from lossbench.network import Convolution, Layer
 
 
 class VAE(keras.Model):
@@ -20,11 +22,13 @@ class VAE(keras.Model):
     def __init__(self, size: Size) -> None:
         super().__init__()
         self.d = size.d
-        self.encoder = keras.layers.Dense(size.hidden, "relu")
-        self.z_mean = keras.layers.Dense(size.k)
-        self.z_log_var = keras.layers.Dense(size.k)
-        self.decoder = keras.layers.Dense(size.hidden, "relu")
-        self.output_layer = keras.layers.Dense(size.d, "sigmoid")
+        self.encoder = keras.Sequential(_layers(size, size.network.encoder))
+        if isinstance(size.network.encoder[-1], Convolution):
+            self.encoder.add(kinds.Flatten())
+        self.z_mean = kinds.Dense(size.k)
+        self.z_log_var = kinds.Dense(size.k)
+        last = kinds.Activation("sigmoid")
+        self.decoder = keras.Sequential([*_layers(size, size.network.decoder), last])
         self.seeds = keras.random.SeedGenerator(0)
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
@@ -33,10 +37,41 @@ class VAE(keras.Model):
         z_mean, z_log_var = self.z_mean(hidden), self.z_log_var(hidden)
         noise = keras.random.normal(ops.shape(z_mean), seed=self.seeds)
         z = z_mean + ops.exp(0.5 * z_log_var) * noise
-        decoded = self.output_layer(self.decoder(z))
+        decoded = self.decoder(z)
+        rows = (ops.reshape(images, (-1, self.d)) for images in (x, decoded))
+        bce = self.d * keras.losses.binary_crossentropy(*rows)
         kl = -0.5 * ops.sum(1 + z_log_var - z_mean**2 - ops.exp(z_log_var), axis=-1)
-        self.add_loss(ops.mean(self.d * keras.losses.binary_crossentropy(x, decoded) + kl))
+        self.add_loss(ops.mean(bce + kl))
         return decoded
+
+
+def _layers(size: Size, layers: Sequence[Layer]) -> Iterator[kinds.Layer]:
+    """Yield layers, each with its activation; images are (height, width, channels)."""
+    before = None
+    for layer in layers:
+        normalised = size.normalises(layer)
+        activation = "linear" if normalised else layer.activation
+        if isinstance(layer, Convolution):
+            if before and not isinstance(before, Convolution):
+                yield kinds.Reshape(layer.image)
+            kind = kinds.Conv2DTranspose if layer.is_transposed else kinds.Conv2D
+            sizes = (layer.filters, layer.kernel_size, layer.stride, "same")
+            yield kind(*sizes, activation=activation)
+            if layer.is_transposed:
+                grown = (layer.stride * side for side in layer.image[:2])
+                beyond = [
+                    (0, more - side) for more, side in zip(grown, layer.made[:2], strict=True)
+                ]
+                if any(more for _, more in beyond):
+                    yield kinds.Cropping2D(beyond)
+        else:
+            if isinstance(before, Convolution):
+                yield kinds.Flatten()
+            yield kinds.Dense(layer.units, activation)
+        if normalised:
+            yield kinds.BatchNormalization()
+            yield kinds.LeakyReLU(0.01)
+        before = layer
 
 
 @contextmanager

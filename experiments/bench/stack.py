@@ -1,15 +1,19 @@
 """A stack of lossbench in this process: all that a worker does with it."""
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
 
 from bench.size import BATCH_SIZE, Size
-from lossbench import experiment, worker
+from lossbench import experiment, sweeping, worker
 from lossbench.experiment import Stack
-from lossbench.settings import RunSettings
+from lossbench.sweeping import Plan
 
-N_TEST = 512
+_MOST_TEST = 512
 _N_HISTORY = 8
 
 
@@ -22,20 +26,21 @@ def prepared(
     import tensorflow as tf  # noqa: PLC0415 - lossbench sets it up, for one thread
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    images = size.images()
 
     def seconds(epochs: int, eval_every: int) -> float:
-        stack = Stack(runs(size, width, epochs, eval_every), width)
+        plan = asked(size, width, epochs, eval_every, Path(folder))
+        data = plan.dataset(plan.runs[0])
         started = time.perf_counter()
-        records = worker.train(stack, images, images[:N_TEST])
+        records = worker.train(Stack(plan.runs, width), data.train, data.test)
         failed = [record.message for record in records if record.status != "ok"]
         if failed:
             raise RuntimeError(failed[0])
         return time.perf_counter() - started
 
     train = long_less_short(seconds)
-    train(size.epochs)  # compiles
-    yield train, width
+    with tempfile.TemporaryDirectory() as folder:
+        train(size.epochs)  # compiles
+        yield train, width
 
 
 def long_less_short(seconds: Callable[[int, int], float]) -> Callable[[int], float]:
@@ -54,14 +59,16 @@ def long_less_short(seconds: Callable[[int, int], float]) -> Callable[[int], flo
     return train
 
 
-def runs(size: Size, n_runs: int, epochs: int, eval_every: int) -> tuple[RunSettings, ...]:
-    """Return runs of one shape that differ in their seed."""
-    axes = {"d": str(size.d), "k": str(size.k), "hidden": str(size.hidden)}
-    axes |= {"loss": "docs", "reconstruction_loss": "bce", "beta": "1"}
-    axes |= {
-        "epochs": str(epochs),
-        "eval_every": str(eval_every),
-        "batch_size": str(BATCH_SIZE),
-        "seeds": str(n_runs),
+def asked(size: Size, n_runs: int, epochs: int, eval_every: int, folder: Path) -> Plan:
+    """Return the plan of runs that differ in their seed alone; its data lie in ``folder``."""
+    path = folder / "images.npz"
+    if not path.exists():
+        images = size.images()
+        np.savez(path, x_train=images, x_test=images[: min(_MOST_TEST, len(images) // 5)])
+    axes = {
+        **{"dataset": str(path), "d": str(size.d), "k": str(size.k)},
+        **{"loss": "docs", "reconstruction_loss": "bce", "beta": "1"},
+        **{"epochs": str(epochs), "eval_every": str(eval_every)},
+        **{"batch_size": str(BATCH_SIZE), "seeds": str(n_runs)},
     }
-    return tuple(experiment.read(None, axes).runs())
+    return sweeping.plan(experiment.read(None, axes | size.settings), folder / "results")

@@ -21,8 +21,21 @@ COLUMNS = (
     "times_lossbench",
     "share_of_matmul_rate",
     "gflop_per_second",
+    "network",
 )
+_FIGURES = ("ms_per_model_epoch", "times_lossbench", "share_of_matmul_rate", "gflop_per_second")
 LOSSBENCH, MATMUL = ("lossbench", "best"), ("matmul", "best")
+# What the README calls each way.
+NAMES = {
+    ("keras-fit", "usual"): "Keras `fit`, usual",
+    ("keras-fit", "best"): "Keras `fit`, best",
+    ("pytorch-loop", "usual"): "PyTorch loop, usual",
+    ("pytorch-loop", "best"): "PyTorch loop, best",
+    ("jax-vmap", "usual"): "JAX `vmap` + `scan`, usual",
+    ("jax-vmap", "best"): "JAX `vmap` + `scan`, best",
+    ("lossbench", "one worker"): "lossbench, one worker",
+    LOSSBENCH: "lossbench, both cores",
+}
 _DIGITS = 4
 
 Row = Mapping[str, str]
@@ -35,16 +48,16 @@ def rows(size: Size, milliseconds: Mapping[Way, float], n_models: Mapping[Way, f
     The ratio is to lossbench with every core, the share that of the operations a second which
     the matrix product reaches, whose own milliseconds are those of an epoch's operations.
     """
-    facts = (size.d, size.hidden, size.k, size.n_images, BATCH_SIZE)
+    facts = {**size.facts, "n_images": str(size.n_images), "batch_size": str(BATCH_SIZE)}
     table = []
     for way, time in milliseconds.items():
         ratio = time / milliseconds[LOSSBENCH]
         share = milliseconds[MATMUL] / time
         rate = size.operations_per_epoch / time / 1e6
         models = "" if way == MATMUL else f"{n_models[way]:g}"
-        figures = map(_figure, (time, ratio, share, rate))
-        values = (*way, *map(str, facts), models, *figures)
-        table.append(dict(zip(COLUMNS, values, strict=True)))
+        figures = dict(zip(_FIGURES, map(_figure, (time, ratio, share, rate)), strict=True))
+        row = {"way": way[0], "variant": way[1], "n_models": models, **facts, **figures}
+        table.append({column: row[column] for column in COLUMNS})
     return table
 
 
@@ -54,14 +67,38 @@ def _figure(number: float) -> str:
 
 def merged(before: Iterable[Row], new: Sequence[Row]) -> list[Row]:
     """Return the table with the rows of the sizes in ``new`` replaced, in the order of sizes."""
-    measured = {_size_of(row) for row in new}
-    order = [(str(size.d), str(size.hidden), str(size.k)) for size in SIZES]
-    kept = [row for row in before if _size_of(row) in set(order) - measured]
-    return sorted([*kept, *new], key=lambda row: order.index(_size_of(row)))
+    rows = []
+    for size in SIZES:
+        measured = of_size(new, size)
+        rows += measured or of_size(before, size)
+    return rows
 
 
-def _size_of(row: Row) -> tuple[str, str, str]:
-    return row["d"], row["hidden"], row["k"]
+def of_size(table: Iterable[Row], size: Size) -> list[Row]:
+    """Return the rows of one size."""
+    return [row for row in table if size.facts.items() <= row.items()]
+
+
+def for_readme(table: Sequence[Row]) -> str:
+    """Return the lines of the README's table: a way a row, and how many times lossbench's time."""
+    sizes = [size for size in SIZES if of_size(table, size)]
+    lines = [["way", *(size.title for size in sizes)], ["---"] * (1 + len(sizes))]
+    for way, name in NAMES.items():
+        cells = [
+            f"{_told(row['ms_per_model_epoch'])} ({_told(row['times_lossbench'], 2)})"
+            for size in sizes
+            for row in of_size(table, size)
+            if (row["way"], row["variant"]) == way
+        ]
+        lines.append([name, *cells])
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _told(figure: str, digits: int = 3) -> str:
+    """Return a figure with few digits; with one more just above 1."""
+    number = float(figure)
+    digits += digits < 3 and 1 < number < 1.1
+    return np.format_float_positional(number, precision=digits, fractional=False, trim="-")
 
 
 def parsed(text: str) -> list[Row]:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -110,7 +110,7 @@ class Team:
 
 
 def _command(module: str, size: Size, setting: Setting, core: int | None) -> Sequence[str]:
-    task = {"size": asdict(size), "setting": setting, "core": core}
+    task = {"size": size.name, "setting": setting, "core": core}
     return [sys.executable, "-m", "bench.child", module, json.dumps(task)]
 
 

@@ -18,7 +18,10 @@ def variants(size: Size, jax: Path) -> tuple[Variant, ...]:
     """Return what is timed at one size; ``jax`` is the folder that JAX is installed in."""
     path = os.pathsep.join(filter(None, (str(jax), os.environ.get("PYTHONPATH"))))
     with_jax = {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
-    widths = tuple({"width": width, "host_random": True} for width in size.widths)
+    sees_images = len(size.image) > 1
+    best = {"host_random": True, "by_products": sees_images}
+    widths = tuple({"width": width, **best} for width in size.widths)
+    fused = {"one_thread": True, "fused": True}
     whole_epochs = tuple(
         {"one_thread": True, "steps_per_execution": size.n_steps, "jit_compile": jit_compile}
         for jit_compile in (True, False)
@@ -29,7 +32,7 @@ def variants(size: Size, jax: Path) -> tuple[Variant, ...]:
         Variant("pytorch-loop", "usual", "pytorch_loop", ({},)),
         Variant(
             *("pytorch-loop", "best", "pytorch_loop"),
-            settings=({"one_thread": True, "fused": True},),
+            settings=(fused, fused | {"channels_last": True})[: 1 + sees_images],
             one_a_core=True,
             environment=_ONE_THREAD,
         ),

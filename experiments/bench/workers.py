@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.size import Size
-from bench.stack import N_TEST, long_less_short, runs
+from bench.stack import asked, long_less_short
 from lossbench import engine, experiment
-from lossbench.data import Dataset
 from lossbench.experiment import Stack
+from lossbench.sweeping import Plan
 
 _MOST_MEMBERS = 8  # of one stack
 
@@ -19,28 +19,27 @@ _MOST_MEMBERS = 8  # of one stack
 def prepared(size: Size, n_workers: int) -> Iterator[tuple[Callable[[int], float], int]]:
     """Give what trains so many epochs and returns their seconds, and the number of models.
 
-    Every worker trains one stack.
+    Every worker trains one full stack.
     """
-    images = size.images()
-    data = Dataset("random", images, images[:N_TEST], "random")
+
+    def stacks(plan: Plan) -> tuple[Stack, ...]:
+        return experiment.stacks(plan.runs)[:n_workers]
 
     def seconds(epochs: int, eval_every: int) -> float:
-        stacks = _stacks(size, n_workers, epochs, eval_every)
+        plan = asked(size, _MOST_MEMBERS * n_workers, epochs, eval_every, Path(folder))
+        data = plan.dataset(plan.runs[0])
         started = time.perf_counter()
-        records = [record for group in crew.records(stacks, lambda _: data) for record in group]
-        failed = [record.message for record in records if record.status != "ok"]
+        groups = crew.records(stacks(plan), lambda _: data)
+        failed = [r.message for group in groups for r in group if r.status != "ok"]
         if failed:
             raise RuntimeError(failed[0])
         return time.perf_counter() - started
 
     train = long_less_short(seconds)
-    n_models = sum(len(stack.runs) for stack in _stacks(size, n_workers, 1, 1))
-    with tempfile.TemporaryDirectory() as logs, engine.workers(n_workers, Path(logs)) as crew:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        engine.workers(n_workers, Path(folder) / "logs") as crew,
+    ):
         train(size.epochs)  # compiles
-        yield train, n_models
-
-
-def _stacks(size: Size, n_workers: int, epochs: int, eval_every: int) -> tuple[Stack, ...]:
-    """Return one full stack for each worker."""
-    n_runs = _MOST_MEMBERS * n_workers
-    return experiment.stacks(runs(size, n_runs, epochs, eval_every))[:n_workers]
+        plan = asked(size, _MOST_MEMBERS * n_workers, 1, 1, Path(folder))
+        yield train, sum(len(stack.runs) for stack in stacks(plan))

@@ -3,7 +3,8 @@
 from lossbench.auditing.examination import examine
 from lossbench.auditing.folder import Listed, Unread, listing
 from lossbench.auditing.gates import Baseline, Held, check, hold, read_baseline
-from lossbench.auditing.inspection import audit, audit_each, audit_here
+from lossbench.auditing.inspection import audit, audit_here, audit_to_train
+from lossbench.auditing.itself import TrainedLoss, trained_loss
 from lossbench.auditing.matching import Match
 from lossbench.auditing.meaning import TRAINED, kind_of, predicted
 from lossbench.auditing.options import Options, Target, read_options, read_target
@@ -22,10 +23,11 @@ __all__ = [
     "Match",
     "Options",
     "Target",
+    "TrainedLoss",
     "Unread",
     "audit",
-    "audit_each",
     "audit_here",
+    "audit_to_train",
     "check",
     "exactly",
     "examine",
@@ -36,5 +38,6 @@ __all__ = [
     "read_baseline",
     "read_options",
     "read_target",
+    "trained_loss",
     "unproved",
 ]

@@ -32,6 +32,7 @@ from lossbench.auditing.signature import (
 from lossbench.auditing.state import State
 from lossbench.auditing.stub import Plan, Stub, attached, produced
 from lossbench.auditing.tensors import Maker, Values, makers, seed_everything
+from lossbench.auditing.total import Total
 from lossbench.loss import evaluate
 
 _HERE = str(Path(__file__).parent)
@@ -169,6 +170,35 @@ class Callee:
             trained=state.trained if state else {},
         )
 
+    @property
+    def has_model(self) -> bool:
+        """Whether it asks a model for what a probe says."""
+        return bool(self._plan.calls)
+
+    def begin(self, framework: str, probe: Probe) -> Answer:
+        """Return its first answer, in single precision in a library that is known."""
+        self._maker = Maker(framework, single=True)
+        return self._begun(self._maker, probe)
+
+    def value(
+        self,
+        probe: Probe,
+        total: Total,
+        tensors: Mapping[str, Any],
+        mean: Callable[[Any], Any],
+    ) -> Any:
+        """Return the total of a call with ``tensors`` by role; all else is as in the probe.
+
+        ``mean`` is taken of what the loss returns for each example.
+        """
+        values = Values(probe, self._maker or Maker(""), self._alias, self._scope)
+        values.made |= tensors
+        given = settings_of(probe, self._scope)
+        loss, state = self._bound(values, given)
+        ordered, named, _ = self._arguments(values, given, state)
+        found = dict(_leaves(loss(*ordered, **named), "", 0))
+        return total.of(lambda path: mean(found[path]))
+
     def __call__(self, probe: Probe) -> Answer:
         """Return the loss's answer to a probe."""
         if self._maker is not None:
@@ -202,6 +232,13 @@ class Callee:
             if _finite(other):
                 return other
             self._alias["z_spread"] = "z_log_var"
+        plain = [form for form, kind in self._alias.items() if kind == "Normal"]
+        if answer.failure and plain:  # it may want one number of each image
+            self._alias |= dict.fromkeys(plain, "Independent")
+            other = self._called(maker, probe)
+            if _finite(other):
+                return other
+            self._alias |= dict.fromkeys(plain, "Normal")
         return answer
 
     def _order(self, maker: Maker, probe: Probe) -> Want:
@@ -244,7 +281,8 @@ class Callee:
         return attached(owner, self._plan, values)
 
     def _called(self, maker: Maker, probe: Probe) -> Answer:
-        if probe.along and not maker.learned:
+        unlearned = maker.framework == "torch" and not maker.learned
+        if probe.along and (unlearned or maker.framework == "numpy"):
             return Answer(failure=Failure("gradient"))
         values = Values(probe, maker, self._alias, self._scope)
         state: State | None = None
@@ -252,15 +290,18 @@ class Callee:
         try:
             given = settings_of(probe, self._scope)
             loss, state = self._bound(values, given)
-            ordered, named, writes = self._arguments(values, given, state)
-            seed_everything(probe.seed, maker.framework)
-            state.prepare(writes, training=probe.training)
-            with warnings.catch_warnings(), self._attached(loss, values):
-                warnings.simplefilter("ignore")
-                returned = loss(*ordered, **named)
-            answer = answer_of(returned, values.made)
+
+            def returned() -> object:
+                ordered, named, writes = self._arguments(values, given, state)
+                seed_everything(probe.seed, maker.framework)
+                state.prepare(writes, training=probe.training)
+                with warnings.catch_warnings(), self._attached(loss, values):
+                    warnings.simplefilter("ignore")
+                    return loss(*ordered, **named)
+
             if probe.along:
-                answer = _foretold(answer, returned, values)
+                return foretold(values, returned)
+            answer = answer_of(returned(), values.made)
             mutated = tuple(self._parameter(role) for role in values.mutated())
         except Exception as error:
             return Answer(failure=failure_of(error, "call"))
@@ -296,6 +337,8 @@ class Callee:
         ordered = [named.pop(name) for name in signature.names[:n_first] if name in named]
         if signature.star is not None:
             ordered += produced(values, self._star) if self._star else ()
+        if signature.bare:
+            ordered = [tuple(each) if isinstance(each, tuple) else each for each in ordered]
         return ordered, named, writes
 
     def _notes(self, values: Values, given: Mapping[str, Any]) -> Iterator[str]:
@@ -363,15 +406,12 @@ def answer_of(returned: object, given: Mapping[str, Any]) -> Answer:
     return Answer(outputs=outputs, returned=_parts(returned)[0])
 
 
-def _foretold(answer: Answer, returned: object, values: Values) -> Answer:
-    """Return an answer a step further along the way of its probe, by its gradient."""
-    leaves = dict(_leaves(returned, "", 0))
+def foretold(values: Values, call: Callable[[], object]) -> Answer:
+    """Return what a loss says a step further along the way of its probe, by its gradient."""
+    found = values.slopes(lambda: dict(_leaves(call(), "", 0)))
+    outputs = ((_output(path, value, {}), slope) for path, value, slope in found)
     step = values.probe.step
-    outputs = (
-        out if out.type else replace(out, mean=out.mean + step * values.slope(leaves[out.path]))
-        for out in answer.outputs
-    )
-    return replace(answer, outputs=tuple(outputs))
+    return Answer(tuple(replace(out, mean=out.mean + step * slope) for out, slope in outputs))
 
 
 def _leaves(value: object, path: str, depth: int) -> Iterator[tuple[str, object]]:

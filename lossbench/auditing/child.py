@@ -22,6 +22,7 @@ import lossbench
 from lossbench.auditing import records
 from lossbench.auditing.probe import Probe, Setting
 from lossbench.auditing.records import Answer, Failure, Found, Stopped
+from lossbench.loss import Way
 
 _Record = TypeVar("_Record", Answer, Found)
 _LAST_LINES = 4
@@ -75,6 +76,10 @@ class Child:
     def found(self) -> Found:
         """Return how the loss is called."""
         return self._record("found", Found)
+
+    def tried(self, way: Way) -> Failure | None:
+        """Return why a training step cannot call the loss in this way; None where it can."""
+        return self._record(way, Answer).failure
 
     def _record(self, question: object, kind: type[_Record], patience: float = math.inf) -> _Record:
         left = min(self._limit, patience, max(0.0, self.deadline - time.monotonic()))
@@ -148,6 +153,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def main(pipe: int) -> None:
     """Answer until nobody asks any more: what the child process runs."""
     from lossbench.auditing.callee import failure_of  # noqa: PLC0415 - the parent needs none of it
+    from lossbench.auditing.itself import trial  # noqa: PLC0415
     from lossbench.auditing.loading import load  # noqa: PLC0415
 
     sys.dont_write_bytecode = True  # an audit changes nothing, not even a cache
@@ -165,7 +171,14 @@ def main(pipe: int) -> None:
         while True:
             question = asked.recv()
             try:
-                answer = loss(question) if isinstance(question, Probe) else loss.found()
+                answer: Answer | Found
+                match question:
+                    case Probe():
+                        answer = loss(question)
+                    case Way():
+                        answer = trial(loss, question)
+                    case _:
+                        answer = loss.found()
             except SystemExit as error:
                 answer = Answer(failure=failure_of(error, "call"))
             asked.send(answer)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lossbench.auditing import meaning
 from lossbench.auditing.findings import Evidence, clamp_text, findings, followed_by, frames_of
-from lossbench.auditing.kl_term import Kl, KlForm, read_kl
+from lossbench.auditing.kl_term import Kl, KlForm, is_coarse, read_kl
 from lossbench.auditing.laws import Law, formula, ratio, readings, worth
 from lossbench.auditing.laws import law as law_of
 from lossbench.auditing.matching import match_of
@@ -70,7 +70,7 @@ def examine(
     kl = read_kl(probing, term.quiet(base), _frames(how))
     if not added:
         term = replace(term, kind=None, mixture={}, uneven="")
-        kl = Kl(KlForm.UNKNOWN, rest=base.low)
+        kl = Kl(KlForm.UNKNOWN, coarse=is_coarse(probing, base), rest=base.low)
     if not term.present and kl.form is KlForm.ABSENT:
         raise Stopped(Failure("constant"))
     followed = followed_by(settings) & {"B", "N"}
@@ -265,7 +265,8 @@ def _moved(term: Reconstruction, a: tuple[Law, ...], b: tuple[Law, ...]) -> tupl
     text = formula(weight)
     beta_eff = error if text == "1" else f"{text}*{error}"
     top, _, bottom = formula(each).partition("/")
-    divisor = f"({bottom.strip('()')}*{error})" if bottom else error
+    bare = bottom[1:-1] if bottom[:1] == "(" else bottom
+    divisor = f"({bare}*{error})" if bare else error
     return Coefficient(math.nan, 0.0, f"{top}/{divisor}"), beta_eff
 
 

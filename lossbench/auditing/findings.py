@@ -4,14 +4,13 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from lossbench.auditing.kl_term import Clamp, Kl, KlForm
 from lossbench.auditing.laws import Law, constant_text, weight_power
-from lossbench.auditing.probe import Probe
-from lossbench.auditing.probing import Probing
+from lossbench.auditing.probe import Probe, Way
+from lossbench.auditing.probing import Probing, chance_of
 from lossbench.auditing.reconstruction import IMAGE_ENDS, Reconstruction
 from lossbench.auditing.records import Found, Stopped
 from lossbench.auditing.result import Finding
@@ -23,6 +22,7 @@ from lossbench.words import joined
 _USUAL_D = frozenset(n * n * c for n in (28, 32, 48, 64, 96, 128, 224, 256) for c in (1, 3))
 # A clamp inside these bounds of a log variance, or a mean, meets latents that training visits.
 _VISITED = {"u": (-6.0, 2.0), "z_mean": (-5.0, 5.0)}
+_WAYS: tuple[Way, ...] = ("mean", "u")
 _SAME_MODE = 5e-3
 _NEAREST = 0.2  # of the spread: what is further off is not like it
 
@@ -46,8 +46,11 @@ class Evidence:
     @property
     def spread_name(self) -> str:
         """The name of the argument that holds the spread of the latents."""
-        roles = {role: name for name, role in self.found.arguments.items()}
-        return roles.get(self.found.spread, "")
+        return self.name_of(self.found.spread)
+
+    def name_of(self, role: str) -> str:
+        """Return the name of the argument of a role, an empty string where there is none."""
+        return {role: name for name, role in self.found.arguments.items()}.get(role, "")
 
 
 def findings(seen: Evidence) -> tuple[Finding, ...]:
@@ -95,7 +98,7 @@ def _reconstruction(seen: Evidence) -> Iterator[Finding]:
             f"The reconstruction is none of the known kinds{inside}, so a and beta_eff cannot be "
             f"told.{nearest}",
         )
-    if term.present and seen.survey.asked.a < 0 and not seen.maximised:
+    if term.present and seen.survey.asked.a < 0 and not seen.maximised and _is_rewarded(seen):
         yield Finding(
             "reconstruction_sign",
             "The reconstruction has the wrong sign: the loss rewards its errors.",
@@ -127,9 +130,18 @@ def _reconstruction(seen: Evidence) -> Iterator[Finding]:
         )
 
 
+def _is_rewarded(seen: Evidence) -> bool:
+    """Return whether errors of x_hat lower the loss; of a kind that is known its weight says so."""
+    if seen.reconstruction.kind is not None:
+        return True
+    probes = [replace(seen.base, x_hat="off", level=level) for level in (0.01, 0.1, 0.15)]
+    values = seen.probing.values(probes, finite=False).mean(axis=1)
+    return bool((np.diff(values) < -1e-2 * np.abs(values[0])).all())
+
+
 def _kl(seen: Evidence) -> Iterator[Finding]:
     kl, b = seen.kl, seen.survey.asked.b
-    if seen.coupled:
+    if seen.coupled and not kl.coarse:
         yield Finding(
             "coupled",
             "The two terms are not added: what the latents add depends on the reconstruction, as "
@@ -405,6 +417,12 @@ def _state(seen: Evidence) -> Iterator[Finding]:
                 f"In evaluation mode the loss gives other numbers: {what} differs. This is the one "
                 "of training.",
             )
+    for name in (name for name, role in seen.found.arguments.items() if role == "x_log_var"):
+        yield Finding(
+            "trained",
+            f"{name} is what the decoder says of its own spread: a and beta_eff move with it while "
+            f"it is trained. This is the loss at {name} = 0.",
+        )
     for name, value in seen.found.trained.items():
         if name in seen.survey.weights and name not in seen.survey.idle:
             moved_parts = [p for p in ("a", "b") if _moves(seen, name, p)]
@@ -425,19 +443,28 @@ def _moves(seen: Evidence, name: str, part: str) -> bool:
 
 
 def _detached(seen: Evidence) -> Iterator[Finding]:
-    """Yield whether the gradient of a PyTorch loss is not that of its values."""
-    noisy = seen.probing.stochastic and seen.kl.form is KlForm.UNKNOWN
-    if seen.found.framework != "torch" or seen.probing.drifts or seen.probing.hurried or noisy:
+    """Yield whether the gradient of a loss is not that of its values."""
+    kl, probing = seen.kl, seen.probing
+    noisy = kl.coarse or (probing.stochastic and kl.form is KlForm.UNKNOWN)
+    if seen.found.framework == "numpy" or probing.drifts or probing.hurried or noisy:
         return
     rest, mean = seen.kl.at_rest(), means_of(seen.kl)[1]
     near = replace(seen.base, x_hat="off", level=0.1, mean=0.1, low=rest, high=rest)
-    far = replace(near, mean=mean, high=rest + 0.4)
+    far = replace(near, mean=mean, low=rest + 0.4, high=rest + 0.8)
     try:
-        told = [
-            _counts(seen.probing, far, "level", "R"),
-            _counts(seen.probing, far, "mean", "K")
-            or _counts(seen.probing, near, "mean", "a small K"),
-        ]
+        of_r = _counts(seen.probing, replace(far, along="level"), "R")
+        of_mean, of_spread = (
+            _counts(seen.probing, replace(far, along=along), "K") for along in _WAYS
+        )
+        if of_mean == of_spread:
+            told = [
+                of_r,
+                of_mean or _counts(seen.probing, replace(near, along="mean"), "a small K"),
+            ]
+        else:
+            names = (seen.name_of("z_mean") or "z_mean", seen.spread_name or seen.found.spread)
+            parts = zip((of_mean, of_spread), names, strict=True)
+            told = [of_r, *(f"{of_part} in {name}" for of_part, name in parts if of_part)]
     except Stopped as stop:
         if stop.failure.stage not in ENDS:
             raise
@@ -450,22 +477,24 @@ def _detached(seen: Evidence) -> Iterator[Finding]:
         )
 
 
-def _counts(probing: Probing, probe: Probe, along: Literal["level", "mean"], name: str) -> str:
+def _counts(probing: Probing, probe: Probe, name: str) -> str:
     """Return how a part counts by its gradient, where it does not as by its values."""
-    size = getattr(probe, along)
+    size = getattr(probe, probe.along, 1.0)
     steps = (0.02 * size, -0.02 * size)
-    there = [replace(probe, **{along: size + step}) for step in steps]
-    foretold = [replace(probe, along=along, step=step) for step in steps]
-    values = probing.values([*there, *foretold]).mean(axis=1)
-    by_value, by_gradient = values[0] - values[1], values[2] - values[3]
-    largest, slack = max(abs(by_gradient), abs(by_value)), 4 * probing.rounding(values)
+    there = [probe.further(step) for step in steps]
+    foretold = [replace(probe, step=step) for step in steps]
+    values = probing.values([*there, *foretold])
+    of_values, of_gradients = values[0] - values[1], values[2] - values[3]
+    by_value, by_gradient = float(of_values.mean()), float(of_gradients.mean())
+    largest = max(abs(by_gradient), abs(by_value))
+    slack = 4 * probing.rounding(values) + float(chance_of(of_gradients - of_values))
     if abs(by_gradient - by_value) <= slack + 0.02 * largest:
         return ""
     if abs(by_value) <= slack + 1e-3 * largest:
         return f"{name} counts, and else it does not"
     if abs(by_gradient) <= slack + 1e-3 * largest:
         return f"{name} does not count"
-    return f"{name} counts {by_gradient / by_value:.3g} times as much"
+    return f"{name} counts {by_gradient / by_value:.2g} times as much"
 
 
 def _sizes(seen: Evidence) -> Iterator[Finding]:

@@ -9,12 +9,15 @@ from dataclasses import replace
 
 from lossbench.auditing.child import Child, child
 from lossbench.auditing.examination import examine
+from lossbench.auditing.itself import way_of
 from lossbench.auditing.options import Options, Target
 from lossbench.auditing.probe import Probe
+from lossbench.auditing.proof import unproved
 from lossbench.auditing.records import Answer, Ask, Failure, Found, Stopped
 from lossbench.auditing.result import Audit, Finding
 from lossbench.auditing.signature import FILLING
 from lossbench.auditing.telling import Obstacle
+from lossbench.loss import Way
 from lossbench.words import counted, joined
 
 _USUAL_D = (784, 1024, 3072, 4096, 12288, 64)
@@ -61,41 +64,52 @@ def attempt(
     target: Target, options: Options, said: Callable[[str], None] = lambda _: None
 ) -> Audit | Obstacle:
     """Return what the loss in the user's file trains, or what stood in the way."""
-    (outcome,) = _outcomes(target, [options], said)
+    ((_, outcome),) = _outcomes(target, [options], said)
     return outcome
 
 
-def audit_each(
-    target: Target, asked: Sequence[Options], said: Callable[[str], None] = lambda _: None
-) -> tuple[Audit, ...]:
+def audit_to_train(target: Target, asked: Sequence[Options]) -> tuple[tuple[Audit, Way | str], ...]:
     """Return what the loss in the user's file trains, each time it is asked: in one child process.
 
-    ``AuditError`` is that of ``audit``.
+    With it goes how the loss itself is trained, or why it is not, where the audit proves no
+    ``a*R + b*K``; else an empty text. ``AuditError`` is that of ``audit``.
     """
-    audits = []
-    for outcome in _outcomes(target, asked, said):
-        if isinstance(outcome, Obstacle):
-            raise outcome.error()
-        audits.append(outcome)
-    return tuple(audits)
+    found: list[tuple[Audit, Way | str]] = []
+    outcomes = _outcomes(target, asked, lambda _: None)
+    for options, (asking, audit) in zip(asked, outcomes, strict=False):
+        if isinstance(audit, Obstacle):
+            raise audit.error()
+        way = way_of(audit, asking.found(), options.shape) if unproved(audit) else ""
+        failure = None
+        if isinstance(way, Way):
+            try:
+                failure = asking.tried(way)
+            except Stopped as stop:
+                failure = stop.failure
+        found.append((audit, f"{failure.message or failure.stage}" if failure else way))
+    return tuple(found)
 
 
 def _outcomes(
     target: Target, asked: Sequence[Options], said: Callable[[str], None]
-) -> Iterator[Audit | Obstacle]:
-    """Yield what the loss trains each time it is asked, up to what stands in the way."""
+) -> Iterator[tuple[Child, Audit | Obstacle]]:
+    """Yield what the loss trains each time it is asked, up to what stands in the way.
+
+    The child that was asked goes with it, and lives until the next one is asked for.
+    """
     with ExitStack() as running:
         asking = _Asking(target, asked[0], running, said)
         for number, options in enumerate(asked):
             try:
                 asking.begin(options) if number else asking.start()
                 audit = _examined(asking, asking.found, options, said)
-                yield replace(audit, findings=(*asking.hangs(), *audit.findings))
+                audit = replace(audit, findings=(*asking.hangs(), *audit.findings))
+                yield asking.child, audit
             except Stopped as stop:
                 failure = asking.ended(stop.failure)
                 notes = _notes(asking.child, failure) if failure.stage in ("call", "type") else ()
                 shapes = _works_with(asking.child, options, failure)
-                yield Obstacle(target, options, failure, *shapes, notes)
+                yield asking.child, Obstacle(target, options, failure, *shapes, notes)
                 return
 
 

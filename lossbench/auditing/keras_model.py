@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from lossbench.arrays import to_array
-from lossbench.auditing.callee import answer_of, failure_of, settings_of
+from lossbench.auditing.callee import answer_of, failure_of, foretold, settings_of
 from lossbench.auditing.probe import Floats, Probe, arrays
 from lossbench.auditing.records import Answer, Failure, Found
 from lossbench.auditing.signature import Refusal, usual_role
-from lossbench.auditing.tensors import Maker, seed_everything
+from lossbench.auditing.tensors import Maker, Values, seed_everything
 from lossbench.words import counted
 
 _NOISE = ("dense", "fc", "layer", "linear", "to", "head", "enc", "encoder", "out", "conv")
@@ -127,22 +127,28 @@ class ModelCallee:
         chosen = {"d": probe.d, "k": probe.k, "shape": probe.shape}
         given = settings_of(probe, self._scope)  # formulas by what they are worth here
         key = (*(chosen[role] for role in self._sizes), repr(given))
-        drawn = arrays(probe)
         if key not in self._models:
             sizes = {name: chosen[role] for role, name in self._sizes.items()}
             model = self._build(**sizes, **given)
-            self._models[key] = _prepared(model, drawn, probe)
-        ready = self._models[key]
-        seed_everything(probe.seed, "keras")
-        x = _tensor(_fitted(ready.model, drawn["x"]))
-        with _exchanged(ready, drawn, probe):
-            return answer_of(_objective(ready.model, ready.packed(x)), {})
+            self._models[key] = _prepared(model, arrays(probe), probe)
+        ready, values = self._models[key], Values(probe, _maker(), {}, {})
+        x = _tensor(_fitted(ready.model, arrays(probe)["x"]))
+
+        def objective() -> Any:
+            seed_everything(probe.seed, "keras")
+            with _exchanged(ready, values):
+                return _objective(ready.model, ready.packed(x))
+
+        return foretold(values, objective) if probe.along else answer_of(objective(), {})
+
+
+def _maker() -> Maker:
+    """Return what makes float32 tensors of Keras' backend."""
+    return Maker("keras" if "keras" in sys.modules else "tensorflow", single=True)
 
 
 def _tensor(array: Floats) -> Any:
-    """Return a float32 tensor of Keras' backend."""
-    framework = "keras" if "keras" in sys.modules else "tensorflow"
-    return Maker(framework, single=True).tensor(array)
+    return _maker().tensor(array)
 
 
 def _prepared(model: Any, drawn: Mapping[str, Floats], probe: Probe) -> _Ready:
@@ -190,8 +196,12 @@ def _objective(model: Any, data: Any) -> Any:
             model.train_step(data)
         except _Objective as caught:
             targets = caught.value if isinstance(caught.value, list | tuple) else [caught.value]
-            return sum(float(to_array(target).sum()) for target in targets)
+            return sum(map(_summed, targets))
     raise ValueError("its training step takes no gradient")
+
+
+def _summed(target: Any) -> Any:
+    return target.sum() if hasattr(target, "sum") else sys.modules["tensorflow"].reduce_sum(target)
 
 
 @contextmanager
@@ -241,9 +251,10 @@ def _watched(library: Any, calls: list[_Call]) -> Iterator[None]:
 
 
 @contextmanager
-def _exchanged(ready: _Ready, drawn: Mapping[str, Floats], probe: Probe) -> Iterator[None]:
+def _exchanged(ready: _Ready, values: Values) -> Iterator[None]:
     """Have the chosen layers give what the probe says, in their own shape."""
-    layers = library_of(ready.model).layers
+    library, probe = library_of(ready.model), values.probe
+    layers, reshaped = library.layers, getattr(library, "ops", sys.modules["tensorflow"]).reshape
     before = layers.Layer.__call__
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -255,22 +266,15 @@ def _exchanged(ready: _Ready, drawn: Mapping[str, Floats], probe: Probe) -> Iter
             given = _for_rows(ready.gave[id(layer)], probe.rows)  # it cannot take another k
         several = isinstance(given, list | tuple)
         if layer is ready.decoder:
-            return _tensor(drawn["x_hat"].reshape(_shape(given[0] if several else given)))
-        own = [drawn[role] for role, head in ready.heads.items() if head is layer]
+            return reshaped(values["x_hat"], _shape(given[0] if several else given))
+        own = [role for role, head in ready.heads.items() if head is layer]
         if own and several:
-            rest = [_sampled(part, probe, drawn) for part in given[2:]]
-            return type(given)([*map(_tensor, own), *rest])
-        return _tensor(np.concatenate(own, axis=1)) if own else given
+            rest = [part if _shape(part)[-1:] == (probe.k,) else values["z"] for part in given[2:]]
+            return type(given)([*(values[role] for role in own), *rest])
+        return values["latents" if len(own) > 1 else own[0]] if own else given
 
     with _replaced(layers.Layer, "__call__", call):
         yield
-
-
-def _sampled(part: Any, probe: Probe, drawn: Mapping[str, Floats]) -> Any:
-    """Return a further output of an encoder; the sample, where it has another k."""
-    if _shape(part)[-1:] == (probe.k,):
-        return part
-    return _tensor(drawn["z_mean"] + np.exp(drawn["z_log_var"] / 2) * drawn["noise"])
 
 
 def _for_rows(given: Any, rows: int) -> Any:

@@ -543,12 +543,24 @@ def _clamp_of(probing: Probing, fit: _FrameFit, scan: _Scan, low: int, high: int
         variance = kl.frame.variance(places)
         logs = np.log(variance) if kl.weights[2] else 0.0
         curve = variance**kl.power * kl.weights[1] - kl.weights[2] * logs
+
+    def rise(one: int, other: int) -> tuple[float, float]:
+        """Return how the totals, in units of the form, and the form itself rise between places."""
+        of_totals = 2 * (scan.totals[other] - scan.totals[one]).mean() / (fit.scale * fit.k)
+        ends = np.interp(scan.places[[one, other]], places, curve)
+        return float(of_totals), float(ends[1] - ends[0])
+
     bounds = [-math.inf, math.inf]
     for side, (n, end) in enumerate(((low, 0), (high, -1))):
         if not n:
             continue
-        outer, edge = (n - 1, n) if side == 0 else (-n, -n - 1)
-        step = 2 * (scan.totals[end] - scan.totals[edge]).mean() / (fit.scale * fit.k)
+        outer, edge, inward = (n - 1, n, 1) if side == 0 else (-n, -n - 1, -1)
+        for _ in range(len(scan.places) - n - low - high - 2):  # a soft end leaves the form early
+            step, by_form = rise(edge, edge + inward)
+            if abs(step - by_form) <= 0.1 * abs(by_form):
+                break
+            edge += inward
+        step, _ = rise(edge, end)
         wanted = np.interp(scan.places[edge], places, curve) + step
         rounding = 2 * probing.rounding(scan.totals[[end, edge]]) / abs(fit.scale * fit.k)
         if abs(curve[end] - wanted) <= 1e-6 * abs(step) + rounding:
@@ -703,7 +715,12 @@ def _of_batch(probing: Probing, base: Probe) -> str:
 def _unknown(probing: Probing, base: Probe) -> Kl:
     """Return that the term is not known, and whether it depends on the batch as a whole."""
     further = _of_batch(probing, base)
+    coarse = is_coarse(probing, base)
+    return Kl(KlForm.UNKNOWN, further="" if coarse else further, coarse=coarse, rest=base.low)
+
+
+def is_coarse(probing: Probing, base: Probe) -> bool:
+    """Return whether small means change nothing and large ones do, as in half precision."""
     still = replace(base, high=base.low)
     close = probing.values([replace(still, mean=mean) for mean in (*_CLOSE, 2.0)], finite=False)
-    coarse = bool((close[:-1] == close[0]).all() and (close[-1] != close[0]).any())
-    return Kl(KlForm.UNKNOWN, further="" if coarse else further, coarse=coarse, rest=base.low)
+    return bool((close[:-1] == close[0]).all() and (close[-1] != close[0]).any())

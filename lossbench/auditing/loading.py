@@ -6,7 +6,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -17,11 +17,13 @@ from lossbench.auditing.keras_model import ModelCallee, is_model, model_in
 from lossbench.auditing.probe import Setting
 from lossbench.auditing.signature import (
     FOUR,
+    MODELS,
     Refusal,
     Signature,
     builder_roles,
     fields_needed,
     missing,
+    plain,
     read_signature,
     usual_role,
 )
@@ -127,8 +129,13 @@ class _Loading:
                 return self._built(function)
         if lacking:
             raise _lacking(function, signature, lacking, plan)
+        if {*needed} & {*_NETWORKS}:
+            raise _lacking(function, signature, FOUR[1:], plan)
         if needed:
             raise Refusal("needed", ", ".join(needed), shown)
+        if any(each.__name__ == "Loss" and "keras" in each.__module__ for each in _mro(owner)):
+            by_place = len(signature.names)  # its call has names of its own
+            signature = replace(signature, n_by_place=by_place, bare=True)
         return Callee(loss, signature, self.name, self.scope, plan, owner)
 
     def _built(self, build: Callable[..., Any]) -> Asked:
@@ -170,7 +177,7 @@ def _lacking(
         inner = inner if {*inner} == {*lacking} else list(lacking)
         call = f"{underlying(function).__name__}({outer})({', '.join(inner)})"
         return Refusal("closure", call, ", ".join(FOUR))
-    networks = [name for name in signature.names if name in _NETWORKS]
+    networks = [name for name in signature.names if name in _NETWORKS or plain(name) in MODELS]
     if networks:
         return Refusal("network", ", ".join(networks), f"{shown}; {', '.join(lacking)}")
     if plan.unknown and lacking != ("x",):
@@ -187,6 +194,10 @@ def _entry_of(kind: type) -> Any:
         if inspect.isfunction(found) and not library.startswith(("torch.", "keras.")):
             return found
     return None
+
+
+def _mro(owner: Any) -> tuple[type, ...]:
+    return (owner if isinstance(owner, type) else type(owner)).__mro__
 
 
 def _methods(kind: type) -> str:

@@ -60,6 +60,7 @@ class _Candidate:
             not self.exact,
             not seed,
             not math.isclose(self.beta, 1, rel_tol=_SAME),
+            bool(self.entry.approximately),
             self.place,
         )
 

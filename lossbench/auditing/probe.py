@@ -5,7 +5,7 @@ the process boundary, and the terms of the analysis are computed from the same d
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ Floats = NDArray[np.float64]
 Setting = float | str | bool | None
 BRACKETS = ("(", "[", "{")  # a setting that begins with one is a literal
 Patch = tuple[int, int]
+Way = Literal["", "level", "mean", "u"]
 
 EVERY = -2  # in a patch: every row, or every column (-1 is the last one)
 _SEED = 20160514
@@ -44,8 +45,8 @@ class Probe:
     of the first; outside ``latent_patch``, where there is one, they are 0 and ``still``. Signs of
     the means are drawn, or all plus for ``even``. ``image_draw`` and
     ``latent_draw`` number the draws; ``along`` asks for what the gradient foretells where the
-    ``level`` of x_hat "off", or the ``mean``, is larger by ``step``; ``seed`` is for the loss's
-    own randomness; ``settings`` are further arguments.
+    ``level`` of x_hat "off", the ``mean``, or all of u is larger by ``step``; ``seed`` is for the
+    loss's own randomness; ``settings`` are further arguments.
     """
 
     d: int
@@ -73,10 +74,20 @@ class Probe:
     latent_patch: Patch | None = None
     image_draw: int = 0
     latent_draw: int = 0
-    along: Literal["", "level", "mean"] = ""
+    along: Way = ""
     step: float = 0.0
     seed: int = 0
     settings: tuple[tuple[str, Setting], ...] = ()
+
+    def further(self, step: float) -> "Probe":
+        """Return the probe that lies a step along its way, to be asked for its value."""
+        there = replace(self, along="", step=0.0)
+        match self.along:
+            case "level":
+                return replace(there, level=self.level + step)
+            case "mean":
+                return replace(there, mean=self.mean + step)
+        return replace(there, low=self.low + step, high=self.high + step)
 
 
 def channel_axis(shape: tuple[int, ...]) -> int:

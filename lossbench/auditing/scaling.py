@@ -253,6 +253,7 @@ def _idle(probing: Probing, base: Probe, others: tuple[Probe, ...], kl: Kl) -> b
     still = replace(base, low=kl.at_rest(), high=kl.at_rest())
     ways = [replace(base, x_hat="off", level=0.1, along="level", step=0.1)]
     ways += [replace(still, mean=m, along="mean", step=0.1) for m in (0.1, 0.3, 0.6, 1.0, 2.0)]
+    ways += [replace(still, high=kl.at_rest() + 0.4, along="u", step=0.1)]
     return all(
         _alike(probing, place, replace(place, settings=other.settings))
         for place in (*_places(base, kl), *([] if probing.stochastic else ways))

@@ -164,7 +164,8 @@ class Signature:
     at ``None``. ``names`` are all parameters
     in order, the first ``n_by_place`` of which have no name for the caller; ``star`` is what
     ``*args`` gets, ``keywords`` whether there is ``**kwargs``; ``forms`` are the classes of
-    distributions.
+    distributions. ``bare`` is whether
+    several tensors come in a plain tuple, as Keras takes them apart before the loss does.
     """
 
     arguments: dict[str, Want]
@@ -178,6 +179,7 @@ class Signature:
     keywords: bool
     forms: Mapping[str, str]
     notes: tuple[str, ...]
+    bare: bool = False
 
     @property
     def roles(self) -> set[str]:

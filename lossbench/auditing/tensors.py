@@ -7,7 +7,7 @@ import functools
 import inspect
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -24,6 +24,7 @@ _KNOWN = ("torch", "tensorflow", "keras", "jax")
 _ALSO = {"tf_keras": "tensorflow", "tensorflow_probability": "tensorflow", "jaxlib": "jax"}
 _SIZES = {"d": "d", "k": "k", "B": "batch_size", "N": "n_images"}
 _LEARNED = ("x_hat", "z_mean", "z_log_var", "z_std", "z_var", "z", "latents", "x_log_var")
+_STEP = 1e-4
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,13 @@ class Maker:
             case "jax":
                 return library.numpy.asarray(own)
         return own
+
+    @property
+    def engine(self) -> str:
+        """The library that takes gradients: Keras has its backend do it."""
+        if self.framework == "keras":
+            return str(sys.modules["keras"].backend.backend())
+        return self.framework
 
     def distribution(self, kind: str, mean: Any, std: Any) -> Any:
         """Return a distribution by the name of its class; ``TypeError`` for a library without."""
@@ -94,6 +102,7 @@ class Values:
         self, probe: Probe, maker: Maker, alias: Mapping[str, str], scope: Mapping[str, Any]
     ) -> None:
         self.probe, self.maker, self._alias, self._scope = probe, maker, alias, scope
+        self._along: Any = None
         self.made: dict[str, Any] = {}
         self.asked: set[str] = set()
 
@@ -117,30 +126,68 @@ class Values:
                 if not (same or np.array_equal(now, before, equal_nan=True)):
                     yield role
 
-    def slope(self, output: Any) -> float:
-        """Return by the gradient how fast an output grows along the way that the probe asks for."""
-        probe, arrays_ = self.probe, _arrays(self.probe)
-        if not getattr(output, "requires_grad", False):
-            return 0.0
-        if probe.along == "level":
-            ways = {"x_hat": (arrays_["x_hat"] - arrays_["x"]) / probe.level}
-        else:
-            way = arrays_["z_mean"] / probe.mean
-            both = np.concatenate([way, np.zeros_like(way)], 1)
-            ways = {"z_mean": way, "z": way, "latents": both}
-        torch: Any = sys.modules["torch"]
-        roles = [role for role in ways if role in self.made]
-        tensors = [self.made[role] for role in roles]
-        found = torch.autograd.grad(output.mean(), tensors, retain_graph=True, allow_unused=True)
-        pairs = [(g, ways[r]) for g, r in zip(found, roles, strict=True) if g is not None]
-        return sum(float((to_array(gradient) * way).sum()) for gradient, way in pairs)
+    def slopes(self, call: Callable[[], Mapping[str, Any]]) -> Iterator[tuple[str, Any, float]]:
+        """Yield what a call returns by its path, and by the gradient how fast its mean grows.
+
+        That is along the way that the probe asks for; ``ValueError`` where nobody takes gradients.
+        """
+        engine, start = self.maker.engine, np.zeros(())
+        library: Any = sys.modules.get(engine)
+        match engine:
+            case "torch":
+                self._along = self.maker.tensor(start).requires_grad_()
+                for path, value in call().items():
+                    slope = None
+                    if getattr(value, "requires_grad", False):
+                        wanted = {"retain_graph": True, "allow_unused": True}
+                        (slope,) = library.autograd.grad(value.mean(), [self._along], **wanted)
+                    yield path, value, float(slope or 0.0)
+            case "tensorflow":
+                with library.GradientTape(persistent=True) as tape:
+                    self._along = self.maker.tensor(start)
+                    tape.watch(self._along)
+                    found = call()
+                for path, value in found.items():
+                    is_felt = library.is_tensor(value) and value.dtype.is_floating
+                    slope = tape.gradient(value, self._along) if is_felt else None
+                    yield path, value, float(slope or 0.0) / max(1, np.size(value))
+            case "jax":
+                others: dict[str, Any] = {}
+
+                def traced(along: Any) -> dict[str, Any]:
+                    self._along = along
+                    found = call()
+                    felt = {
+                        path: value
+                        for path, value in found.items()
+                        if isinstance(value, library.Array) and value.dtype.kind == "f"
+                    }
+                    others.update({path: found[path] for path in found.keys() - felt.keys()})
+                    return felt
+
+                tensor = self.maker.tensor
+                values, slopes = library.jvp(traced, (tensor(start),), (tensor(start + 1),))
+                for path, value in values.items():
+                    yield path, value, float(slopes[path].mean())
+                yield from ((path, value, 0.0) for path, value in others.items())
+            case _:
+                raise ValueError(f"{engine} takes no gradients")
+
+    def _way(self, role: str) -> np.ndarray[Any, Any] | None:
+        """Return the way along which the probe moves the tensor of a role, if it does."""
+        ahead, behind = (_arrays(self.probe.further(step))[role] for step in (_STEP, -_STEP))
+        way = (ahead - behind) / (2 * _STEP)
+        return way if way.any() else None
 
     def _make(self, role: str) -> Any:  # noqa: PLR0911 - a case for every role
         probe, arrays_ = self.probe, _arrays(self.probe)
         if role in _SIZES:
             return getattr(probe, _SIZES[role])
         if role in arrays_:
-            return self.maker.tensor(arrays_[role], learned=role in _LEARNED)
+            made = self.maker.tensor(arrays_[role], learned=role in _LEARNED)
+            felt = self._along is not None and role in _LEARNED
+            way = self._way(role) if felt else None
+            return made if way is None else made + self._along * self.maker.tensor(way)
         match role:
             case "posterior" if self._alias.get("posterior as") == "own":
                 return self._own_posterior()(self["latents"])

@@ -5,6 +5,7 @@ import functools
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from lossbench.auditing.probe import Probe
 from lossbench.auditing.records import Answer, Failure, Output, Stopped
@@ -15,7 +16,7 @@ _TOTALS = (
     *("negative_elbo", "neg_elbo", "nelbo", "free_energy", "cost"),
 )
 _WEIGHTS = ("weight", "beta", "coef", "anneal", "lambda", "gamma", "factor")
-_OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
+_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -36,7 +37,12 @@ class Total:
 
     def value(self, outputs: Sequence[Output]) -> float:
         """Return the total of one answer; ``Stopped`` where an output is missing or no number."""
-        return _worth(ast.parse(self.expression, mode="eval").body, outputs)
+        number: float = self.of(lambda path: _mean(path, outputs))
+        return number
+
+    def of(self, found: Callable[[str], Any]) -> Any:
+        """Return the total of whatever lies at each path: numbers, or tensors."""
+        return _worth(ast.parse(self.expression, mode="eval").body, found)
 
     def used(self, outputs: Sequence[Output]) -> list[Output]:
         """Return the outputs that the total is made of."""
@@ -95,15 +101,18 @@ def _paths(node: ast.expr) -> set[str]:
     return {p for child in ast.iter_child_nodes(node) for p in _paths(child)}  # type: ignore[arg-type]
 
 
-def _worth(node: ast.expr, outputs: Sequence[Output]) -> float:
+def _worth(node: ast.expr, found: Callable[[str], Any]) -> Any:
     match node:
         case ast.Constant(value=value):
             return float(value)  # type: ignore[arg-type]
         case ast.UnaryOp(operand=operand):
-            return -_worth(operand, outputs)
+            return -_worth(operand, found)
         case ast.BinOp(left=left, op=op, right=right):
-            return _OPERATORS[type(op)](_worth(left, outputs), _worth(right, outputs))
-    path = _path(node)
+            return _OPERATORS[type(op)](_worth(left, found), _worth(right, found))
+    return found(_path(node) or "")
+
+
+def _mean(path: str, outputs: Sequence[Output]) -> float:
     for out in outputs:
         if out.path == path:
             if out.type:

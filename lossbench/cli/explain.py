@@ -114,7 +114,7 @@ def explain(
 
 def _found(loss: str, sizes: "Sizes") -> "str | Entry":
     """Return the name of a convention, or a loss of the user's own, audited."""
-    from lossbench.experiment import is_own  # noqa: PLC0415
+    from lossbench.loss import is_own  # noqa: PLC0415
 
     if not is_own(loss):
         return loss

@@ -1,4 +1,4 @@
-"""``lossbench init``: a commented experiment file to start from."""
+"""``lossbench init``: a commented experiment file, or network, to start from."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,24 +9,33 @@ from lossbench.errors import UsageError
 
 
 def init(
-    name: Annotated[str, typer.Argument(help="Name of the experiment.")] = "experiment",
+    name: Annotated[
+        str | None, typer.Argument(help="Name of the file [experiment, or nets].")
+    ] = None,
+    network: Annotated[
+        bool, typer.Option("--network", help="Write NAME.py, a network of your own, instead.")
+    ] = False,
 ) -> None:
     """Write NAME.toml, a commented experiment file to start from.
 
-    Example: `lossbench init mine` and then `lossbench sweep mine.toml`.
+    Examples: `lossbench init mine` and then `lossbench sweep mine.toml`; `lossbench init
+    --network` and then `lossbench sweep --network nets.py:build`.
     """
     from lossbench.console.screen import tell  # noqa: PLC0415
-    from lossbench.experiment import TEMPLATE  # noqa: PLC0415
+    from lossbench.experiment import TEMPLATE, TEMPLATE_NETS  # noqa: PLC0415
 
-    path = Path(name if name.endswith(".toml") else f"{name}.toml")
+    template, end = (TEMPLATE_NETS, ".py") if network else (TEMPLATE, ".toml")
+    stem = name or ("nets" if network else "experiment")
+    path = Path(stem if stem.endswith(end) else f"{stem}{end}")
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(TEMPLATE.read_text(encoding="utf-8"))
+            file.write(template.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(
-            "the experiment file cannot be written",
+            f"the {'network' if network else 'experiment file'} cannot be written",
             where=str(path),
             received=error.strerror or str(error),
             remedy="choose another name",
         ) from None
-    tell(f"wrote {path}\nnext: lossbench sweep {path} --dry-run")
+    asked = f"--network {path}:build" if network else path
+    tell(f"wrote {path}\nnext: lossbench sweep {asked} --dry-run")

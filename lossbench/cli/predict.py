@@ -44,13 +44,12 @@ def predict(
     from lossbench.console.prediction import prediction_tables  # noqa: PLC0415
 
     asked = experiments.read(experiment, overrides)
-    if asked.own_losses():
+    if asked.has_own_files:
         from lossbench import proving  # noqa: PLC0415
 
         asked = proving.proved(asked, data_dir, said=screen.tell)
-        for loss in asked.own_losses():
-            for sentence in experiments.told(loss):
-                screen.tell(sentence)
+        for sentence in asked.own_files_told():
+            screen.tell(sentence)
     with reading_bar():
         prediction = predictions.predict(asked, data_dir)
     if json:

@@ -98,7 +98,7 @@ def recommend(
         raise UsageError("a folder is where --confirm trains", where="--out", expected="--confirm")
     wanted = recommendations.goal(kl, rate_bits, active, no_collapse=no_collapse, margin=margin)
     asked, auto_k = recommendations.read(experiment, overrides)
-    if asked.own_losses():
+    if asked.has_own_files:
         from lossbench import proving  # noqa: PLC0415
 
         asked = proving.proved(asked, data_dir, said=screen.tell)

@@ -163,13 +163,27 @@ def _cell_table(title: str, cells: Sequence[Cell], name: str) -> Table:
 
 
 def _labels(cells: Sequence[Cell]) -> Iterator[str]:
-    """Yield each cell's settings, aligned: ``beta  0.5  d 64``."""
-    names = [name for name in cells[0].settings if name != "reconstruction_loss"]
+    """Yield each cell's settings, aligned: ``digits  beta  0.5  d 64``."""
+    names = _telling([name for name in cells[0].settings if name != "reconstruction_loss"], cells)
     texts = [[setting(cell.settings[name]) for name in names] for cell in cells]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     for row in texts:
         aligned = zip(names, row, widths, strict=True)
-        yield "  ".join(f"{name} {text:>{width}}" for name, text, width in aligned)
+        yield "  ".join(
+            f"{text:<{width}}" if name == "dataset" else f"{name} {text:>{width}}"
+            for name, text, width in aligned
+        )
+
+
+def _telling(names: list[str], cells: Sequence[Cell]) -> list[str]:
+    """Return the settings without those that follow from the ones before, as epochs from data."""
+    kept: list[str] = []
+    for name in names:
+        told = [tuple(setting(cell.settings[each]) for each in kept) for cell in cells]
+        more = {(*row, setting(cell.settings[name])) for row, cell in zip(told, cells, strict=True)}
+        if len(more) > len(set(told)):
+            kept.append(name)
+    return kept
 
 
 def _sides(metric: MetricDifference) -> Iterator[str]:

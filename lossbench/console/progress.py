@@ -17,7 +17,7 @@ from lossbench.console.screen import (
     tell_command,
 )
 from lossbench.console.summary import show_summary
-from lossbench.experiment import stacks, told
+from lossbench.experiment import stacks
 from lossbench.run import Record
 from lossbench.settings import RunSettings
 from lossbench.store import TABLES, Summary
@@ -41,9 +41,8 @@ def show_plan(plan: Plan, missing: Sequence[RunSettings]) -> None:
         tell(f"  w of {schedule}")
     for form in plan.experiment.forms_told(plan.runs):
         tell(f"  {form}")
-    for loss in plan.experiment.own_losses():
-        for sentence in told(loss):
-            tell(f"  {sentence}")
+    for sentence in plan.experiment.own_files_told():
+        tell(f"  {sentence}")
 
 
 class Display:

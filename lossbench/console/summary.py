@@ -12,6 +12,7 @@ from rich.text import Text
 
 from lossbench.columns import (
     HELD,
+    KL_COLUMNS,
     METRICS,
     MODEL_COLUMNS,
     NO_THRESHOLD,
@@ -20,6 +21,7 @@ from lossbench.columns import (
     belongs,
     bounded,
     end_note,
+    kl_term,
     learned_note,
     worth_saying,
 )
@@ -37,6 +39,7 @@ _BELOW = 0.95  # of t_1: the least at which a network's own was measured
 _MOST_SETTINGS = 400  # nobody reads more, and they take seconds to lay out
 _TABLE_COLUMNS = ("dataset", "reconstruction_loss", "k")
 _ROW_COLUMNS = ("d", "beta", "loss")
+_KL_TERM = "KL term"  # a column of its own, where something moves or bounds it
 _OPTIONAL = tuple(metric.name for metric in METRICS if metric.optional)
 _NARROW = {
     "threshold": "thresh-\nold",
@@ -66,22 +69,25 @@ def summary_tables(found: Summary, console: Console) -> RenderableType:
     curve_of = dict(zip(summary.index, curves, strict=True)) if curves else {}
     wide = console.width >= _WIDE
     extra = [name for name in MODEL_COLUMNS if summary[name].nunique(dropna=False) > 1]
+    apart = [*_TABLE_COLUMNS, *(name for name in extra if name not in KL_COLUMNS)]
+    summary = summary.assign(**{_KL_TERM: [kl_term(row) for _, row in summary.iterrows()]})
     parts: list[RenderableType] = []
     shown = summary
     if len(summary) > _MOST_SETTINGS:
-        order = [*_TABLE_COLUMNS, *extra, *_ROW_COLUMNS]
-        shown = summary.sort_values(order).head(_MOST_SETTINGS)
-    for keys, group in shown.groupby([*_TABLE_COLUMNS, *extra], sort=False, dropna=False):
-        facts: dict[str, Any] = dict(zip((*_TABLE_COLUMNS, *extra), keys, strict=True))
+        shown = summary.sort_values([*apart, *_ROW_COLUMNS]).head(_MOST_SETTINGS)
+    for _, group in shown.groupby(apart, sort=False, dropna=False):
+        shared, first = _shared(group), group.iloc[0]
+        names = [*_TABLE_COLUMNS, *(extra if _KL_TERM in shared else apart[len(_TABLE_COLUMNS) :])]
+        names[2:2] = [name for name in shared if name != _KL_TERM]
         title = ", ".join(
-            f"{name} {setting(facts[name])}" if name != "dataset" else str(facts[name])
-            for name in worth_saying([name for name in facts if belongs(name, facts)], facts)
+            f"{name} {setting(first[name])}" if name != "dataset" else str(first[name])
+            for name in worth_saying([name for name in names if belongs(name, first)], first)
         )
-        rows = group.sort_values(list(_ROW_COLUMNS))
+        rows = group.sort_values([*_ROW_COLUMNS, "free_bits"])
         drawn = _drawn(rows, curve_of, console.options.ascii_only)
-        layouts = [_table(title, rows, wide, drawn), _table(title, rows, wide, {})]
+        layouts = [_table(title, rows, wide, drawn, shared), _table(title, rows, wide, {}, shared)]
         if wide:
-            layouts.append(_table(title, rows, False, drawn))
+            layouts.append(_table(title, rows, False, drawn, shared))
         parts.append(next((each for each in layouts if _fits(each, console)), layouts[-1]))
     if len(shown) < len(summary):
         n_more = len(summary) - len(shown)
@@ -110,7 +116,19 @@ def _drawn(
     return drawn if any(drawn.values()) else {}
 
 
-def _table(title: str, rows: pd.DataFrame, wide: bool, drawn: Mapping[Any, str]) -> Table:
+def _shared(rows: pd.DataFrame) -> list[str]:
+    """Return the columns that a table leaves to its title: there is room for one of KL terms.
+
+    That one is left out if the KL term is the same in every row; else what is.
+    """
+    if rows[_KL_TERM].nunique() == 1:
+        return [_KL_TERM]
+    return [name for name in ("loss", "d") if rows[name].nunique() == 1]
+
+
+def _table(
+    title: str, rows: pd.DataFrame, wide: bool, drawn: Mapping[Any, str], shared: Sequence[str]
+) -> Table:
     table = Table(
         title=f"\n{title}",
         title_justify="left",
@@ -119,39 +137,60 @@ def _table(title: str, rows: pd.DataFrame, wide: bool, drawn: Mapping[Any, str])
         pad_edge=False,
         padding=(0, 1) if wide else (0, 1, 0, 0),
     )
-    table.add_column("loss", overflow="fold")  # half a name is another one's
     numbers = [name for name in SUMMARISED if name not in _OPTIONAL or rows[name].notna().any()]
-    headings = ["d", "beta", "beta_eff", "threshold", *numbers]
+    texts = ("loss", _KL_TERM)
+    headings = ["loss", _KL_TERM, "d", "beta", "beta_eff", "threshold", *numbers]
     headings += ["pre-\ndicted", "active_\nunits"] if wide else ["active_\nunits"]
+    headings = [heading for heading in headings if heading not in shared]
     for heading in headings:
         shown = heading if wide else _NARROW.get(heading, heading)
-        table.add_column(shown, justify="right", no_wrap=True)
+        is_text = heading in texts
+        table.add_column(
+            shown,
+            justify="left" if is_text else "right",
+            no_wrap=not is_text,
+            overflow="fold" if is_text else "ellipsis",
+        )
     table.add_column("col-\nlapsed")
     if drawn:
         table.add_column("elbo\ncurve", no_wrap=True)
+    has_room = wide or _KL_TERM not in headings
     previous = None
     for place, row in zip(rows.index, rows.to_dict(orient="records"), strict=True):
         if previous is not None and row["d"] != previous:
             table.add_section()
         previous = row["d"]
-        table.add_row(*_cells(row, numbers, wide), *([drawn[place]] if drawn else []))
+        cells = _cells(row, numbers, wide, of_k=f" of {row['k']}" * has_room)
+        table.add_row(
+            *(cells[heading] for heading in headings),
+            _collapsed(row),
+            *([drawn[place]] if drawn else []),
+        )
     return table
 
 
-def _cells(row: Mapping[Any, Any], numbers: Sequence[str], wide: bool) -> Iterator[Text | str]:
-    yield str(row["loss"])
-    yield str(row["d"])
-    yield significant(row["beta"], 4)
-    yield significant(row["beta_eff"], 4)
-    yield "" if math.isnan(row["threshold"]) else f"{row['threshold']:.3f}"
+def _cells(
+    row: Mapping[Any, Any], numbers: Sequence[str], wide: bool, *, of_k: str
+) -> dict[str, str]:
+    """Return the cells of one setting by the headings of their columns."""
+    predicted = row["predicted_active_units"]
+    cells = {
+        "loss": str(row["loss"]),
+        _KL_TERM: str(row.get(_KL_TERM)),
+        "d": str(row["d"]),
+        "beta": significant(row["beta"], 4),
+        "beta_eff": significant(row["beta_eff"], 4),
+        "threshold": "" if math.isnan(row["threshold"]) else f"{row['threshold']:.3f}",
+        "pre-\ndicted": "" if pd.isna(predicted) else str(predicted),
+        "active_\nunits": ""
+        if pd.isna(row["active_units"])
+        else f"{row['active_units']:.2g}{of_k}",
+    }
     for name in numbers:
         interval = row[f"{name}_ci95"] if wide or name == "elbo" else float("nan")
         mark = "*" if name == "elbo" and row["still_improving"] is True else ""
-        yield _number(row[name], interval) + mark
-    if wide:
-        yield "" if pd.isna(row["predicted_active_units"]) else str(row["predicted_active_units"])
-    yield "" if pd.isna(row["active_units"]) else f"{row['active_units']:.2g} of {row['k']}"
-    yield _collapsed(row)
+        cells[name] = _number(row[name], interval) + mark
+    return cells
 
 
 def _number(mean: float, half_width: float) -> str:
@@ -170,44 +209,31 @@ def _collapsed(row: Mapping[Any, Any]) -> Text:
 
 def _of_collapsed(summary: pd.DataFrame) -> Iterator[RenderableType]:
     """Yield what to do about settings that collapsed: those well below t_1, and those above it."""
-    telling = [name for name in ("reconstruction_loss", *MODEL_COLUMNS) if _tells(name, summary)]
     collapsed = summary[(summary["collapsed"] > 0) & summary["threshold"].notna()]
     below = collapsed[collapsed[HELD] < _BELOW * collapsed["threshold"]]
     above = collapsed[collapsed[HELD] >= collapsed["threshold"]]
     if len(below):
         yield Text("Collapsed below t_1: training ended before it left the collapsed solution")
-        yield Indented(_named(below, telling))
+        yield Indented(_named(below))
         yield Indented(
             "try a far start (--kl-schedule far:0.3:0.1), a larger --learning-rate or more --epochs"
         )
     if len(above):
         yield Text("Collapsed above t_1: the objective asks for it, and a smaller beta does not")
-        yield Indented(_named(above, telling, is_above=True))
+        yield Indented(_named(above, is_above=True))
 
 
-def _tells(name: str, summary: pd.DataFrame) -> bool:
-    """Return whether settings that have a column of the model differ in it."""
-    has_it = summary.apply(lambda row: belongs(name, row), axis="columns").to_numpy(bool)
-    return bool(summary.loc[has_it, name].nunique(dropna=False) > 1)
-
-
-def _named(settings: pd.DataFrame, telling: Sequence[str], *, is_above: bool = False) -> str:
-    """Return the first few settings, and for those above t_1 the beta to write instead.
-
-    ``telling`` are the columns of the model in which the settings of the folder differ.
-    """
+def _named(settings: pd.DataFrame, *, is_above: bool = False) -> str:
+    """Return the first few settings, and for those above t_1 the beta to write instead."""
+    told = [name for name in ("reconstruction_loss", "dataset") if settings[name].nunique() > 1]
+    bends = any(settings[name].nunique(dropna=False) > 1 for name in KL_COLUMNS)
     named = []
     for row in settings.sort_values(list(_ROW_COLUMNS)).to_dict(orient="records"):
-        facts = {str(name): value for name, value in row.items()}
-        model = "".join(
-            f" {'' if name == 'reconstruction_loss' else f'{name} '}{setting(facts[name])}"
-            for name in telling
-            if belongs(name, facts)
-        )
+        kind = "".join(f" {row[name]}" for name in told) + f" {kl_term(row)}" * bends
         half = row["beta"] * row["threshold"] / row[HELD] / 2
         instead = f" (t_1/2 is at beta {significant(half, 3)})" if is_above else ""
         beta = significant(row["beta"], 4)
-        named.append(f"{row['loss']} d {row['d']} k {row['k']}{model} at beta {beta}{instead}")
+        named.append(f"{row['loss']} d {row['d']} k {row['k']}{kind} at beta {beta}{instead}")
     rest = len(named) - _MOST_NAMED
     return ", ".join(named[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 

@@ -18,6 +18,7 @@ _IN_SCIKIT_LEARN = {
     "digits": sources.digits,
     "digits_counts": sources.digits_counts,
     "digits_levels": sources.digits_levels,
+    "digits_enlarged": sources.digits_enlarged,
     "breast_cancer": sources.breast_cancer,
     "wine": sources.wine,
 }

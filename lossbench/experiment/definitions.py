@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import cast
 
 from lossbench.errors import ExperimentError, UsageError, did_you_mean
-from lossbench.experiment.own_loss import OwnLoss, is_own, read_own
-from lossbench.loss import Convention, Reduction, Sizes, catalogue, convention
+from lossbench.experiment.own_loss import OwnLoss, read_own
+from lossbench.loss import Convention, Reduction, Sizes, catalogue, convention, is_own
 from lossbench.settings import Value
 
 SECTION = "convention"

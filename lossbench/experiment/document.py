@@ -10,6 +10,8 @@ from lossbench.experiment.grid import Experiment, Grid
 from lossbench.experiment.lines import Lines
 from lossbench.experiment.own_loss import SECTION as OWN_LOSS
 from lossbench.experiment.own_loss import frozen_losses
+from lossbench.experiment.own_network import SECTION as OWN_NETWORK
+from lossbench.experiment.own_network import OwnNetwork, frozen_networks
 from lossbench.loss import Convention
 from lossbench.settings import (
     AXES,
@@ -35,6 +37,7 @@ class Reader:
         self._source = source
         self._lines = Lines(text)
         self._own: dict[str, Convention] = {}
+        self._networks: dict[str, OwnNetwork] = {}
         self._places: dict[tuple[str, Value], str] = {}
 
     def _where(self, name: str, section: str = "", number: int = 0) -> str:
@@ -49,6 +52,8 @@ class Reader:
         if frozen:
             tables = document.pop(OWN_LOSS, {})
             self._own |= frozen_losses(tables, self._source, self._where(OWN_LOSS))
+            tables = document.pop(OWN_NETWORK, {})
+            self._networks = frozen_networks(tables, self._source, self._where(OWN_NETWORK))
         for section in document:
             if section not in SECTIONS:
                 raise ExperimentError(
@@ -84,6 +89,7 @@ class Reader:
                 data: tuple(shape) for data, shape in shapes.items() if isinstance(shape, list)
             },
             conventions=self._own,
+            networks=self._networks,
             places=self._places,
         )
 

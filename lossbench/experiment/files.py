@@ -14,10 +14,13 @@ from lossbench.experiment.document import FROZEN, Reader, axis_values, completed
 from lossbench.experiment.grid import Experiment
 from lossbench.experiment.own_loss import SECTION as OWN_LOSS
 from lossbench.experiment.own_loss import OwnLoss
-from lossbench.loss import Convention
+from lossbench.experiment.own_network import SECTION as OWN_NETWORK
+from lossbench.experiment.own_network import read_network
+from lossbench.loss import Convention, is_own
 from lossbench.settings import FIXED, FORMAT_VERSION, KEYS, Value, key_named
 
 TEMPLATE = Path(__file__).with_name("template.toml")
+TEMPLATE_NETS = Path(__file__).with_name("template_nets.txt")
 _DEFAULT_EXPERIMENT = Path(__file__).with_name("default.toml")
 _LARGEST_FILE = 1_000_000
 
@@ -45,7 +48,38 @@ def read(path: Path | None = None, overrides: Mapping[str, str] | None = None) -
     if path is None and overrides and "dataset" in overrides:
         grids = [{name: grid[name] for name in grid if name != "d"} for grid in experiment.grids]
         experiment = replace(experiment, grids=tuple(grids))
-    return _overridden(experiment, overrides or {})
+    return _with_networks(_overridden(experiment, overrides or {}), source)
+
+
+def _with_networks(experiment: Experiment, beside: Path) -> Experiment:
+    """Return the experiment with the networks of the user's own, by their names in tables.
+
+    ``ExperimentError`` if a file is not there, or if two files of one name are not the same.
+    """
+    networks, places = dict(experiment.networks), dict(experiment.places)
+
+    def named(text: Value) -> Value:
+        if not is_own(str(text)) or text in networks:
+            return text
+        where = places.get(("network", text), "")
+        found = read_network(str(text), where, beside)
+        if networks.setdefault(found.name, found).identity != found.identity:
+            raise ExperimentError(
+                f"two files are called {found.file.path.name}",
+                where=where,
+                expected="networks that tables can tell apart",
+                received=str(text),
+                remedy="rename one of the files",
+            )
+        places["network", found.name] = where
+        return found.name
+
+    fixed = {**experiment.fixed, "network": named(experiment.fixed["network"])}
+    grids = tuple(
+        grid | {"network": tuple(map(named, grid["network"]))} if "network" in grid else grid
+        for grid in experiment.grids
+    )
+    return replace(experiment, fixed=fixed, grids=grids, networks=networks, places=places)
 
 
 def _text(path: Path) -> str:
@@ -113,12 +147,12 @@ def _overridden(experiment: Experiment, overrides: Mapping[str, str]) -> Experim
 def _without_unused(conventions: Mapping[str, Convention]) -> dict[str, Convention]:
     """Return the conventions without losses of a file's grid, which an option takes the place of.
 
-    Those of a frozen experiment stay: what was proved of them is known.
+    Those of a frozen experiment stay: what was found of them is known.
     """
     return {
         name: loss
         for name, loss in conventions.items()
-        if not isinstance(loss, OwnLoss) or loss.proofs
+        if not isinstance(loss, OwnLoss) or loss.proofs or loss.ways
     }
 
 
@@ -137,6 +171,8 @@ def text_of(experiment: Experiment) -> str:
         document[SECTION] = tables
     if own := experiment.own_losses():
         document[OWN_LOSS] = {loss.name: loss.table() for loss in own}
+    if networks := experiment.own_networks():
+        document[OWN_NETWORK] = {network.name: network.table() for network in networks}
     for name in FIXED:
         section = document.setdefault(KEYS[name].section, {})
         assert isinstance(section, dict)  # noqa: S101 - only sections are set above

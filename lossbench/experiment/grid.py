@@ -6,12 +6,16 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import nan
 from typing import Any
 
 from lossbench.errors import ExperimentError, did_you_mean
+from lossbench.experiment import own_loss, own_network
 from lossbench.experiment.definitions import identity_of, known, shown_of
 from lossbench.experiment.own_loss import OwnLoss
+from lossbench.experiment.own_network import OwnNetwork
 from lossbench.loss import (
+    CONSTANT,
     LIKELIHOODS,
     NAMES,
     OWN,
@@ -38,6 +42,7 @@ NativeSizes = tuple[int, int, tuple[str, ...]]
 
 _MOST_RUNS = 1_000_000
 _HISTORY_ROWS = 50
+_LEARNED = ("sigma", "dispersion")  # where they are no numbers
 _LAYERS = tuple(dict.fromkeys(name for names in OWN_LAYERS.values() for name in names))
 
 
@@ -49,9 +54,9 @@ class Experiment:
     ``data_sha256`` maps ``<dataset> at d=<d>`` to the hash of the data that was trained on; it
     is empty until the experiment is frozen in a results folder; ``n_images`` maps datasets to
     the size of their training split, once it is known; ``image_shapes`` maps the data of networks
-    that see images to the shape of one; ``conventions`` holds those that the
-    file itself defines. ``places`` tells in which line of a file, or in which option, a value of a
-    key stands: some can be checked only once the data is known.
+    that see images to the shape of one; ``conventions`` holds those that the file itself defines,
+    ``networks`` those of the user's own files. ``places`` tells in which line of a file, or in
+    which option, a value of a key stands: some can be checked only once the data is known.
     """
 
     name: str
@@ -61,6 +66,7 @@ class Experiment:
     n_images: Mapping[str, int] = field(default_factory=dict)
     image_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     conventions: Mapping[str, Convention] = field(default_factory=dict)
+    networks: Mapping[str, OwnNetwork] = field(default_factory=dict)
     places: Mapping[tuple[str, Value], str] = field(default_factory=dict, compare=False)
 
     def datasets(self) -> tuple[str, ...]:
@@ -77,6 +83,27 @@ class Experiment:
         names = dict.fromkeys(str(name) for grid in self.grids for name in grid["loss"])
         losses = (self.conventions.get(name) for name in names)
         return tuple(loss for loss in losses if isinstance(loss, OwnLoss))
+
+    def own_networks(self) -> tuple[OwnNetwork, ...]:
+        """Return the networks of the grids that are functions in a file of the user's own."""
+        return tuple(self.networks[name] for name in self._networks() if name in self.networks)
+
+    @property
+    def has_own_files(self) -> bool:
+        """Whether a loss or a network of the grids is a function in a file of the user's own."""
+        return bool(self.own_losses() or self.own_networks())
+
+    def own_files_told(self) -> Iterator[str]:
+        """Yield in sentences what is known of the losses and networks of the user's own."""
+        for loss in self.own_losses():
+            yield from own_loss.told(loss)
+        for network in self.own_networks():
+            yield from own_network.told(network)
+
+    def _networks(self) -> tuple[str, ...]:
+        """Return the names of every network of the grids, without repetition."""
+        names = (grid.get("network", (self.fixed["network"],)) for grid in self.grids)
+        return tuple(dict.fromkeys(str(name) for axis in names for name in axis))
 
     def resolved(self, native_sizes: Callable[[str], NativeSizes]) -> "Experiment":
         """Return the experiment with every grid's d spelt out and the size of its data known.
@@ -150,7 +177,7 @@ class Experiment:
                 continue
             place = data_place(run.dataset, run.d)
             shapes[place] = shape_of(run)
-            if len(shapes[place]) == 1:
+            if len(shapes[place]) == 1 and run.network not in self.networks:
                 raise ExperimentError(
                     f"network = {run.network} sees images, and this data is a table",
                     where=self.places.get(("network", run.network), "") or place,
@@ -184,6 +211,7 @@ class Experiment:
         self._check_layers()
         distinct = tuple({run.run_id: run for run in sorted(runs, key=place)}.values())
         for run in distinct:
+            self._check_function(run)
             self._check_kl_form(run)
             if run.dataset in self.n_images:
                 self._check_lengths(run, *run.steps(self.n_images[run.dataset]))
@@ -214,10 +242,10 @@ class Experiment:
 
     def _check_layers(self) -> None:
         """Refuse a setting of layers that no network of the experiment has."""
-        networks = {str(x) for g in self.grids for x in g.get("network", (self.fixed["network"],))}
+        networks = self._networks()
         for name in _LAYERS:
             users = [network for network, has in OWN_LAYERS.items() if name in has]
-            if not networks.intersection(users):
+            if not {*networks}.intersection(users):
                 expected, received = f"network {joined(users, 'or')}", joined(sorted(networks))
                 self._refuse_given(name, "network", expected, f"network {received}")
 
@@ -288,6 +316,33 @@ class Experiment:
     def _given(self, grid: Grid, name: str) -> tuple[Value, ...]:
         """Return the values of a key in a grid; that of the file if it is no axis."""
         return grid.get(name, (self.fixed[name],))
+
+    def _check_function(self, run: RunSettings) -> None:
+        """Refuse what would change a function of the user's own that is trained itself."""
+        plain = {
+            "kl_schedule": CONSTANT,
+            "free_bits": 0.0,
+            "capacity": "0",
+            "kl_estimator": "closed",
+        }
+        for name, value in plain.items() if run.function else ():
+            if (asked := getattr(run, name)) != value:
+                raise ExperimentError(
+                    f"`{name}` changes the KL term, and {run.loss} is trained itself",
+                    where=self.places.get((name, asked), ""),
+                    expected=f"no `{name}`: write it into the function",
+                    received=setting(asked),
+                    remedy="write a second [[sweep]] for the other losses",
+                )
+        has = run.likelihood.parameters
+        learned = [n for n in _LEARNED if n in has and isinstance(getattr(run, n), str)]
+        if run.function and learned:
+            raise ExperimentError(
+                f"`{learned[0]}` is learned, and {run.loss}, which is trained itself, has none",
+                where=self.places.get((learned[0], getattr(run, learned[0])), ""),
+                expected=f"a number for {learned[0]}: the likelihood that R and the ELBO are of",
+                received=str(getattr(run, learned[0])),
+            )
 
     def _check_kl_form(self, run: RunSettings) -> None:
         """Refuse what makes no form of the KL term."""
@@ -389,6 +444,11 @@ def extended(frozen: Experiment, asked: Experiment) -> Experiment:
         for name, loss in frozen.conventions.items()
         if identity_of(other := asked.conventions.get(name, loss)) != identity_of(loss)
     ]
+    differing += [
+        (f"network {name}", f"a file of SHA-256 {known.sha256[:12]}", f"one of {new.sha256[:12]}")
+        for name, known in frozen.networks.items()
+        if (new := asked.networks.get(name, known)) != replace(known, built=new.built)
+    ]
     if differing:
         raise ExperimentError(
             "the two are different experiments",
@@ -410,6 +470,7 @@ def extended(frozen: Experiment, asked: Experiment) -> Experiment:
         n_images=dict(frozen.n_images) | dict(asked.n_images),
         image_shapes=dict(frozen.image_shapes) | dict(asked.image_shapes),
         conventions=dict(frozen.conventions) | dict(asked.conventions),
+        networks=dict(frozen.networks) | dict(asked.networks),
     )
 
 
@@ -476,8 +537,10 @@ def _runs(
         n_images=experiment.n_images.get(values["dataset"]),
     )
     loss = known(values["loss"], own)
-    beta, a, b, beta_eff = _weights(
-        loss, sizes, values.pop("beta", 1.0), values.pop("beta_eff", None)
+    asked, asked_eff = values.pop("beta", 1.0), values.pop("beta_eff", None)
+    function = loss.itself(sizes, asked) if isinstance(loss, OwnLoss) else None
+    beta, a, b, beta_eff = (
+        (asked, nan, nan, nan) if function else _weights(loss, sizes, asked, asked_eff)
     )
     values["eval_every"] = _eval_every(values)
     values["reconstruction_loss"] = _likelihood(values["reconstruction_loss"], loss.name, own)
@@ -486,14 +549,20 @@ def _runs(
         values["free_bits_over"] = FIXED["free_bits_over"]
     has = likelihood(values["reconstruction_loss"]).own_settings
     values |= {name: FIXED[name] for name in OWN_SETTINGS if name not in has}
-    layers = OWN_LAYERS[values["network"]]
+    built_by = experiment.networks.get(values["network"])
+    layers = () if built_by else OWN_LAYERS[values["network"]]
     values |= {name: FIXED[name] for name in _LAYERS if name not in layers}
     if values["network"] == "keras-io-conv":
         values["hidden"] = KERAS_IO_HIDDEN
     if values["network"] != "dense":
         place = data_place(values["dataset"], values["d"])
         values["image"] = tuple(experiment.image_shapes.get(place, ()))
+    if built_by:
+        values["network_definition"] = built_by.identity
+        values["built"] = built_by.at(values["image"], values["k"])
     values |= {name: canonical(x) for name, x in values.items() if isinstance(x, float)}
     values |= {"beta": beta, "a": a, "b": b, "beta_eff": beta_eff}
     values["definition"] = identity_of(loss) if loss.name in own else ""
+    if function:
+        values |= {"function": function, "definition": f"{values['definition']} itself"}
     return (RunSettings(**values, seed=seed) for seed in seeds)

@@ -1,19 +1,20 @@
 """A loss of the user's own: a function in a Python file, ``FILE.py:FUNCTION`` in an experiment.
 
-It is trained as what it is proved to be, ``a*R + b*K``, at each size of the grid. What was proved
-is frozen with the experiment, so a results folder is read without running anybody's code.
+It is trained as what it is proved to be, ``a*R + b*K``, at each size of the grid; where it is not
+proved the function itself is trained. What was found is frozen with the experiment, so a results
+folder is read without running anybody's code.
 """
 
 import ast
-import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-from lossbench.errors import ExperimentError, UsageError, did_you_mean
-from lossbench.loss import FORM, Convention, Objective, Sizes, evaluate
+from lossbench.errors import ExperimentError, UsageError
+from lossbench.experiment.own_file import frozen_file, read_file
+from lossbench.loss import FORM, Convention, LossFunction, Objective, Sizes, Way, evaluate
 
 SECTION = "own_loss"
 
@@ -40,7 +41,9 @@ class OwnLoss(Convention):
     """A loss of the user's own, with what is proved of it.
 
     ``beta`` of a sweep goes to the function where it ``takes_beta``, else it multiplies b.
-    ``reconstruction_loss`` is the likelihood that it was proved to have. ``file`` is where it was
+    ``reconstruction_loss`` is the likelihood that it was found to have, empty where that is not
+    known; ``ways`` say how it is called at the sizes and weights at which it is trained itself.
+    ``file`` is where it was
     found, ``source`` its bytes; neither makes it another loss, ``sha256`` does.
     """
 
@@ -49,6 +52,7 @@ class OwnLoss(Convention):
     takes_beta: bool
     reconstruction_loss: str = ""
     proofs: tuple[Proof, ...] = ()
+    ways: tuple[Way, ...] = ()
     file: Path = field(compare=False)
     source: bytes = field(compare=False, repr=False)
 
@@ -64,11 +68,14 @@ class OwnLoss(Convention):
 
     @property
     def is_proportional(self) -> bool:
-        """Whether b is a number times beta wherever it is known: then a beta_eff has its beta."""
-        return not self.takes_beta or all(
-            evaluate(proof.b, proof.sizes.symbols() | {"beta": 2})
-            == 2 * evaluate(proof.b, proof.sizes.symbols() | {"beta": 1})
-            for proof in self.proofs
+        """Whether b is a number times beta at all sizes: then a beta_eff has its beta."""
+        return not self.ways and (
+            not self.takes_beta
+            or all(
+                evaluate(proof.b, proof.sizes.symbols() | {"beta": 2})
+                == 2 * evaluate(proof.b, proof.sizes.symbols() | {"beta": 1})
+                for proof in self.proofs
+            )
         )
 
     def given(self, beta: float | Fraction) -> float | None:
@@ -80,6 +87,12 @@ class OwnLoss(Convention):
         wanted = Proof(sizes, self.given(beta), "", "")
         alike = (p for p in self.proofs if (p.sizes, p.beta) == (wanted.sizes, wanted.beta))
         return next(alike, None)
+
+    def itself(self, sizes: Sizes, beta: float | Fraction) -> LossFunction | None:
+        """Return the function where it is trained itself at these sizes with this weight."""
+        alike = (w for w in self.ways if (w.sizes, w.beta) == (sizes, self.given(beta)))
+        way = next(alike, None)
+        return LossFunction(self.name, self.sha256, way, self.file, self.source) if way else None
 
     def coefficients(self, sizes: Sizes, beta: float | Fraction) -> Objective[Fraction]:
         """Return a and b at these sizes and at ``beta``, from a proof at these sizes.
@@ -109,6 +122,13 @@ class OwnLoss(Convention):
 
         ``UsageError`` if b is not proportional to beta, or is 0 at every weight.
         """
+        if self.ways:
+            raise UsageError(
+                "it is trained itself, so it has no beta_eff",
+                where=f"loss {self.name}",
+                expected=FORM,
+                received=self.ways[0].reason,
+            )
         if not self.is_proportional:
             raise UsageError(
                 f"no beta gives {self.name} that beta_eff: it is not proportional to beta",
@@ -132,12 +152,14 @@ class OwnLoss(Convention):
                 | {"a": proof.a, "b": proof.b}
                 for proof in self.proofs
             ],
+            **({"itself": [_plain(way) for way in self.ways]} if self.ways else {}),
         }
 
 
-def is_own(text: str) -> bool:
-    """Return whether the text of a loss names a file: no convention has such a name."""
-    return ":" in text or text.endswith(".py")
+def _plain(way: Way) -> dict[str, object]:
+    """Return a way as a table of a frozen experiment has it."""
+    known = asdict(way) | asdict(way.sizes) | {"shape": list(way.shape)}
+    return {name: x for name, x in known.items() if name != "sizes" and x is not None}
 
 
 def read_own(text: str, where: str, beside: Path | None = None) -> OwnLoss:
@@ -146,41 +168,17 @@ def read_own(text: str, where: str, beside: Path | None = None) -> OwnLoss:
     The file is looked for from the current folder, then from that of ``beside``.
     ``ExperimentError`` says what is not there.
     """
-    before, _, function = text.rpartition(":")
-    path = Path(before)
-    if path.suffix != ".py" or not all(part.isidentifier() for part in function.split(".")):
-        raise ExperimentError(
-            f"{text!r} names no loss of your own",
-            where=where,
-            expected="FILE.py:FUNCTION, such as my_vae.py:vae_loss",
-            received=repr(text),
-        )
-    places = [path, *([beside.parent / path] if beside else [])]
-    for place in places:
-        with suppress(OSError):
-            return _own(path.name, function, place, place.read_bytes())
-    near = {str(file.with_name(file.name)): file for file in path.parent.glob("*.py")}
-    raise ExperimentError(
-        "the file of your loss cannot be read",
-        where=where,
-        expected=f"a Python file {' or '.join(dict.fromkeys(map(str, places)))}",
-        received=repr(text),
-        remedy=did_you_mean(str(path), near)
-        or "correct the path; it is relative to the current folder",
-    )
-
-
-def _own(name: str, function: str, path: Path, source: bytes) -> OwnLoss:
+    file = read_file(text, "loss", where, beside)
     return OwnLoss(
-        name=f"{name}:{function}",
+        name=file.name,
         title="your own",
         over_inputs="sum",
         over_latents="sum",
-        function=function,
-        sha256=hashlib.sha256(source).hexdigest(),
-        takes_beta=_takes_beta(source, function),
-        file=path,
-        source=source,
+        function=file.function,
+        sha256=file.sha256,
+        takes_beta=_takes_beta(file.source, file.function),
+        file=file.path,
+        source=file.source,
     )
 
 
@@ -222,46 +220,51 @@ def frozen_losses(tables: object, beside: Path, where: str) -> dict[str, OwnLoss
 
 
 def _frozen(name: str, table: Mapping[str, object], beside: Path) -> OwnLoss:
-    file = str(table["file"])
-    if Path(file).name != file or name != f"{file}:{table['function']}":
-        raise ValueError(f"{name} of {file}")  # the folder's own file, and no other
-    path = beside.parent / file
     sha256, proved = str(table["sha256"]), table["proved"]
-    source = path.read_bytes() if path.is_file() else b""
-    if source and hashlib.sha256(source).hexdigest() != sha256:
-        raise ExperimentError(
-            f"the file of {name} is not the one that was trained",
-            where=str(path),
-            expected=f"SHA-256 {sha256[:12]}",
-            received=f"SHA-256 {hashlib.sha256(source).hexdigest()[:12]}",
-            remedy="put it back; a changed loss is swept into another folder",
-        )
-    assert isinstance(proved, list)  # noqa: S101 - told by the caller
+    file = frozen_file(name, str(table["file"]), str(table["function"]), sha256, beside)
+    itself = table.get("itself", [])
+    assert isinstance(proved, list) and isinstance(itself, list)  # noqa: S101, PT018 - told by the caller
     return OwnLoss(
         name=name,
         title="your own",
         over_inputs="sum",
         over_latents="sum",
-        function=str(table["function"]),
+        function=file.function,
         sha256=sha256,
         takes_beta=table["takes_beta"] is True,
         reconstruction_loss=str(table["reconstruction_loss"]),
         proofs=tuple(
             Proof(
-                Sizes(**{size: int(each[size]) for size in _SIZES}),
+                _sizes(each),
                 float(each["beta"]) if "beta" in each else None,
                 str(each["a"]),
                 str(each["b"]),
             )
             for each in proved
         ),
-        file=path,
-        source=source,
+        ways=tuple(map(_way, itself)),
+        file=file.path,
+        source=file.source,
+    )
+
+
+def _sizes(table: Mapping[str, int]) -> Sizes:
+    return Sizes(**{size: int(table[size]) for size in _SIZES})
+
+
+def _way(table: Mapping[str, Any]) -> Way:
+    texts = {name: str(table[name]) for name in ("framework", "total", "spread", "words", "reason")}
+    return Way(
+        _sizes(table),
+        float(table["beta"]) if "beta" in table else None,
+        of_logits=table["of_logits"] is True,
+        shape=tuple(int(side) for side in table["shape"]),
+        **texts,
     )
 
 
 def told(loss: OwnLoss) -> Iterator[str]:
-    """Yield in sentences what was proved of a loss, and what makes its runs its own."""
+    """Yield in sentences what a loss is trained as, and what makes its runs its own."""
     formulas = list(dict.fromkeys((proof.a, proof.b) for proof in loss.proofs))
     for a, b in formulas[:_MOST_TOLD]:
         at = [proof for proof in loss.proofs if (proof.a, proof.b) == (a, b)]
@@ -279,8 +282,27 @@ def told(loss: OwnLoss) -> Iterator[str]:
         )
     if formulas[_MOST_TOLD:]:
         yield f"{loss.name} has {len(formulas) - _MOST_TOLD} more a and b at other sizes or weights"
+    yield from _told_itself(loss)
     beta = "; beta is its argument" if loss.takes_beta else ""
     yield (
         f"its runs are those of {loss.function} in a {loss.file_name} of SHA-256 "
         f"{loss.sha256[:12]}, whatever that imports{beta}"
     )
+
+
+def _told_itself(loss: OwnLoss) -> Iterator[str]:
+    """Yield where and why the function itself is trained, and of what R and the ELBO are."""
+    for reason in dict.fromkeys(way.reason for way in loss.ways):
+        at = [way for way in loss.ways if way.reason == reason]
+        sizes = " ".join(f"{n} {x}" for n, x in at[0].sizes.symbols().items())
+        more = f" and {len(at) - 1} more" if at[1:] else ""
+        yield (
+            f"{loss.name} is trained itself, by its own gradient, at {sizes}{more}, since it is "
+            f"not proved to be {FORM}: {reason}"
+        )
+    if not loss.ways:
+        return
+    of = f"those of {loss.reconstruction_loss}, which is its own likelihood"
+    if not loss.reconstruction_loss:
+        of = f"those of the experiment's likelihood; its own reconstruction is {loss.ways[0].words}"
+    yield f"R, KL and ELBO of {loss.name} are {of}; no threshold is told"

@@ -85,6 +85,8 @@ def _width(run: RunSettings, device: Device) -> int:
     activations than parameters, and gain less: 3.7 ms a step alone and 3.1 each of two with 32 and
     64 filters at 8 x 8; at 28 x 28 two of keras.io's took longer. Their activations count as well.
     """
+    if run.function or run.built:  # it takes the batch of one model
+        return 1
     batch_size = run.batch_size if run.architecture.has_convolutions else 0
     members = _STACK_BYTES[device] / bytes_of(run, batch_size)
     return min(_WIDEST[device], 1 << max(0, round(math.log2(members))))

@@ -201,7 +201,7 @@ class Equivalent(Told):
                 f"times {setting(here.noise_std)} in {self.loss}, times {setting(there.noise_std)} "
                 f"in {self.other}; a sweep trains both with the same noise."
             )
-        for name, settings in ((self.loss, here.own), (self.other, there.own)):
+        for name, settings in {self.loss: here.own, self.other: there.own}.items():
             if settings:
                 own = joined(f"{key} {text}" for key, text in settings.items())
                 cautions.append(f"{name} has settings of its own besides: {own}.")

@@ -12,6 +12,7 @@ from lossbench.loss.convention import (
     Sizes,
 )
 from lossbench.loss.formula import canonical, evaluate
+from lossbench.loss.function import LossFunction, Way, is_own
 from lossbench.loss.kl_form import (
     FLOORS,
     SAMPLED,
@@ -71,6 +72,7 @@ __all__ = [
     "Laplace",
     "Learned",
     "Likelihood",
+    "LossFunction",
     "Misfit",
     "Mixed",
     "NegativeBinomial",
@@ -83,6 +85,7 @@ __all__ = [
     "Schedule",
     "Sigma",
     "Sizes",
+    "Way",
     "bits_per_dim",
     "canonical",
     "capacity",
@@ -92,6 +95,7 @@ __all__ = [
     "evaluate",
     "floor_told",
     "group_sizes",
+    "is_own",
     "likelihood",
     "numbered_groups",
     "schedule",

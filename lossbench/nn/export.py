@@ -17,7 +17,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from lossbench.errors import UsageError
-from lossbench.nn.model import plain
+from lossbench.nn.models import plain
 from lossbench.nn.program import optimizer
 from lossbench.nn.terms import kl, sample, term
 from lossbench.settings import RunSettings
@@ -52,7 +52,7 @@ def vae(run: RunSettings, weights: Sequence[NDArray[np.floating]]) -> keras.Mode
     model = keras.Model(
         {"x": x, "noise": noise}, {"logits": logits, "image": image, "kl": divergence}, name="vae"
     )
-    if run.is_bounded:  # no loss of Keras' own
+    if run.is_bounded or run.function:  # no loss of Keras' own
         return model
     output = "logits" if trained.from_logits else "image"
     model.compile(

@@ -89,7 +89,7 @@ def _metrics(
     written_kl = float(sums.kl[member]) / n_images
     if sums.of_form is not None:
         written_kl = float(run.kl_form.of_means(sums.of_form[member] / n_images, bound, np))
-    return {
+    found: Metrics = {
         "elbo": elbo,
         "reconstruction": reconstruction,
         "kl": kl,
@@ -97,5 +97,8 @@ def _metrics(
         "elbo_best_sigma": trained.elbo_best_sigma(reconstruction, kl, run.d),
         "active_units": active_units,
         "collapsed": active_units == 0,
-        "objective": Objective(run.a, run.b * kl_weight).value(reconstruction, written_kl),
     }
+    if not run.function:
+        objective = Objective(run.a, run.b * kl_weight)
+        found["objective"] = objective.value(reconstruction, written_kl)
+    return found

@@ -5,6 +5,7 @@ Both are built layer by layer from the description, and take their weights in it
 
 import functools
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
-from lossbench.network import Convolution, Layer, Network
+from lossbench.network import Architecture, Convolution, Layer, Network
 from lossbench.nn.gradients import products, relu
 from lossbench.nn.learned import LearnedParameter
 from lossbench.nn.terms import Term, exponential, log_softmax
@@ -28,13 +29,13 @@ _ACTIVATIONS = {
 }
 
 
-def pieces_of(x: tf.Tensor, network: Network) -> list[tf.Tensor]:
+def pieces_of(x: tf.Tensor, network: Architecture) -> list[tf.Tensor]:
     """Return the columns of each piece of a mixed likelihood."""
     parts: list[tf.Tensor] = tf.split(x, [piece.size for piece in network.pieces], axis=-1)
     return parts
 
 
-def _encoded(x: tf.Tensor, network: Network) -> tf.Tensor:
+def encoded_input(x: tf.Tensor, network: Architecture) -> tf.Tensor:
     """Return what the encoder sees of x: ln(1 + x) of counts, also beside other pieces."""
     if network.encodes_logarithm:
         return tf.math.log1p(x)
@@ -49,7 +50,7 @@ def _encoded(x: tf.Tensor, network: Network) -> tf.Tensor:
     )
 
 
-def _output(network: Network) -> Callable[[tf.Tensor], tf.Tensor]:
+def _output(network: Architecture) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return what turns a network's logits into its image."""
     if network.pieces:
         return lambda logits: tf.concat(
@@ -124,8 +125,62 @@ def _convolved(layer: Convolution, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Ten
     return tf.reshape(made + bias, (n_images, layer.units))
 
 
-class StackedVAE:
-    """``width`` VAEs of one network, side by side on a leading axis; their weights are zero."""
+class VAE(ABC):
+    """The VAEs of a stack, members on a leading axis: from x to latents, from z to R."""
+
+    variables: Sequence[keras.Variable]
+    """All that a model is: what is trained, and the state that is not."""
+    trained_layers: Sequence[keras.Variable]
+    """The weights that are trained."""
+
+    def __init__(self, network: Architecture, term: Term, learned: LearnedParameter | None) -> None:
+        self.network = network
+        self.learned = learned
+        self.image = _output(network)
+        self._term = term
+
+    @abstractmethod
+    def initial(self, seed: int) -> Sequence[NDArray[Any]]:
+        """Return the first value of every variable of one member."""
+
+    @abstractmethod
+    def values(self) -> list[NDArray[Any]]:
+        """Return the value of every variable, each with its members on the first axis."""
+
+    @abstractmethod
+    def encode(self, x: tf.Tensor, *, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return ``z_mean`` and ``z_log_var``, each ``(members, batch, k)``."""
+
+    @abstractmethod
+    def decode(self, z: tf.Tensor, *, training: bool = False) -> tf.Tensor:
+        """Return the logits, ``(members, batch, d)``."""
+
+    @property
+    def trained(self) -> list[keras.Variable]:
+        """All that is trained: weights of layers, and a parameter of the likelihood."""
+        learned = self.learned
+        return [*self.trained_layers, *([learned.raw] if learned and not learned.is_fitted else [])]
+
+    def reconstruct(self, z: tf.Tensor) -> tf.Tensor:
+        """Return the decoded images, ``(members, batch, d)``."""
+        return self.image(self.decode(z))
+
+    def reconstruction(self, x: tf.Tensor, z: tf.Tensor, *, training: bool = False) -> tf.Tensor:
+        """Return R per example, summed over the inputs: ``(members, batch)``."""
+        decoded = self.decode(z, training=training)
+        if self._term.from_both:
+            return self._term.summed((decoded, self.image(decoded)), x)
+        if not self._term.from_logits:
+            decoded = self.image(decoded)
+        if self.learned is None:
+            return self._term.summed(decoded, x)
+        if training:
+            return self.learned.training_reconstruction(decoded, x)
+        return self.learned.reconstruction(decoded, x)
+
+
+class StackedVAE(VAE):
+    """``width`` VAEs of one network, side by side; their weights are zero."""
 
     def __init__(
         self,
@@ -135,71 +190,40 @@ class StackedVAE:
         dtype: str,
         learned: LearnedParameter | None = None,
     ) -> None:
+        super().__init__(network, term, learned)
+
         def stacked(layer: Layer) -> StackedLayer:
             return StackedLayer(layer, width, dtype)
 
         self._encoder = [stacked(layer) for layer in network.encoder]
         self._z_mean, self._z_log_var = stacked(network.z_mean), stacked(network.z_log_var)
         self._decoder = [stacked(layer) for layer in network.decoder]
-        self._output = _output(network)
-        self._network = network
-        self._term = term
-        self.learned = learned
-
-    @property
-    def trained(self) -> list[keras.Variable]:
-        """All that is trained: the layers' variables, and a parameter of the likelihood."""
-        learned = self.learned
-        return [*self.variables, *([learned.raw] if learned and not learned.is_fitted else [])]
-
-    @property
-    def variables(self) -> list[keras.Variable]:
-        """Kernel and bias of every layer, in the order of the network."""
         layers = [*self._encoder, self._z_mean, self._z_log_var, *self._decoder]
-        return [variable for layer in layers for variable in (layer.kernel, layer.bias)]
+        self.variables = [each for layer in layers for each in (layer.kernel, layer.bias)]
+        self.trained_layers = self.variables
+        self._initial = functools.partial(initial_weights, network)
 
-    def encode(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def initial(self, seed: int) -> Sequence[NDArray[Any]]:
+        """Return kernel and bias of every layer."""
+        return self._initial(seed)
+
+    def values(self) -> list[NDArray[Any]]:
+        """Return kernel and bias of every layer, in the order of the network."""
+        return [np.asarray(variable) for variable in self.variables]
+
+    def encode(self, x: tf.Tensor, *, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:  # noqa: ARG002
         """Return ``z_mean`` and ``z_log_var``, each ``(members, batch, k)``."""
-        x = _encoded(x, self._network)
+        x = encoded_input(x, self.network)
         for layer in self._encoder:
             x = layer(x)
         z_mean, z_log_var = products(x, self._z_mean.kernel.value, self._z_log_var.kernel.value)
         return z_mean + self._z_mean.bias, z_log_var + self._z_log_var.bias
 
-    def decode(self, z: tf.Tensor) -> tf.Tensor:
+    def decode(self, z: tf.Tensor, *, training: bool = False) -> tf.Tensor:  # noqa: ARG002
         """Return the logits, ``(members, batch, d)``."""
         for layer in self._decoder:
             z = layer(z)
         return z
-
-    def reconstruct(self, z: tf.Tensor) -> tf.Tensor:
-        """Return the decoded images, ``(members, batch, d)``."""
-        return self._output(self.decode(z))
-
-    def reconstruction(self, x: tf.Tensor, z: tf.Tensor, *, training: bool = False) -> tf.Tensor:
-        """Return R per example, summed over the inputs: ``(members, batch)``."""
-        decoded = self.decode(z) if self._term.from_logits else self.reconstruct(z)
-        if self._term.from_both:
-            return self._term.summed((decoded, self._output(decoded)), x)
-        if self.learned is None:
-            return self._term.summed(decoded, x)
-        if training:
-            return self.learned.training_reconstruction(decoded, x)
-        return self.learned.reconstruction(decoded, x)
-
-
-def encoded(
-    network: Network,
-    term: Term,
-    weights: Sequence[NDArray[np.floating]],
-    images: NDArray[np.float32],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return ``z_mean`` and ``z_log_var`` of ``images (n, d)`` by one model, each ``(n, k)``."""
-    model = StackedVAE(network, term, 1, "float32")
-    for variable, weight in zip(model.variables, weights, strict=True):
-        variable.assign(weight.reshape(variable.shape))
-    z_mean, z_log_var = model.encode(tf.constant(images[None]))
-    return np.asarray(z_mean[0], np.float64), np.asarray(z_log_var[0], np.float64)
 
 
 def plain(

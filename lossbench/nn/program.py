@@ -16,9 +16,9 @@ from keras import ops
 from numpy.typing import NDArray
 
 from lossbench.loss import KLForm, Likelihood, Objective
-from lossbench.network import Network
+from lossbench.network import Architecture
 from lossbench.nn.learned import LearnedSigma, learned_parameter
-from lossbench.nn.model import StackedVAE, initial_weights
+from lossbench.nn.models import stacked
 from lossbench.nn.terms import kl, kl_parts, sample, sampled_kl_parts, term
 from lossbench.optimizer import OPTIMIZERS
 
@@ -26,6 +26,10 @@ EVALUATION_SAMPLES = 8
 
 # Images, which of them count (the last chunk is padded), and their noise.
 Chunk = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+
+
+# A loss of one batch: its x, logits, image, z_mean, z_log_var and z, each (batch, ...).
+Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Shape:
     ``kl_form`` what it is a weight on: its floors and capacities are inputs.
     """
 
-    network: Network
+    network: Architecture
     likelihood: Likelihood
     noise_std: float
     batch_size: int
@@ -80,13 +84,17 @@ def optimizer(name: str, learning_rate: float, epsilon: float) -> keras.optimize
 
 
 class Program:
-    """A stack of VAEs with its optimizer, compiled once and refilled for every stack."""
+    """A stack of VAEs with its optimizer, compiled once and refilled for every stack.
 
-    def __init__(self, shape: Shape) -> None:
+    A ``loss`` of the user's own, in a stack of one, is trained in place of ``a*R + b*K``.
+    """
+
+    def __init__(self, shape: Shape, loss: Loss | None = None) -> None:
         self.shape = shape
+        self._loss = loss
         kind, width, dtype = shape.likelihood, shape.width, shape.dtype
         learned = learned_parameter(kind, width, shape.network.d, dtype)
-        self.model = StackedVAE(shape.network, term(kind), width, dtype, learned)
+        self.model = stacked(shape.network, term(kind), width, dtype, learned)
         self._variables = self.model.variables
         self._trained = self.model.trained
         self._optimizer = optimizer(shape.optimizer, 1.0, shape.epsilon)
@@ -99,18 +107,20 @@ class Program:
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function of tensors as one program: by XLA, but for convolutions.
 
+        A loss or a network of the user's own may have operations that XLA does not know.
+
         On one thread of a CPU they are faster without it, and ready at once: a step of keras.io's
         network takes 65 ms at 28 x 28, batch 128; one of ``conv`` with 8 and 16 filters at 8 x 8
         1.8 ms against 2.0, or 1.5 against 1.9 for each of 4 members, and XLA compiles those for 11
         seconds. A loop over the members is all that stacking them needs.
         """
-        by_xla = not self.shape.network.has_convolutions
+        by_xla = not self.shape.network.has_convolutions and self._loss is None
         made: Callable[..., Any] = tf.function(function, jit_compile=by_xla, autograph=False)
         return made
 
     def refill(self, seeds: list[int], a: list[float], b: list[float]) -> None:
         """Set every member's first weights and coefficients, and the optimizer as it was built."""
-        members = [initial_weights(self.shape.network, seed) for seed in seeds]
+        members = [self.model.initial(seed) for seed in seeds]
         for variable, *values in zip(self._variables, *members, strict=True):
             variable.assign(np.stack(values).reshape(variable.shape))
         for variable, initial in zip(self._optimizer.variables, self._initial, strict=True):
@@ -119,8 +129,8 @@ class Program:
         self._b = tf.constant(b, self.shape.dtype)
 
     def weights(self) -> list[NDArray[np.floating]]:
-        """Return kernel and bias of every layer, each with its members on the first axis."""
-        return [np.asarray(variable) for variable in self._variables]
+        """Return the value of every variable, each with its members on the first axis."""
+        return self.model.values()
 
     def train(
         self,
@@ -159,25 +169,35 @@ class Program:
         )
 
     def _take_steps(self, images, batches, noise, learning_rates, n_steps, a, b, bounds):  # type: ignore[no-untyped-def]
+        def objective(x, z_mean, z_log_var, z, index):  # type: ignore[no-untyped-def]
+            reconstruction = tf.reduce_mean(self.model.reconstruction(x, z, training=True), axis=-1)
+            bound = None if bounds is None else bounds[index]
+            divergence = self._divergence(z_mean, z_log_var, z, noise[index], bound)
+            # Summed, never averaged, over members: each gets its own gradient, unscaled.
+            found = Objective(a, b[index] if self.shape.is_scheduled else b)
+            return tf.reduce_sum(found.value(reconstruction, divergence))
+
         def step(index):  # type: ignore[no-untyped-def]
             x = tf.gather(images, batches[index])
             with tf.GradientTape() as tape:
-                z_mean, z_log_var = self.model.encode(x)
+                z_mean, z_log_var = self.model.encode(x, training=True)
                 z = sample(z_mean, z_log_var, noise[index], self.shape.noise_std)
-                reconstruction = tf.reduce_mean(
-                    self.model.reconstruction(x, z, training=True), axis=-1
-                )
-                bound = None if bounds is None else bounds[index]
-                divergence = self._divergence(z_mean, z_log_var, z, noise[index], bound)
-                # Summed, never averaged, over members: each gets its own gradient, unscaled.
-                objective = Objective(a, b[index] if self.shape.is_scheduled else b)
-                total = tf.reduce_sum(objective.value(reconstruction, divergence))
+                if self._loss is None:
+                    total = objective(x, z_mean, z_log_var, z, index)
+                else:
+                    total = self._of_one(x, z_mean, z_log_var, z)
             values = [variable.value for variable in self._trained]
             self._optimizer.learning_rate = learning_rates[index]
             self._optimizer.apply(tape.gradient(total, values), self._trained)
             return index + 1
 
         tf.while_loop(lambda index: index < n_steps, step, [tf.constant(0)], parallel_iterations=1)
+
+    def _of_one(self, x, z_mean, z_log_var, z):  # type: ignore[no-untyped-def]
+        """Return the loss of the user's own, of the only member."""
+        logits = self.model.decode(z, training=True)
+        of_all = (x, logits, self.model.image(logits), z_mean, z_log_var, z)
+        return self._loss(*(each[0] for each in of_all))  # type: ignore[misc]
 
     def _divergence(self, z_mean, z_log_var, z, noise, bound):  # type: ignore[no-untyped-def]
         """Return F of every member: the batch's KL term, K where nothing else is asked for."""

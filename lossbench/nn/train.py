@@ -8,15 +8,18 @@ import functools
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from lossbench.experiment import Stack
 from lossbench.nn.metrics import chunks, iwae, measured
-from lossbench.nn.program import EVALUATION_SAMPLES, Program, Shape
+from lossbench.nn.program import EVALUATION_SAMPLES, Loss, Program, Shape
 from lossbench.run import Record
 from lossbench.settings import RunSettings
 
@@ -30,6 +33,20 @@ _N_PRIOR_IMAGES = 8
 
 class OutOfTime(Exception):  # noqa: N818 - it says what happened
     """The stack took longer than the time limit of its runs allows."""
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put back what a user's file may set for the whole process: every run has its own defaults."""
+    policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
+    epsilon, eager = keras.config.epsilon(), tf.config.functions_run_eagerly()
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+        keras.config.set_epsilon(epsilon)
+        tf.config.run_functions_eagerly(eager)
 
 
 def gpu() -> str | None:
@@ -52,8 +69,8 @@ def batches_and_noise(
 
 
 @functools.lru_cache(maxsize=8)
-def _program(shape: Shape) -> Program:
-    return Program(shape)
+def _program(shape: Shape, loss: Loss | None = None) -> Program:
+    return Program(shape, loss)
 
 
 def train_stack(
@@ -61,14 +78,16 @@ def train_stack(
     width: int,
     train: NDArray[np.float32],
     test: NDArray[np.float32],
+    loss: Loss | None = None,
 ) -> list[Record]:
     """Train ``runs`` side by side on ``train (n_train, d)``; measure them on both splits.
 
     The stack is padded to ``width`` members. A member that turns non-finite disturbs no other.
+    A ``loss`` of the user's own, for a single run, is trained in place of ``a*R + b*K``.
     ``OutOfTime`` is raised when the runs' time is up.
     """
     run = runs[0]
-    program = _program(_shape(run, width, len(train), len(test)))
+    program = _program(_shape(run, width, len(train), len(test)), loss)
     members = [*runs, *[runs[-1]] * (width - len(runs))]
     program.refill(
         seeds=[member.seed for member in members],
@@ -94,8 +113,26 @@ def train_stack(
                 if run.is_scheduled:
                     history.setdefault("kl_weight", []).append(float(kl_weight))
                 for column in ("elbo", "reconstruction", "kl", "active_units", "objective"):
-                    history.setdefault(column, []).append(row[column])
-    return _results(runs, program, train, test, histories)
+                    if column in row:
+                        history.setdefault(column, []).append(row[column])
+    records = _results(runs, program, train, test, histories)
+    return records if loss is None else [_with_reason(record) for record in records]
+
+
+def _with_reason(record: Record) -> Record:
+    """Return the record of a loss of the user's own; where it is not finite, with since when."""
+    if record.status != "nan":
+        return record
+    columns = ("elbo", "reconstruction", "kl")
+    rows = zip(*(record.history[name] for name in ("epoch", *columns)), strict=True)
+    broken = (epoch for epoch, *values in rows if not all(map(_is_finite, values)))
+    since = next(broken, record.history["epoch"][-1])
+    message = f"{record.settings['loss']}, which is trained itself, made it NaN by epoch {since}"
+    return replace(record, message=message)
+
+
+def _is_finite(number: float | None) -> bool:
+    return number is not None and math.isfinite(number)
 
 
 def _shape(run: RunSettings, width: int, n_train: int, n_test: int) -> Shape:

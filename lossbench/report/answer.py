@@ -27,7 +27,8 @@ def answer(summary: pd.DataFrame, thresholds: pd.DataFrame) -> list[str]:
     where theory says?
     """
     all_cases = cases(summary)
-    compared = [case for case in all_cases if case.rows["loss"].nunique() > 1]
+    weighed = (case.weighed for case in all_cases)
+    compared = [case for case in weighed if case.rows["loss"].nunique() > 1]
     compared.sort(key=lambda case: list(LIKELIHOODS).index(case.reconstruction_loss))
     sentences = []
     if compared:

@@ -1,16 +1,17 @@
 """What a figure shows: one dataset, one reconstruction loss and the size with most settings."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from lossbench.columns import MODEL_COLUMNS, SETTING_COLUMNS, at_the_end, worth_saying
+from lossbench.columns import KL_COLUMNS, MODEL_COLUMNS, SETTING_COLUMNS, at_the_end, worth_saying
 from lossbench.words import setting, spread
 
 _LEADING = ("docs", "blog")
+_BUT_THE_KL_TERM = tuple(name for name in MODEL_COLUMNS if name not in KL_COLUMNS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,16 @@ class Case:
         """The largest threshold t_1; NaN where it is not known."""
         return float(self.rows["threshold"].iloc[0])
 
+    @property
+    def weighed(self) -> "Case":
+        """The settings that have a beta_eff: a function that is trained itself has none."""
+        return replace(self, rows=weighed(self.rows))
+
+
+def weighed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the settings that have a beta_eff."""
+    return rows[rows["beta_eff"].notna()]
+
 
 def shown_dataset(dataset: str) -> str:
     """Return a dataset's name; of a path the last part."""
@@ -64,7 +75,18 @@ def cases(summary: pd.DataFrame) -> list[Case]:
 
     Of two sizes with as many settings it is the one with the larger d, then the smaller k.
     """
-    return [_case(slug, group, _best(group)) for slug, group in by_data(measured(summary))]
+    return _cases(summary, MODEL_COLUMNS)
+
+
+def planes(summary: pd.DataFrame) -> list[Case]:
+    """Return what ``cases`` does, with the rows of every schedule, floor and capacity."""
+    return _cases(summary, _BUT_THE_KL_TERM)
+
+
+def _cases(summary: pd.DataFrame, apart: Sequence[str]) -> list[Case]:
+    return [
+        _case(slug, group, _best(group, apart), apart) for slug, group in by_data(measured(summary))
+    ]
 
 
 def by_data(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -80,12 +102,12 @@ def by_data(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield slug, group
 
 
-def _best(group: pd.DataFrame) -> pd.DataFrame:
-    sizes = models(group, "d", "k")
+def _best(group: pd.DataFrame, apart: Sequence[str]) -> pd.DataFrame:
+    sizes = models(group, "d", "k", apart=apart)
     return max(sizes, key=lambda rows: (len(rows), rows["d"].iloc[0], -rows["k"].iloc[0]))
 
 
-def _case(slug: str, group: pd.DataFrame, rows: pd.DataFrame) -> Case:
+def _case(slug: str, group: pd.DataFrame, rows: pd.DataFrame, apart: Sequence[str]) -> Case:
     first = group.iloc[0]
     return Case(
         slug,
@@ -94,19 +116,21 @@ def _case(slug: str, group: pd.DataFrame, rows: pd.DataFrame) -> Case:
         int(rows["d"].iloc[0]),
         int(rows["k"].iloc[0]),
         rows.sort_values(["beta_eff", "loss"]),
-        model_of(rows, group),
+        model_of(rows, group, apart),
     )
 
 
-def models(group: pd.DataFrame, *sizes: str) -> list[pd.DataFrame]:
+def models(
+    group: pd.DataFrame, *sizes: str, apart: Sequence[str] = MODEL_COLUMNS
+) -> list[pd.DataFrame]:
     """Return the rows of each model and of each of the ``sizes``, such as d and k."""
-    return [rows for _, rows in group.groupby([*sizes, *MODEL_COLUMNS], sort=False, dropna=False)]
+    return [rows for _, rows in group.groupby([*sizes, *apart], sort=False, dropna=False)]
 
 
-def model_of(rows: pd.DataFrame, group: pd.DataFrame) -> str:
+def model_of(rows: pd.DataFrame, group: pd.DataFrame, apart: Sequence[str] = MODEL_COLUMNS) -> str:
     """Return the settings that tell ``rows`` from the rest of the group, as ``, hidden 64x64``."""
     first = rows.iloc[0]
-    differing = [name for name in MODEL_COLUMNS if group[name].nunique(dropna=False) > 1]
+    differing = [name for name in apart if group[name].nunique(dropna=False) > 1]
     return "".join(
         f", {name} {'none' if pd.isna(first[name]) else setting(first[name])}"
         for name in worth_saying(differing, first)

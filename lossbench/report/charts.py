@@ -2,13 +2,14 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lossbench.columns import kl_term
 from lossbench.comparison import EQUAL_WITHIN_NATS, over_seeds
 from lossbench.loss import CONSTANT, LIKELIHOODS, likelihood, schedule
 from lossbench.report.cases import (
@@ -24,8 +25,10 @@ from lossbench.report.cases import (
     runs_of,
     shared_beta,
     shown_dataset,
+    weighed,
 )
 from lossbench.report.style import (
+    HEIGHT,
     INK,
     MUTED,
     SHADE,
@@ -47,6 +50,7 @@ _LABELS = {
     "kl": "KL (nats per image)",
 }
 _TALL = 4.4
+_LEGEND_ROWS, _LEGEND_ROW = 3, 0.19  # rows for which a figure has room, inches of each more
 _LEAST_SPAN = 0.5  # nats: an axis of less would show noise
 
 
@@ -65,22 +69,28 @@ class FurthestPair:
         return float(abs(self.one["elbo"] - self.other["elbo"]))
 
 
-def comparisons(case: Case, series: dict[str, Series]) -> Iterator[Drawing]:
-    """Yield the figures that set the losses of one case against each other."""
+def comparisons(case: Case, plane: Case, series: dict[str, Series]) -> Iterator[Drawing]:
+    """Yield the figures that set the losses of one case against each other.
+
+    ``plane`` is the case with every form of the KL term.
+    """
     n_losses = case.rows["loss"].nunique()
     if n_losses > 1 and case.rows["beta"].nunique() > 1:
         yield elbo_against(case, series, "beta")
     if case.rows["beta_eff"].nunique() > 1:
-        yield elbo_against(case, series, "beta_eff")
-    if len(case.rows) > 2:
-        yield rate_distortion(case, series)
+        yield elbo_against(case.weighed, series, "beta_eff")
+    if len(plane.rows) > 2:
+        yield rate_distortion(plane, series)
 
 
-def rate_distortion(case: Case, series: dict[str, Series]) -> Drawing:
-    """Draw KL against reconstruction: every setting of every loss."""
-    drawn = figure()
-    axes = drawn.add_subplot()
+def rate_distortion(plane: Case, series: dict[str, Series]) -> Drawing:
+    """Draw KL against reconstruction: every setting of every loss, and of every form of its KL."""
+    case, terms = _by_objective(plane)
+    if len(terms) > 1:
+        series = series_of(losses_of(case.rows))
     losses = losses_of(case.rows)
+    drawn = figure(HEIGHT + _LEGEND_ROW * max(0, len(losses) - _LEGEND_ROWS))
+    axes = drawn.add_subplot()
     for loss in losses:
         rows = case.rows[case.rows["loss"] == loss]
         axes.plot(
@@ -89,7 +99,7 @@ def rate_distortion(case: Case, series: dict[str, Series]) -> Drawing:
     axes.set_xlabel(_LABELS["reconstruction"])
     axes.set_ylabel(_LABELS["kl"])
     legend(axes)
-    said = _on_one_curve(case)
+    said = _on_one_curve(case) if len(terms) == 1 else _in_the_plane(case)
     return Drawing(
         f"rate-distortion-{case.slug}",
         f"Rate and distortion: {case.label}",
@@ -190,7 +200,9 @@ def _apart(case: Case, weight: str) -> str:
 
 
 def _on_one_curve(case: Case) -> str:
-    rows = case.rows
+    rows = case.weighed.rows
+    if rows.empty:
+        return "One point a setting: no loss here has a beta_eff."
     course = (
         f"the KL goes from {nats(rows['kl'].max())} nats at beta_eff "
         f"{significant(rows['beta_eff'].min(), 4)} to {nats(max(rows['kl'].min(), 0.0))} at "
@@ -199,13 +211,53 @@ def _on_one_curve(case: Case) -> str:
     pairs = pairs_at(rows, "beta_eff")
     if not pairs:
         return f"Along the curve {course}."
-    apart = max(
-        abs(one["kl"] - other["kl"]) + abs(one["reconstruction"] - other["reconstruction"])
-        for _, one, other in pairs
-    )
+    apart = max(_distance(one, other) for _, one, other in pairs)
     return (
         f"All losses lie on one curve, and beta_eff decides where on it: {course}. Two losses at "
         f"one beta_eff are at most {nats(apart)} nats apart."
+    )
+
+
+def _distance(one: pd.Series, other: pd.Series) -> float:
+    """Return how far apart two settings are in the plane, in nats along its axes."""
+    return float(
+        abs(one["kl"] - other["kl"]) + abs(one["reconstruction"] - other["reconstruction"])
+    )
+
+
+def _by_objective(plane: Case) -> tuple[Case, list[str]]:
+    """Return a case whose rows are named for the form of the KL term, and for a loss of several.
+
+    The second are the forms. Of one form the case is what it was.
+    """
+    rows = plane.rows
+    terms = [kl_term(row, with_bound=False) for _, row in rows.iterrows()]
+    forms = list(dict.fromkeys(terms))
+    if len(forms) == 1:
+        return plane, forms
+    several = rows["loss"].nunique() > 1
+    names = [
+        f"{loss}, {term}" if several else term
+        for loss, term in zip(rows["loss"], terms, strict=True)
+    ]
+    return replace(plane, rows=rows.assign(loss=names)), forms
+
+
+def _in_the_plane(case: Case) -> str:
+    """Return how far apart in the plane two objectives are at one beta_eff."""
+    rows = case.rows
+    course = (
+        f"Each objective has a mark of its own, and their KL goes from "
+        f"{nats(max(rows['kl'].min(), 0.0))} to {nats(rows['kl'].max())} nats"
+    )
+    pairs = pairs_at(rows, "beta_eff")
+    if not pairs:
+        return f"{course}; no two were trained at one beta_eff."
+    weight, one, other = max(pairs, key=lambda pair: _distance(*pair[1:]))
+    apart = nats(_distance(one, other))
+    return (
+        f"{course}. At one beta_eff two of them are up to {apart} nats apart: "
+        f"{one['loss']} and {other['loss']} at {significant(weight, 4)}."
     )
 
 
@@ -281,7 +333,7 @@ def d_sweeps(summary: pd.DataFrame, series: dict[str, Series]) -> Iterator[Drawi
     It shows the k and the model that have the most d (of several, the smaller k), at the beta
     nearest to 1 that the losses share.
     """
-    for slug, group in by_data(measured(summary)):
+    for slug, group in by_data(weighed(measured(summary))):
         sweeps = []
         for rows in models(group, "k"):
             beta = shared_beta(rows)

@@ -18,7 +18,7 @@ from lossbench.experiment import Experiment
 from lossbench.loss import CONSTANT, Sizes, catalogue, convention
 from lossbench.report import charts, pictures
 from lossbench.report.answer import answer
-from lossbench.report.cases import cases, losses_of
+from lossbench.report.cases import cases, losses_of, planes
 from lossbench.report.style import Drawing, inline, neutral_params, png, series_of, svg
 from lossbench.report.tables import (
     View,
@@ -216,10 +216,11 @@ def _drawings(
     """Yield every figure that the tables give, in the order of the page."""
     series = series_of(losses_of(summary))
     all_cases = cases(summary)
-    for case in all_cases:
-        yield from charts.comparisons(case, series)
-        if case.rows["beta_eff"].nunique() > 1 and case.rows["threshold"].notna().all():
-            yield charts.kl_and_active_units(case, series)
+    for case, plane in zip(all_cases, planes(summary), strict=True):
+        yield from charts.comparisons(case, plane, series)
+        known = case.weighed
+        if known.rows["beta_eff"].nunique() > 1 and known.rows["threshold"].notna().all():
+            yield charts.kl_and_active_units(known, series)
     yield from charts.d_sweeps(summary, series)
     if len(thresholds):
         yield charts.measured_against_predicted(thresholds)

@@ -98,8 +98,9 @@ class Series:
 
 
 def mark(number: int) -> tuple[str, str]:
-    """Return the colour and the marker of the series of that number, from 0."""
-    return _SERIES[number % len(_SERIES)], _MARKERS[number % len(_MARKERS)]
+    """Return the colour and the marker of the series of that number, from 0; no two have both."""
+    turn, place = divmod(number, len(_SERIES))
+    return _SERIES[place], _MARKERS[(place + turn) % len(_MARKERS)]
 
 
 def series_of(losses: Sequence[str]) -> dict[str, Series]:

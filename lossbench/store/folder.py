@@ -57,10 +57,13 @@ class Store:
         return read(path) if path.exists() else None
 
     def freeze(self, experiment: Experiment) -> None:
-        """Write the complete experiment, with the files of losses of the user's own beside it."""
+        """Write the complete experiment, with the files of the user's own beside it."""
         for loss in experiment.own_losses():
             if loss.source:
                 self._write(loss.file_name, loss.source)
+        for network in experiment.own_networks():
+            if network.file.source:
+                self._write(network.file.path.name, network.file.source)
         self._write(EXPERIMENT_FILE, text_of(experiment).encode())
 
     def statuses(self, *, set_aside: bool = True) -> dict[str, Status]:

@@ -124,3 +124,29 @@ def of_laplace(x: Any, x_hat: Any, mu: Any, scale: Any) -> Any:
 
 def of_another_name(x: Any, bern_p: Any, mu: Any, log_var: Any) -> Any:
     return mse(x, bern_p) + kl(mu, log_var)
+
+
+def of_student(x: Any, x_hat: Any, mu: Any, log_var: Any) -> Any:
+    return (2 * np.log1p((x - x_hat) ** 2 / 3)).sum(1).mean() + kl(mu, log_var)
+
+
+def with_decoder_variance(x: Any, x_hat: Any, mu: Any, log_var: Any, x_log_var: Any) -> Any:
+    each = 0.5 * ((x - x_hat) ** 2 / np.exp(x_log_var) + x_log_var)
+    return each.sum(1).mean() + kl(mu, log_var)
+
+
+def norm_of_images(x: Any, x_hat: Any, mu: Any, log_var: Any) -> Any:
+    return np.sqrt(((x - x_hat) ** 2).sum(1)).mean() + kl(mu, log_var)
+
+
+def never_no_variance(x: Any, x_hat: Any, mu: Any, log_std: Any) -> Any:
+    log_var = np.log(np.exp(2 * log_std) + 1e-8).astype(np.float32)
+    return np.float32(mse(x, x_hat) + kl(mu, log_var))
+
+
+def of_parameters(params: Any, batch: Any) -> Any:
+    return mse(batch["image"], params)
+
+
+def swapped_logits(x: Any, x_hat: Any, mu: Any, log_var: Any) -> Any:
+    return (np.logaddexp(0, x) - x_hat * x).sum(1).mean() + kl(mu, log_var)

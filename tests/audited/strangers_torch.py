@@ -55,3 +55,8 @@ def below_a_threshold(x: Any, x_hat: Any, mu: Any, logvar: Any, threshold: float
 def shared_out(x: Any, x_hat: Any, mu: Any, logvar: Any, alpha: float = 0.8) -> Any:
     k = kl(mu, logvar)
     return mse(x, x_hat.detach()) + alpha * k.detach() + (1 - alpha) * k
+
+
+def of_distributions(posterior: Any, prior: Any, likelihood: Any, data: Any) -> Any:
+    k = torch.distributions.kl_divergence(posterior, prior)
+    return (k - likelihood.log_prob(data)).mean()
