@@ -98,7 +98,8 @@ def kept(text: str) -> Kept:
 def carried(known: Kept, data_dir: Path | None = None) -> Carried:
     """Return what each latent of a run carries; ``DataError`` if its data is missing."""
     run = known.run
-    images = data.load(run.dataset, run.d, data_dir)
+    name, d, scale = run.data
+    images = data.load(name, d, data_dir, scale)
     z_mean, z_log_var = worker.encode(run, known.weights, images.test)
     latents = latents_of(z_mean, z_log_var + 2 * np.log(run.noise_std))
     thresholds = spectra([run], data_dir)[key_of(run)].thresholds

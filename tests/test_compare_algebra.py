@@ -232,3 +232,13 @@ def test_the_range_is_told_of_the_side_that_is_larger_on_the_whole(
     assert compared(a, b).algebra.startswith(
         f"Different objectives: the beta_eff of {side} is {times} times that of {other}. "
     )
+
+
+def test_a_setting_that_one_side_does_not_have_is_no_difference_of_objectives() -> None:
+    """Sigma is that of gaussian, and of laplace; bce has none."""
+    a, b = made_run(kind="bce"), made_run(kind="mse")
+    gaussian, laplace = (b | {"reconstruction_loss": kind} for kind in ("gaussian", "laplace"))
+    told = compared([a], [gaussian | {"sigma": "learned"}]).algebra
+    assert "A and B differ in reconstruction_loss, " in told
+    told = compared([laplace | {"sigma": "0.1"}], [gaussian | {"sigma": "learned"}]).algebra
+    assert "A and B differ in reconstruction_loss and sigma, " in told

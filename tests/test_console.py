@@ -1,6 +1,7 @@
 """What a person sees in a terminal of 80 columns: small curves beside the numbers."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from rich.console import Console
 
 from lossbench import compare, show
 from lossbench.console.comparison import comparison_table
+from lossbench.console.description import description_tables
 from lossbench.console.progress import Standing
 from lossbench.console.screen import settled_range, sparkline
 from lossbench.console.summary import summary_tables
+from lossbench.description import describe
 from lossbench.run import Record
 from lossbench.store import Store
 
@@ -40,6 +43,23 @@ def test_the_summary_draws_a_curve_in_every_row_and_fits(width: int) -> None:
     assert len(rows) == len(found.settings)
     assert max(map(len, shown)) <= width
     assert all(BLOCKS & set(row) for row in rows)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_name_and_no_number_of_a_summary_is_cut(width: int) -> None:
+    """What does not fit takes the narrow layout, and a long name a second line."""
+    terminal = console(width)
+    shown = lines(terminal, summary_tables(show(RESULTS / "mnist-sizes"), terminal))
+    assert "…" not in "".join(shown)
+    assert max(map(len, shown)) <= width
+
+
+def test_the_thresholds_of_a_data_set_fit_into_80_columns() -> None:
+    """Those of counts take nine characters; none is cut."""
+    described = describe("digits")
+    largest = tuple(replace(fit, thresholds=(20290.0,) * 4) for fit in described.fits)
+    shown = lines(console(80), description_tables(replace(described, fits=largest)))
+    assert "…" not in "".join(shown)
 
 
 @pytest.mark.parametrize("width", [80, 120])

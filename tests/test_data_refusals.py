@@ -86,7 +86,9 @@ def test_a_pickle_is_refused_and_never_opened(
         ("no/such/file", "the file does not exist"),
         ("none.npz", "the file does not exist"),
         ("/", "this is not a file"),
+        ("no.csv", ".tsv or IDX file, or a folder of images"),
         (__file__, "the file is of no known format"),
+        (__file__, ".csv or .tsv"),
     ],
 )
 def test_a_name_or_path_that_leads_nowhere_is_refused(name: str, says: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 from conftest import lossbench
 from test_cli import run as cli
 
-from lossbench import data, predict
+from lossbench import data, predict, trained, worker
+from lossbench.experiment import read
 from lossbench.measurement import measure
 from lossbench.store import Store
 
@@ -167,6 +168,31 @@ def test_the_latents_stand_beside_what_theory_gives_them(
     ).settings
     assert sum(given) == pytest.approx(told.kl_guess)
     assert given == sorted(given, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"dataset": "wine", "d": "13", "scale": "standard", "reconstruction_loss": "mse"},
+        {"dataset": "digits_counts", "d": "64", "reconstruction_loss": "poisson"},
+    ],
+    ids=["standard", "counts"],
+)
+def test_the_latents_of_a_run_are_those_of_the_numbers_that_it_saw(
+    given: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scaled as the run's, and counts as they are; not divided by white."""
+    run = read(None, {"loss": "docs", "beta": "1", "k": "2", "seeds": "1", **given}).runs()[0]
+    seen: list[np.ndarray] = []
+
+    def encode(_run: object, _weights: object, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        seen.append(x)
+        return x[:, :2].astype(float), np.zeros((len(x), 2))
+
+    monkeypatch.setattr(worker, "encode", encode)
+    trained.carried(trained.Kept(run, Path(), ()))
+    scale = "standard" if "scale" in given else "none"
+    assert np.array_equal(seen[0], data.load(given["dataset"], run.d, None, scale).test)
 
 
 def test_latents_need_the_weights_of_the_run(

@@ -143,3 +143,17 @@ def test_a_long_summary_shows_its_beginning_and_says_where_the_rest_is(
     text = console.export_text()
     assert sum(line.startswith("docs") for line in text.splitlines()) == 400
     assert f"{told} in summary.csv" in text
+
+
+def test_collapsed_settings_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    """Two schedules of one setting are two; one of every setting is not repeated."""
+    runs = [
+        made_run("blog", 1.0, seed, kl_schedule=form, final_beta_eff=32.0)
+        for seed, form in enumerate(("constant", "linear:0.5"))
+    ]
+    terminal = Console(width=200, file=io.StringIO(), record=True, color_system=None)
+    terminal.print(summary_tables(summary(results_of(tmp_path, runs).folder), terminal))
+    (told,) = (line for line in terminal.export_text().splitlines() if "t_1/2 is" in line)
+    assert told.count("k 2 constant at beta 1 (") == 1
+    assert told.count("k 2 linear:0.5 at beta 1 (") == 1
+    assert "epochs" not in told

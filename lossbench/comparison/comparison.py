@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from lossbench.columns import HELD, METRICS, Column, at_the_end, end_note, goes_without_saying
+from lossbench.columns import (
+    HELD,
+    METRICS,
+    Column,
+    at_the_end,
+    belongs,
+    end_note,
+    goes_without_saying,
+)
 from lossbench.comparison.algebra import (
     OBJECTIVE_SETTINGS,
     ObjectivePair,
@@ -174,8 +182,12 @@ def _cells(pairing: Pairing) -> tuple[Cell, ...]:
 
 def _objectives(pairs: Sequence[tuple[Row, Row]], compared: Sequence[str]) -> ObjectivePair:
     """Return the objectives of a cell, which all its pairs share."""
-    changed = tuple(name for name in OBJECTIVE_SETTINGS if name in compared)
     (a, b), *_ = pairs
+    changed = tuple(
+        name
+        for name in OBJECTIVE_SETTINGS
+        if name in compared and belongs(name, a) and belongs(name, b)
+    )
     schedules = str(a["kl_schedule"]), str(b["kl_schedule"])
     return ObjectivePair(side_of(a), side_of(b), changed, schedules)
 

@@ -113,7 +113,7 @@ def _scaled(described: Description) -> str:
 
 
 def _fits(described: Description) -> Table:
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("reconstruction_loss", no_wrap=True)
     for heading in ("R_0", "R_0, test", *(f"t_{j}" for j in range(1, _MOST_THRESHOLDS + 1))):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -45,6 +45,8 @@ _NARROW = {
     "threshold": "thresh-\nold",
     "reconstruction": "recon.",
     "active_\nunits": "active",
+    "trained_sigma": "trained\nsigma",
+    "trained_dispersion": "trained\nr",
 }  # headings where there is less room
 
 
@@ -83,19 +85,22 @@ def summary_tables(found: Summary, console: Console) -> RenderableType:
         )
         rows = group.sort_values([*_ROW_COLUMNS, "free_bits"])
         drawn = _drawn(rows, curve_of, console.options.ascii_only)
-        table = _table(title, rows, wide, drawn, shared)
-        if (
-            Measurement.get(console, console.options.update(width=_UNBOUNDED), table).maximum
-            > console.width
-        ):
-            table = _table(title, rows, wide, {}, shared)
-        parts.append(table)
+        layouts = [_table(title, rows, wide, drawn, shared), _table(title, rows, wide, {}, shared)]
+        if wide:
+            layouts.append(_table(title, rows, False, drawn, shared))
+        parts.append(next((each for each in layouts if _fits(each, console)), layouts[-1]))
     if len(shown) < len(summary):
         n_more = len(summary) - len(shown)
         are = "is" if n_more == 1 else "are"
         rest = f"{counted(n_more, 'more setting')} {are} in {SUMMARY_TABLE}"
         parts.append(Text(f"\n{rest}; --json prints all.", style="yellow"))
     return Group(*parts, *_notes(found.settings))
+
+
+def _fits(table: Table, console: Console) -> bool:
+    """Return whether a table, each cell on one line, is no wider than the console."""
+    unbounded = console.options.update(width=_UNBOUNDED)
+    return Measurement.get(console, unbounded, table).maximum <= console.width
 
 
 def _drawn(
@@ -144,7 +149,7 @@ def _table(
             shown,
             justify="left" if is_text else "right",
             no_wrap=not is_text,
-            overflow="fold" if heading == _KL_TERM else "ellipsis",
+            overflow="fold" if is_text else "ellipsis",
         )
     table.add_column("col-\nlapsed")
     if drawn:

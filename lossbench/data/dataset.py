@@ -166,7 +166,7 @@ def _refuse_missing(*paths: Path) -> None:
             raise DataError(
                 "the file does not exist" if not path.exists() else "this is not a file",
                 where=str(path),
-                expected="an .npz, .npy, .csv, .tsv or IDX file",
+                expected="an .npz, .npy, .csv, .tsv or IDX file, or a folder of images",
                 received="nothing" if not path.exists() else "a folder or a device",
                 remedy="correct the path; it is relative to the current folder",
             )

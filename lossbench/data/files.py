@@ -57,9 +57,9 @@ def read(path: Path) -> tuple[Raw, Raw | None]:
     raise DataError(
         "the file is of no known format",
         where=str(path),
-        expected="a name that ends in .npz or .npy, or holds 'idx'",
+        expected="a name that ends in .npz, .npy, .csv or .tsv, or holds 'idx'",
         received=path.name,
-        remedy="save the images with numpy.savez(path, x_train=..., x_test=...)",
+        remedy="save the numbers with numpy.savez(path, x_train=..., x_test=...)",
     )
 
 
