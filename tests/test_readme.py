@@ -20,6 +20,7 @@ from lossbench.cli import main
 from lossbench.cli.app import app
 from lossbench.columns import HISTORY, RUNS, SUMMARY, TIMINGS
 from lossbench.comparison import Comparison
+from lossbench.experiment import TEMPLATE_NETS
 from lossbench.explanation import Derivation, Equivalent
 from lossbench.measurement import Measurement
 from lossbench.prediction import Prediction
@@ -51,7 +52,10 @@ LONG = ("export", "report")
 
 @pytest.mark.parametrize(
     "command",
-    [pytest.param(c, marks=pytest.mark.slow if c.split()[1] in LONG else ()) for c in COMMANDS],
+    [
+        pytest.param(c, marks=pytest.mark.slow if c.split()[1] in LONG or "mine.py" in c else ())
+        for c in COMMANDS
+    ],
 )
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own
 def test_a_command_of_the_readme_runs(
@@ -64,9 +68,10 @@ def test_a_command_of_the_readme_runs(
     arguments = shlex.split(command)
     if arguments[1] == "sweep" and "--dry-run" not in arguments:
         arguments.append("--dry-run")
-    needs_my_vae = arguments[1] in WRITES or "my_vae.py" in command
-    monkeypatch.chdir(tmp_path if needs_my_vae else REPOSITORY)
+    is_written = arguments[1] in WRITES or "my_vae.py" in command or "mine.py" in command
+    monkeypatch.chdir(tmp_path if is_written else REPOSITORY)
     (tmp_path / "my_vae.py").write_text(MY_VAE, encoding="utf-8")
+    (tmp_path / "mine.py").write_text(TEMPLATE_NETS.read_text("utf-8"), encoding="utf-8")
     if arguments[1] == "report":
         for name in (Path(part).name for part in arguments[2:]):
             tables_of(name, tmp_path / "results")

@@ -244,8 +244,9 @@ def _notes(summary: pd.DataFrame) -> Iterator[RenderableType]:
     seeds = (
         counted(n_seeds[0], "seed") if len(n_seeds) == 1 else f"{n_seeds[0]} to {n_seeds[-1]} seeds"
     )
+    over = f"mean over {seeds} ± 95% t-interval" if n_seeds[-1] > 1 else "of one seed"
     yield Text(
-        f"Nats per image on the test split; mean over {seeds} ± 95% t-interval. "
+        f"Nats per image on the test split; {over}. "
         "A setting collapses where beta_eff reaches its threshold."
         + NO_THRESHOLD * bool(bounded(summary).any())
         + end_note(summary[HELD], summary["beta_eff"])

@@ -144,7 +144,7 @@ class Experiment:
             try:
                 found.add(numbered_groups(groups, names))
             except ValueError as problem:
-                few = f"{joined(names[:8])}{' ...' if len(names) > 8 else ''}"
+                few = f"{', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
                 raise ExperimentError(
                     f"`groups` names a column that {dataset} does not have",
                     where=self.places.get(("groups", groups), ""),

@@ -80,9 +80,10 @@ def _width(run: RunSettings, device: Device) -> int:
 
     On one thread of a CPU most of the gain of stacking is there once weights, gradients and
     optimizer state fill about 2 MB, or with 8 members: twice as many are 3 to 5% faster still
-    (``results/width.csv``), less than the padding of a shape's last stack then costs. A GPU was
-    not measured: its stacks are as wide as fits 1 GB, at most 64. Convolutions keep more
-    activations than parameters, and gain less: 3.7 ms a step alone and 3.1 each of two with 32 and
+    (``results/width.csv``), less than the padding of a shape's last stack then costs. A
+    GPU's are as wide as fits 1 GB, at most 64: on an H100 small networks gain up to 64 members,
+    those of 784 inputs up to 8 (``results/gpu.csv``). Convolutions keep more activations than
+    parameters, and gain less: 3.7 ms a step alone and 3.1 each of two with 32 and
     64 filters at 8 x 8; at 28 x 28 two of keras.io's took longer. Their activations count as well.
     """
     if run.function or run.built:  # it takes the batch of one model

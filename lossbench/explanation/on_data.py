@@ -5,7 +5,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from lossbench import data, theory
-from lossbench.loss import LIKELIHOODS, Objective
+from lossbench.data import Dataset
+from lossbench.errors import DataError
+from lossbench.loss import LIKELIHOODS, Likelihood, Objective
 from lossbench.words import significant
 
 
@@ -15,7 +17,8 @@ class OnData:
 
     ``reconstruction_of_nothing`` is R_0, in nats an image of the training split; ``logged`` is
     ``a * R_0``, what the code's own loss then is, since its KL is 0. ``threshold`` is t_1, None
-    where none is told; a constant weight ``collapses`` from there on.
+    where none is told; a constant weight ``collapses`` from there on. It ``is_as_it_is`` where the
+    numbers are not scaled, since they do not lie in [0, 1].
     """
 
     dataset: str
@@ -25,6 +28,7 @@ class OnData:
     logged: float
     threshold: float | None
     collapses: bool | None
+    is_as_it_is: bool = False
 
     @property
     def formula(self) -> str:
@@ -33,8 +37,9 @@ class OnData:
             significant(x, 4)
             for x in (self.reconstruction_of_nothing, self.reconstruction_of_nothing / self.d)
         )
+        as_it_is = " of the numbers as they are" * self.is_as_it_is
         return (
-            f"{self.reconstruction_loss}: R_0 = {nothing} nats, {an_input} an input; "
+            f"{self.reconstruction_loss}{as_it_is}: R_0 = {nothing} nats, {an_input} an input; "
             f"a*R_0 = {significant(self.logged, 4)}"
         )
 
@@ -54,6 +59,17 @@ class OnData:
         )
 
 
+def _loaded(dataset: str, d: int, data_dir: Path | None, kind: Likelihood) -> Dataset:
+    """Return the data as a sweep has it; where that does not take the numbers, as they are."""
+    try:
+        return data.load(dataset, d, data_dir, kind.scale("auto"))
+    except DataError as error:
+        try:
+            return data.load(dataset, d, data_dir, kind.scale("none"))
+        except DataError:
+            raise error from None
+
+
 def on_data(
     dataset: str,
     d: int,
@@ -61,25 +77,35 @@ def on_data(
     coefficients: Objective[Fraction],
     data_dir: Path | None = None,
 ) -> tuple[OnData, ...]:
-    """Return what an objective shows on a data set at d, for every likelihood that is known.
+    """Return what an objective shows on a data set at d, for every likelihood that fits.
 
-    ``DataError`` if the data is missing, cannot be had at d, or cannot have a likelihood.
+    ``DataError`` if the data is missing, cannot be had at d, or can have none of them.
     """
-    found = []
-    for name in reconstruction_losses:
-        if name not in LIKELIHOODS:
-            continue
-        kind = LIKELIHOODS[name]
-        loaded = data.load(dataset, d, data_dir, kind.scale("auto"))
-        data.refuse_misfit(loaded, kind, "auto", "identity")
-        fitted = kind.fitted(loaded.train)
-        thresholds = theory.thresholds(theory.moments(loaded.train), fitted)
-        nothing = theory.reconstruction_of_nothing(loaded.train, loaded.train, fitted)
-        t_1 = theory.collapse_threshold(thresholds)
-        found.append(
-            OnData(
-                *(dataset, d, name, nothing, float(coefficients.a) * nothing, t_1),
-                collapses=None if t_1 is None else float(coefficients.beta_eff) >= t_1,
-            )
-        )
+    found, refused = [], []
+    for name in filter(LIKELIHOODS.__contains__, reconstruction_losses):
+        try:
+            found.append(_on_data(dataset, d, LIKELIHOODS[name], coefficients, data_dir))
+        except DataError as error:
+            refused.append(error)
+    if refused and not found:
+        raise refused[0]
     return tuple(found)
+
+
+def _on_data(
+    dataset: str,
+    d: int,
+    kind: Likelihood,
+    coefficients: Objective[Fraction],
+    data_dir: Path | None,
+) -> OnData:
+    loaded = _loaded(dataset, d, data_dir, kind)
+    data.refuse_misfit(loaded, kind, loaded.scaling.scale, "identity")
+    fitted = kind.fitted(loaded.train)
+    t_1 = theory.collapse_threshold(theory.thresholds(theory.moments(loaded.train), fitted))
+    nothing = theory.reconstruction_of_nothing(loaded.train, loaded.train, fitted)
+    return OnData(
+        *(dataset, d, kind.name, nothing, float(coefficients.a) * nothing, t_1),
+        collapses=None if t_1 is None else float(coefficients.beta_eff) >= t_1,
+        is_as_it_is=loaded.scaling.scale == "none" and kind.scale("auto") == "auto",
+    )
