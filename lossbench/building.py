@@ -86,7 +86,7 @@ def _check_end(run: RunSettings, network: OwnNetwork, data_dir: Path | None, whe
             expected="logits: no activation in the decoder's last layer",
             received="a sigmoid",
             remedy="leave it out"
-            + ("" if run.reconstruction_loss == "bce" else ", or output = identity"),
+            + (", or output = identity" if run.likelihood.output == "values" else ""),
         )
 
 

@@ -69,7 +69,8 @@ def test_every_setting_is_part_of_the_identity(write: Write) -> None:
     ids = {replace(run, **{name: other}).run_id for name, other in OTHER_SETTINGS.items()}
     assert len(ids | {run.run_id}) == len(OTHER_SETTINGS) + 1
     rest = {field.name for field in fields(run)} - set(OTHER_SETTINGS)
-    assert rest == {"a", "b", "beta_eff", "time_limit", "definition", "image", "function"}
+    of_files = {"definition", "network_definition", "image", "function", "built"}
+    assert rest == {"a", "b", "beta_eff", "time_limit", *of_files}
     assert set(run.identity()) == set(OTHER_SETTINGS) - LATER  # what has its default
 
 

@@ -88,7 +88,7 @@ def test_a_network_is_part_of_a_run_only_where_it_is_another() -> None:
         ({"kernel_size": "5", "network": "keras-io-conv"}, "no network of the experiment has it"),
         ({"hidden": "8", "network": "keras-io-conv"}, "no network of the experiment has it"),
         ({"network": "conv", "filters": "linear"}, "`filters` has a value"),
-        ({"network": "keras_io_conv"}, "`network` has a value"),
+        ({"network": "keras_io_conv"}, "`network`: there is no such network"),
     ],
 )
 def test_what_a_network_does_not_have_is_refused(axes: dict[str, str], words: str) -> None:
