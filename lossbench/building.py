@@ -31,6 +31,7 @@ _CODE = (
     "worker.look(sys.argv[1])"
 )
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg", "CUDA_VISIBLE_DEVICES": ""}
+_NOT_SENT = ("file", "source", "pieces")
 _Case = tuple[tuple[int, ...], int]  # shape and k
 
 
@@ -164,6 +165,3 @@ def _answers(
         expected="an encoder and a decoder",
         received=" ".join([f"exit code {process.returncode}", *lines[-_LAST_LINES:]]),
     )
-
-
-_NOT_SENT = ("file", "source", "pieces")

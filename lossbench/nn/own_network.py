@@ -67,57 +67,79 @@ def variables_of(*models: keras.Model) -> list[keras.Variable]:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Have everything that layers draw follow from a seed; what was drawn from goes on after."""
-    drawn = int(np.random.SeedSequence([_SEED, seed]).generate_state(1)[0] >> 1)
-    keras.utils.set_random_seed(drawn)
-    yield
+def undisturbed() -> Iterator[None]:
+    """Put back what a user's file may set for the whole process: every run has its own defaults."""
+    policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
+    epsilon, eager = keras.config.epsilon(), tf.config.functions_run_eagerly()
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+        keras.config.set_epsilon(epsilon)
+        tf.config.run_functions_eagerly(eager)
+
+
+def _seed(seed: int) -> None:
+    """Have everything that layers draw follow from the seed of a run."""
+    keras.utils.set_random_seed(
+        int(np.random.SeedSequence([_SEED, seed]).generate_state(1)[0] >> 1)
+    )
 
 
 def made(network: Built, seed: int) -> tuple[keras.Model, keras.Model]:
     """Return encoder and decoder, built under a seed; ``LossbenchError`` says what is wrong."""
-    with _seeded(seed):
-        built = _function(network)(network.shape, network.k)
-        if not (isinstance(built, tuple | list) and len(built) == 2):
-            raise LossbenchError(
-                f"{network.name} does not return an encoder and a decoder",
-                expected="a pair: encoder (images to z_mean, z_log_var), decoder (z to logits)",
-                received=_told(built),
-            )
-        for part, name in zip(built, ("encoder", "decoder"), strict=True):
-            if not isinstance(part, keras.Layer):
-                raise LossbenchError(
-                    f"the {name} of {network.name} is no Keras model",
-                    expected="a keras.Model, or a layer",
-                    received=_told(part),
-                )
-        encoder, decoder = built
-        inputs = len(getattr(decoder, "inputs", None) or (None,))
-        if inputs > 1:
-            raise LossbenchError(
-                f"the decoder of {network.name} sees more than z",
-                expected="one input, z of shape (batch, k): nothing goes past the latents",
-                received=f"{inputs} inputs",
-            )
-        images = tf.zeros((_TRIED, *network.shape))
-        heads = encoder(images, training=False)
-        k, d = network.k, network.d
-        if not (isinstance(heads, tuple | list) and len(heads) == 2) or any(
-            tuple(head.shape) != (_TRIED, k) for head in heads
-        ):
-            raise LossbenchError(
-                f"the encoder of {network.name} gives other shapes",
-                expected=f"[z_mean, z_log_var], each (batch, {k}); z is drawn here",
-                received=_told(heads),
-            )
-        logits = decoder(tf.zeros((_TRIED, k)), training=False)
-        if not hasattr(logits, "shape") or tf.reshape(logits, (_TRIED, -1)).shape[1] != d:
-            raise LossbenchError(
-                f"the decoder of {network.name} gives other shapes",
-                expected=f"logits, (batch, {', '.join(map(str, network.shape))})",
-                received=_told(logits),
-            )
+    with undisturbed():
+        _seed(seed)
+        encoder, decoder = _pair(network, _function(network)(network.shape, network.k))
+        _check_shapes(network, encoder, decoder)
     return encoder, decoder
+
+
+def _pair(network: Built, built: Any) -> tuple[keras.Model, keras.Model]:
+    """Return what was built, if it is an encoder and a decoder of z alone."""
+    if not (isinstance(built, tuple | list) and len(built) == 2):
+        raise LossbenchError(
+            f"{network.name} does not return an encoder and a decoder",
+            expected="a pair: encoder (images to z_mean, z_log_var), decoder (z to logits)",
+            received=_told(built),
+        )
+    encoder, decoder = built
+    for part, name in ((encoder, "encoder"), (decoder, "decoder")):
+        if not isinstance(part, keras.Layer):
+            raise LossbenchError(
+                f"the {name} of {network.name} is no Keras model",
+                expected="a keras.Model, or a layer",
+                received=_told(part),
+            )
+    n_inputs = len(getattr(decoder, "inputs", None) or (None,))
+    if n_inputs > 1:
+        raise LossbenchError(
+            f"the decoder of {network.name} sees more than z",
+            expected="one input, z of shape (batch, k): nothing goes past the latents",
+            received=f"{n_inputs} inputs",
+        )
+    return encoder, decoder
+
+
+def _check_shapes(network: Built, encoder: keras.Model, decoder: keras.Model) -> None:
+    """Call both once, which also builds what is built only then; refuse other shapes."""
+    k = network.k
+    heads = encoder(tf.zeros((_TRIED, *network.shape)), training=False)
+    is_pair = isinstance(heads, tuple | list) and len(heads) == 2
+    if not is_pair or any(tuple(head.shape) != (_TRIED, k) for head in heads):
+        raise LossbenchError(
+            f"the encoder of {network.name} gives other shapes",
+            expected=f"[z_mean, z_log_var], each (batch, {k}); z is drawn here",
+            received=_told(heads),
+        )
+    logits = decoder(tf.zeros((_TRIED, k)), training=False)
+    if not hasattr(logits, "shape") or tf.size(logits) != _TRIED * network.d:
+        raise LossbenchError(
+            f"the decoder of {network.name} gives other shapes",
+            expected=f"logits, (batch, {', '.join(map(str, network.shape))})",
+            received=_told(logits),
+        )
 
 
 def _told(value: object) -> str:
@@ -145,7 +167,8 @@ def _function(network: Built) -> Any:
         folder = str(network.file.absolute().parent)
         if folder not in sys.path:
             sys.path.append(folder)  # after all others: none is in a library's place
-        exec(compile(network.source, module.__file__, "exec"), vars(module))  # noqa: S102 - the user's
+        with undisturbed():
+            exec(compile(network.source, module.__file__, "exec"), vars(module))  # noqa: S102 - the user's
         _MODULES[network.sha256] = module
     found: Any = _MODULES[network.sha256]
     for name in network.function.split("."):

@@ -8,11 +8,9 @@ import functools
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -33,20 +31,6 @@ _N_PRIOR_IMAGES = 8
 
 class OutOfTime(Exception):  # noqa: N818 - it says what happened
     """The stack took longer than the time limit of its runs allows."""
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Put back what a user's file may set for the whole process: every run has its own defaults."""
-    policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
-    epsilon, eager = keras.config.epsilon(), tf.config.functions_run_eagerly()
-    try:
-        yield
-    finally:
-        keras.config.set_floatx(floatx)
-        keras.config.set_dtype_policy(policy)
-        keras.config.set_epsilon(epsilon)
-        tf.config.run_functions_eagerly(eager)
 
 
 def gpu() -> str | None:
