@@ -82,8 +82,10 @@ $(TORCH_INSTALLED): $(INSTALLED)
 	$(BIN)/python -m pip install $(TORCH)
 	@touch $@
 
-test: $(TORCH_INSTALLED) $(JAX_INSTALLED)  ## Run all the tests
-	$(BIN)/python -m pytest
+test: $(TORCH_INSTALLED) $(JAX_INSTALLED)  ## Run all the tests, in two halves at the same time
+	@$(BIN)/python -m pytest tests/test_[a-e]*.py >$(VENV)/first-half.log 2>&1 & first=$$!; \
+	$(BIN)/python -m pytest tests/test_[!a-e]*.py lossbench; second=$$?; \
+	wait $$first; status=$$?; cat $(VENV)/first-half.log; exit $$((status | second))
 
 soak: $(TORCH_INSTALLED)  ## Put every promise to the test at full length; writes results/reliability.csv
 	LOSSBENCH_SOAK=1 $(BIN)/python -m pytest $(SOAKED)

@@ -421,16 +421,12 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_every_display_says_what_has_a_floor_and_that_no_threshold_is_told(
     swept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Titles name what differs from the plain run; an empty threshold is explained."""
+    """A column names what differs from the plain run; an empty threshold is explained."""
     no_threshold = "With a floor or a capacity there is no threshold"
     said = shown(capsys, "show", str(swept))
     assert no_threshold in said
-    for title in (
-        "digits, reconstruction_loss bce, k 2, free_bits 0.5 pre-",
-        "digits, reconstruction_loss bce, k 2, capacity 2:0.5 pre-",
-        "digits, reconstruction_loss bce, k 2, kl_estimator sample pre-",
-    ):
-        assert title in said
+    for term in ("free_bits 0.5 latent", "capacity 2:0.5", " sample "):
+        assert said.count(term) == 1
     said = shown(capsys, "predict", str(swept.parent / "forms.toml"))
     assert no_threshold in said
     assert "C of 2:0.5: from 0 to 2 nats over the first 50% of training; 2 at the last" in said

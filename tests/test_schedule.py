@@ -297,7 +297,7 @@ def test_a_comparison_pairs_by_seed_and_tells_the_schedule(
     assert "kl_schedule" not in plain.common
     code, said = run_command(capsys, "show", str(swept.folder))
     assert code == 0
-    assert "kl_schedule linear:0.5" in said
+    assert "linear:0.5" in said
     assert "beta_eff is that of the last step" in said
 
 
