@@ -53,31 +53,33 @@ def built(
     resolved = experiment.resolved(lambda name: data.native_sizes(name, data_dir))
     runs = [run for run in resolved.runs() if run.network in resolved.networks]
     seconds = min(_MOST_SECONDS, float(str(experiment.fixed["time_limit"])))
+    shapes = {
+        (name, d): shape_of(data.load(name, d, data_dir, "none").shape)
+        for name, d in dict.fromkeys((run.dataset, run.d) for run in runs)
+    }
     networks = {}
     for network in own:
         known = frozen.networks.get(network.name) if frozen else None
         if known and known.identity == network.identity:
             network = replace(network, built=known.built)  # noqa: PLW2901
-        mine = [run for run in runs if run.network == network.name]
-        cases = dict.fromkeys((_shape(run, data_dir), run.k) for run in mine)
+        mine = {
+            run: (shapes[run.dataset, run.d], run.k) for run in runs if run.network == network.name
+        }
+        cases = dict.fromkeys(mine.values())
         missing = [case for case in cases if network.at(*case) is None]
         where = experiment.places.get(("network", network.name), "")
         if missing:
             said(f"building {network.name} for {counted(len(missing), 'shape')}")
             network = with_built(network, *_looked_at(network, missing, seconds, where))  # noqa: PLW2901
-        for run in mine:
-            _check_end(run, network, data_dir, where)
+        for run, case in mine.items():
+            _check_end(run, network, case, where)
         networks[network.name] = network
     return replace(experiment, networks=dict(experiment.networks) | networks)
 
 
-def _shape(run: RunSettings, data_dir: Path | None) -> tuple[int, ...]:
-    return shape_of(data.load(run.dataset, run.d, data_dir, "none").shape)
-
-
-def _check_end(run: RunSettings, network: OwnNetwork, data_dir: Path | None, where: str) -> None:
+def _check_end(run: RunSettings, network: OwnNetwork, case: _Case, where: str) -> None:
     """Refuse a decoder that ends in a sigmoid where its logits go through another one."""
-    made = network.at(_shape(run, data_dir), run.k)
+    made = network.at(*case)
     assert made is not None  # noqa: S101 - it has just been built
     if made.ends_in == "sigmoid" and replace(run, built=made).architecture.output == "sigmoid":
         raise ExperimentError(

@@ -7,7 +7,6 @@ import numpy as np
 
 from lossbench import data, theory
 from lossbench.data import Dataset
-from lossbench.errors import DataError
 from lossbench.loss import Scale
 from lossbench.words import Told
 
@@ -117,10 +116,4 @@ def _loaded(
     """Return the data under a scale: where none is asked for, under the first that takes it."""
     if scale is not None:
         return data.load(dataset, d, data_dir, scale)
-    try:
-        return data.load(dataset, d, data_dir)
-    except DataError as error:
-        try:
-            return data.load(dataset, d, data_dir, "none")
-        except DataError:
-            raise error from None
+    return data.load_or_as_it_is(dataset, d, data_dir)

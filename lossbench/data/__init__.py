@@ -5,7 +5,7 @@ downloads files, ``files``, ``tables`` and ``folders`` read them, ``images`` che
 averages what was read. ``fitting`` tells which likelihoods data can have.
 """
 
-from lossbench.data.dataset import BUILT_IN, Dataset, load, native_sizes
+from lossbench.data.dataset import BUILT_IN, Dataset, load, load_or_as_it_is, native_sizes
 from lossbench.data.files import read_named
 from lossbench.data.fitting import fitting, refuse_misfit
 from lossbench.data.folders import reading_told
@@ -15,6 +15,7 @@ __all__ = [
     "Dataset",
     "fitting",
     "load",
+    "load_or_as_it_is",
     "native_sizes",
     "read_named",
     "reading_told",

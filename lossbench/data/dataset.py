@@ -83,6 +83,19 @@ def _dataset(dataset: str, source: Source, scale: Scale, d: int | None) -> Datas
     )
 
 
+def load_or_as_it_is(
+    dataset: str, d: int | None, data_dir: Path | None = None, scale: Scale = "auto"
+) -> Dataset:
+    """Return what ``load`` does; where the scale does not take the numbers, them as they are."""
+    try:
+        return load(dataset, d, data_dir, scale)
+    except DataError as error:
+        try:
+            return load(dataset, d, data_dir, "none")
+        except DataError:
+            raise error from None
+
+
 def native_sizes(dataset: str, data_dir: Path | None = None) -> tuple[int, int, tuple[str, ...]]:
     """Return the d that ``load`` gives when none is asked for, and the number of training images.
 

@@ -5,11 +5,15 @@ file is copied beside a frozen experiment, so that a results folder stands for i
 """
 
 import hashlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from lossbench.errors import ExperimentError, did_you_mean
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,25 @@ def read_file(text: str, noun: str, where: str, beside: Path | None = None) -> O
         remedy=did_you_mean(str(path), near)
         or "correct the path; it is relative to the current folder",
     )
+
+
+def frozen(
+    tables: object, section: str, noun: str, where: str, read: Callable[[str, Any], _Read]
+) -> dict[str, _Read]:
+    """Return what ``read`` makes of each table of a section of a frozen experiment, by its name.
+
+    ``ExperimentError`` if a table is damaged; ``noun`` is what a table is of.
+    """
+    try:
+        assert isinstance(tables, dict)  # noqa: S101 - told below, as all that is wrong here
+        return {name: read(name, table) for name, table in tables.items()}
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ExperimentError(
+            f"`{section}` is not as it was frozen",
+            where=where,
+            expected=f"a table for each {noun} of your own, as `lossbench sweep` writes it",
+            received=f"{type(error).__name__}: {error}",
+        ) from None
 
 
 def frozen_file(name: str, file: str, function: str, sha256: str, beside: Path) -> OwnFile:

@@ -9,11 +9,12 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lossbench.errors import ExperimentError, UsageError
-from lossbench.experiment.own_file import frozen_file, read_file
+from lossbench.errors import UsageError
+from lossbench.experiment.own_file import frozen, frozen_file, read_file
 from lossbench.loss import FORM, Convention, LossFunction, Objective, Sizes, Way, evaluate
 
 SECTION = "own_loss"
@@ -207,16 +208,7 @@ def frozen_losses(tables: object, beside: Path, where: str) -> dict[str, OwnLoss
 
     ``ExperimentError`` if a table is damaged, or the file beside it is another one by now.
     """
-    try:
-        assert isinstance(tables, dict)  # noqa: S101 - told below, as all that is wrong here
-        return {name: _frozen(name, table, beside) for name, table in tables.items()}
-    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ExperimentError(
-            f"`{SECTION}` is not as it was frozen",
-            where=where,
-            expected="a table for each loss of your own, as `lossbench sweep` writes it",
-            received=f"{type(error).__name__}: {error}",
-        ) from None
+    return frozen(tables, SECTION, "loss", where, partial(_frozen, beside=beside))
 
 
 def _frozen(name: str, table: Mapping[str, object], beside: Path) -> OwnLoss:

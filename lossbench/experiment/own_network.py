@@ -6,11 +6,11 @@ folder is read without running anybody's code.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lossbench.errors import ExperimentError
-from lossbench.experiment.own_file import OwnFile, frozen_file, read_file
+from lossbench.experiment.own_file import OwnFile, frozen, frozen_file, read_file
 from lossbench.network import Built
 from lossbench.words import counted
 
@@ -88,16 +88,7 @@ def frozen_networks(tables: object, beside: Path, where: str) -> dict[str, OwnNe
 
     ``ExperimentError`` if a table is damaged, or the file beside it is another one by now.
     """
-    try:
-        assert isinstance(tables, dict)  # noqa: S101 - told below, as all that is wrong here
-        return {name: _frozen(name, table, beside) for name, table in tables.items()}
-    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ExperimentError(
-            f"`{SECTION}` is not as it was frozen",
-            where=where,
-            expected="a table for each network of your own, as `lossbench sweep` writes it",
-            received=f"{type(error).__name__}: {error}",
-        ) from None
+    return frozen(tables, SECTION, "network", where, partial(_frozen, beside=beside))
 
 
 def _frozen(name: str, table: Mapping[str, Any], beside: Path) -> OwnNetwork:

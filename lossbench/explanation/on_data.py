@@ -5,7 +5,6 @@ from fractions import Fraction
 from pathlib import Path
 
 from lossbench import data, theory
-from lossbench.data import Dataset
 from lossbench.errors import DataError
 from lossbench.loss import LIKELIHOODS, Likelihood, Objective
 from lossbench.words import significant
@@ -59,17 +58,6 @@ class OnData:
         )
 
 
-def _loaded(dataset: str, d: int, data_dir: Path | None, kind: Likelihood) -> Dataset:
-    """Return the data as a sweep has it; where that does not take the numbers, as they are."""
-    try:
-        return data.load(dataset, d, data_dir, kind.scale("auto"))
-    except DataError as error:
-        try:
-            return data.load(dataset, d, data_dir, kind.scale("none"))
-        except DataError:
-            raise error from None
-
-
 def on_data(
     dataset: str,
     d: int,
@@ -99,7 +87,7 @@ def _on_data(
     coefficients: Objective[Fraction],
     data_dir: Path | None,
 ) -> OnData:
-    loaded = _loaded(dataset, d, data_dir, kind)
+    loaded = data.load_or_as_it_is(dataset, d, data_dir, kind.scale("auto"))
     data.refuse_misfit(loaded, kind, loaded.scaling.scale, "identity")
     fitted = kind.fitted(loaded.train)
     t_1 = theory.collapse_threshold(theory.thresholds(theory.moments(loaded.train), fitted))
