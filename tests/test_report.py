@@ -134,9 +134,9 @@ def test_every_name_is_escaped(drilled_results: Path, tmp_path: Path) -> None:
 
 
 def test_the_answer_has_the_numbers_of_the_sweep() -> None:
-    """Three sentences: at one beta, at one beta_eff, and what was known before."""
+    """Four: at one beta, at one beta_eff, what was known before, and R_0 of the mean image."""
     summary = Store(RESULTS / "digits").summary()
-    one_beta, one_beta_eff, known = answer(summary, measured_thresholds(summary))
+    one_beta, one_beta_eff, known, nothing = answer(summary, measured_thresholds(summary))
     assert one_beta.startswith("No, not the same loss up to a factor")
     chosen = summary[
         (summary["beta"] == 1)
@@ -148,6 +148,9 @@ def test_the_answer_has_the_numbers_of_the_sweep() -> None:
         assert f"{loss} reaches an ELBO of {chosen.loc[loss, 'elbo']:.2f}" in one_beta
     assert one_beta_eff.startswith("At the same beta_eff they train the same VAE")
     assert f"{len(summary)} settings" in known
+    drawn = summary[summary["d"] == 64]
+    for r_0 in drawn["reconstruction_of_nothing"].unique():
+        assert f"{r_0:.2f} nats, {r_0 / 64:.4g} an input" in nothing
 
 
 @pytest.mark.slow
