@@ -14,8 +14,9 @@ import pytest
 from numpy.typing import NDArray
 from small_sizes import IMAGES, SMALL
 
+import nets
 from bench import keras_fit, stack
-from bench.size import BATCH_SIZE, SIZES, Size, operations_per_image
+from bench.size import BATCH_SIZE, SIZES, Size, colour, operations_per_image
 from lossbench.loss import LIKELIHOODS
 from lossbench.network import Convolution
 from lossbench.nn.model import StackedVAE, initial_weights
@@ -58,7 +59,11 @@ def test_lossbench_trains_the_network_that_the_others_are_built_from(
     size = replace(size, n_images=5 * BATCH_SIZE)
     plan = stack.asked(size, 1, 1, 1, tmp_path)
     (run,) = plan.runs
-    assert run.architecture == size.network
+    if size.is_normalised:
+        assert run.architecture.name == "nets.py:colour"
+        assert run.architecture.n_parameters == size.n_parameters
+    else:
+        assert run.architecture == size.network
     assert (run.batch_size, run.beta_eff, run.reconstruction_loss) == (BATCH_SIZE, 1, "bce")
     assert np.array_equal(plan.dataset(run).train, size.images().reshape(size.n_images, -1))
 
@@ -75,6 +80,24 @@ def test_keras_has_the_same_weights_and_loss(size: Size, monkeypatch: pytest.Mon
         variable.assign(weight)
     model(images)
     assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_colour_net_of_the_peers_is_that_of_the_file() -> None:
+    """Its weights give the same image in the peer, in training too."""
+    size = colour(32, 3, (4, 6))
+    images = size.images()[:IMAGES]
+    encoder, decoder = nets.colour((32, 32, 3), 3, (4, 6))
+    peer = keras_fit.VAE(size)
+    peer(images)
+    own = [*encoder.trainable_variables, *decoder.trainable_variables]
+    for variable, weight in zip(peer.trainable_variables, own, strict=True):
+        variable.assign(weight)
+    for training in (False, True):
+        z, _ = encoder(images, training=training)
+        hidden = peer.encoder(images, training=training)
+        assert np.allclose(peer.z_mean(hidden), z, atol=1e-5)
+        image = keras.ops.sigmoid(decoder(z, training=training))
+        assert np.allclose(peer.decoder(z, training=training), image, atol=1e-5)
 
 
 def turned(size: Size, weights: Weights) -> Iterator[NDArray[Any]]:
@@ -137,8 +160,7 @@ def test_what_is_normalised_counts_in_every_peer() -> None:
     """Scale and offset of each convolution but the last; no ReLU beside the leaky one."""
     from bench import pytorch_loop  # noqa: PLC0415 - as above
 
-    (_, size, _) = SMALL
-    size = replace(size, is_normalised=True)
+    size = replace(SMALL[1], is_normalised=True)
     assert size.n_parameters == size.network.n_parameters + 2 * (4 + 6 + 4)
     model = keras_fit.VAE(size)
     model(size.images())

