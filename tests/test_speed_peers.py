@@ -98,6 +98,11 @@ def test_the_colour_net_of_the_peers_is_that_of_the_file() -> None:
         assert np.allclose(peer.z_mean(hidden), z, atol=1e-5)
         image = keras.ops.sigmoid(decoder(z, training=training))
         assert np.allclose(peer.decoder(z, training=training), image, atol=1e-5)
+    before = [np.asarray(variable) for variable in peer.non_trainable_variables]
+    peer.compile("sgd")
+    peer.fit(images, verbose=0)  # is told that it trains: averages move
+    after = map(np.asarray, peer.non_trainable_variables)
+    assert not any(np.array_equal(*pair) for pair in zip(before, after, strict=True))
 
 
 def turned(size: Size, weights: Weights) -> Iterator[NDArray[Any]]:

@@ -8,9 +8,11 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers as kinds
 from keras import ops
+from numpy.typing import NDArray
 
 from bench.size import BATCH_SIZE, LEARNING_RATE, Size
 from lossbench.network import Convolution, Layer
@@ -31,13 +33,13 @@ class VAE(keras.Model):
         self.decoder = keras.Sequential([*_layers(size, size.network.decoder), last])
         self.seeds = keras.random.SeedGenerator(0)
 
-    def call(self, x: tf.Tensor) -> tf.Tensor:
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Return the decoded images of a batch and add its loss."""
-        hidden = self.encoder(x)
+        hidden = self.encoder(x, training=training)
         z_mean, z_log_var = self.z_mean(hidden), self.z_log_var(hidden)
         noise = keras.random.normal(ops.shape(z_mean), seed=self.seeds)
         z = z_mean + ops.exp(0.5 * z_log_var) * noise
-        decoded = self.decoder(z)
+        decoded = self.decoder(z, training=training)
         rows = (ops.reshape(images, (-1, self.d)) for images in (x, decoded))
         bce = self.d * keras.losses.binary_crossentropy(*rows)
         kl = -0.5 * ops.sum(1 + z_log_var - z_mean**2 - ops.exp(z_log_var), axis=-1)
@@ -74,19 +76,35 @@ def _layers(size: Size, layers: Sequence[Layer]) -> Iterator[kinds.Layer]:
         before = layer
 
 
+def _batches(images: NDArray[np.float32]) -> tf.data.Dataset:
+    """Return shuffled batches whose reading is not tuned while they are read.
+
+    At the end of an epoch ``fit`` waits for what tunes it, up to as long as the epoch took.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    rows = tf.data.Dataset.from_tensor_slices(images)
+    return rows.shuffle(len(images)).batch(BATCH_SIZE).with_options(options)
+
+
 @contextmanager
 def prepared(
-    size: Size, one_thread: bool = False, **compiling: object
+    size: Size, one_thread: bool = False, tuned: bool = True, **compiling: object
 ) -> Iterator[tuple[Callable[[int], None], int]]:
-    """Give what trains so many epochs, and the number of models; ``compiling`` is Keras' own."""
+    """Give what trains so many epochs, and the number of models; ``compiling`` is Keras' own.
+
+    Where reading is ``tuned``, ``fit`` is given the images themselves, as is usual.
+    """
     if one_thread:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     model = VAE(size)
     model.compile(optimizer=keras.optimizers.Adam(LEARNING_RATE), **compiling)
-    images = size.images()
+    given = {"x": size.images(), "batch_size": BATCH_SIZE}
+    if not tuned:
+        given = {"x": _batches(size.images())}
 
     def train(n_epochs: int) -> None:
-        model.fit(images, batch_size=BATCH_SIZE, epochs=n_epochs, verbose=0)
+        model.fit(**given, epochs=n_epochs, verbose=0)
 
     yield train, 1

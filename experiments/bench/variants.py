@@ -23,7 +23,10 @@ def variants(size: Size, jax: Path) -> tuple[Variant, ...]:
     widths = tuple({"width": width, **best} for width in size.widths)
     fused = {"one_thread": True, "fused": True}
     whole_epochs = tuple(
-        {"one_thread": True, "steps_per_execution": size.n_steps, "jit_compile": jit_compile}
+        {
+            **{"one_thread": True, "tuned": False},
+            **{"steps_per_execution": size.n_steps, "jit_compile": jit_compile},
+        }
         for jit_compile in (True, False)
     )
     return (
