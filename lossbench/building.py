@@ -6,9 +6,7 @@ nothing is trained.
 
 import json
 import os
-import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,8 +14,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import lossbench
 from lossbench import data
+from lossbench.child_process import QUIET, child_process
 from lossbench.errors import ExperimentError
 from lossbench.experiment import Experiment, OwnNetwork, read_built, shape_of, with_built
 from lossbench.network import Built
@@ -26,11 +24,6 @@ from lossbench.words import counted
 
 _MOST_SECONDS = 120.0
 _LAST_LINES = 4
-_CODE = (
-    "import sys; sys.path.insert(0, {root!r}); from lossbench import worker; sys.path.pop(0); "
-    "worker.look(sys.argv[1])"
-)
-_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg", "CUDA_VISIBLE_DEVICES": ""}
 _NOT_SENT = ("file", "source", "pieces")
 _Case = tuple[tuple[int, ...], int]  # shape and k
 
@@ -131,18 +124,11 @@ def _answers(
         "asked": [{n: x for n, x in asdict(each).items() if n not in _NOT_SENT} for each in asked],
     }
     (folder / "question.json").write_text(json.dumps(question), "utf-8", "surrogateescape")
-    root = str(Path(lossbench.__file__).parent.parent)
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _CODE.format(root=root), str(folder)],
-            cwd=folder,
-            env=os.environ | _QUIET,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+    log, look = folder / "log", "lossbench.worker:look"
+    with (
+        log.open("wb") as output,
+        child_process(look, str(folder), output, os.environ | QUIET, folder) as process,
+    ):
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -152,10 +138,6 @@ def _answers(
                 expected=f"{counted(len(asked), 'network')} within {seconds:g} seconds",
                 received="no end",
             ) from None
-        finally:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
     with suppress(OSError, ValueError):
         answers = json.loads((folder / "answer.json").read_text("utf-8"))
         if isinstance(answers, list) and len(answers) == len(asked):

@@ -94,9 +94,9 @@ def train(stack: Stack, training: NDArray[np.float32], test: NDArray[np.float32]
 def _loss(function: LossFunction) -> "TrainedLoss":
     """Return a loss of the user's own, ready to train; ``LossbenchError`` says why it is not."""
     from lossbench import auditing  # noqa: PLC0415 - few stacks need it
-    from lossbench.nn.own_network import undisturbed  # noqa: PLC0415
+    from lossbench.nn.own_network import settings_kept  # noqa: PLC0415
 
-    with undisturbed():
+    with settings_kept():
         return auditing.trained_loss(function)
 
 

@@ -23,6 +23,7 @@ from lossbench.engine import remote
 from lossbench.errors import UsageError
 from lossbench.store import Store
 
+NETS = Path(__file__).parent.parent / "experiments" / "nets.py"
 TABLES = ("runs.csv", "history.csv", "summary.csv")
 GRID = (*TINY[:-1], "12", "--epochs", "30")
 TLS = "DASK_DISTRIBUTED__COMM__TLS__"
@@ -124,6 +125,25 @@ def test_a_cluster_makes_the_tables_of_one_machine(tmp_path: Path, cluster: Clus
     _, told = sweep.communicate(timeout=300)
     assert sweep.returncode == 0, told
     assert lossbench("sweep", *GRID, "--out", "here", folder=tmp_path).returncode == 0
+    for name in TABLES:
+        assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_an_own_network_travels_to_a_cluster(tmp_path: Path, cluster: Cluster) -> None:
+    """Its file is gone and the process that had read it is killed: the bytes are the same."""
+    file = tmp_path / "nets.py"
+    file.write_bytes(NETS.read_bytes())
+    grid = ("--network", "nets.py:normalised", "--d", "64", "--k", "2,3", "--beta", "1")
+    grid += ("--loss", "docs", "--reconstruction-loss", "bce", "--epochs", "30", "--seeds", "3")
+    assert lossbench("sweep", *grid, "--out", "here", folder=tmp_path).returncode == 0
+    to = ("--out", "there", "--scheduler-file", str(cluster.file))
+    sweep = started(tmp_path, *to, grid=grid)
+    wait_for_record(tmp_path / "there")
+    file.unlink()
+    cluster.kill_worker_process()
+    _, told = sweep.communicate(timeout=300)
+    assert sweep.returncode == 0, told
     for name in TABLES:
         assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
 

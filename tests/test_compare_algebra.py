@@ -13,33 +13,33 @@ from made_runs import Facts, compared, made_run
             made_run("docs"),
             made_run("blog"),
             "Different objectives: beta_eff 1 against 32. 1 is below the threshold 3.32: "
-            "A does not collapse; 32 is above it: B does.",
+            "A should not collapse; 32 is above it: B should.",
         ),
         (
             made_run("blog", 1 / 32),
             made_run("docs"),
             "The same objective up to a factor of 64: blog at beta 0.03125 is docs at beta 1, "
             "divided by 64. Adam does not feel the factor (but for epsilon); SGD, weight decay "
-            "and gradient clipping do. 1 is below the threshold 3.32: neither collapses.",
+            "and gradient clipping do. 1 is below the threshold 3.32: neither should collapse.",
         ),
         (
             made_run("docs", optimizer="sgd"),
             made_run("blog", 1 / 32, optimizer="sgd"),
             "The same objective up to a factor of 64: blog at beta 0.03125 is docs at beta 1, "
             "divided by 64. SGD feels the factor as it would a factor on the learning rate; "
-            "Adam would not. 1 is below the threshold 3.32: neither collapses.",
+            "Adam would not. 1 is below the threshold 3.32: neither should collapse.",
         ),
         (
             made_run("blog", hidden="64"),
             made_run("blog", hidden="128"),
             "Exactly the same objective: blog at beta 1. 32 is above the threshold 3.32: "
-            "both collapse.",
+            "both should collapse.",
         ),
         (
             made_run("docs", d=16),
             made_run("docs", d=64),
             "Different objectives: A and B differ in d, with beta_eff 1 in both. 1 is above the "
-            "threshold 0.585: A collapses; 1 is below the threshold 3.32: B does not.",
+            "threshold 0.585: A should collapse; 1 is below the threshold 3.32: B should not.",
         ),
         (
             made_run("docs", threshold=None),
@@ -50,7 +50,7 @@ from made_runs import Facts, compared, made_run
             made_run("docs", 3.32, threshold=3.3187),
             made_run("docs", 3.32, threshold=3.3187, epochs=9),
             "Exactly the same objective: docs at beta 3.32. 3.32 is above the threshold 3.319: "
-            "both collapse.",
+            "both should collapse.",
         ),
         (
             made_run("docs", a=None, threshold=None),
@@ -70,7 +70,7 @@ def test_the_algebra_of_several_cells_gives_the_range() -> None:
     a, b = ([made_run(loss, d=d, k=k) for d, k in sizes] for loss in ("docs", "blog"))
     assert compared(a, b).algebra == (
         "Different objectives: the beta_eff of B is 2 to 32 times that of A. beta_eff reaches "
-        "its threshold, where the model collapses, in 2 of 4 cells for A and in 4 for B."
+        "its threshold, where the model should collapse, in 2 of 4 cells for A and in 4 for B."
     )
 
 
@@ -86,7 +86,7 @@ BLOG = {"loss": "blog"}
 
 def test_over_several_cells_the_relation_is_counted() -> None:
     """Identical, scaled, different or mixed: each has its own words, and so has the collapse."""
-    reaches = "beta_eff reaches its threshold, where the model collapses, in {} of 2 cells for A "
+    reaches = "beta_eff reaches its threshold, where the model should collapse, in {} of 2 cells for A "
     reaches += "and in {} for B."
     assert cells_of(ONE, TWO, (1, 4)) == (
         f"Exactly the same objective in each of the 2 cells. {reaches.format(1, 1)}"
@@ -145,33 +145,33 @@ def test_cells_of_both_kinds_and_cells_that_are_not_known() -> None:
         (
             made_run("docs", 4),
             made_run("docs", 8),
-            "4 is above the threshold 3.32: A collapses; 8 is above it: so does B.",
+            "4 is above the threshold 3.32: A should collapse; 8 is above it: so should B.",
         ),
         (
             made_run("docs", 1),
             made_run("docs", 2),
-            "1 is below the threshold 3.32: A does not collapse; 2 is below it: nor does B.",
+            "1 is below the threshold 3.32: A should not collapse; 2 is below it: nor should B.",
         ),
         (
             made_run("blog", 1),
             made_run("docs", 1),
-            "32 is above the threshold 3.32: A collapses; 1 is below it: B does not.",
+            "32 is above the threshold 3.32: A should collapse; 1 is below it: B should not.",
         ),
         (
             made_run("docs", 1),
             made_run("docs", 2, d=16),
-            "1 is below the threshold 3.32: A does not collapse; 2 is above the threshold 0.585: "
-            "B does.",
+            "1 is below the threshold 3.32: A should not collapse; 2 is above the threshold 0.585: "
+            "B should.",
         ),
         (
             made_run("docs", 3.3187),
             made_run("docs", 3.3187, hidden="8"),
-            "3.3187 is at the threshold 3.3187: both collapse.",
+            "3.3187 is at the threshold 3.3187: both should collapse.",
         ),
         (
             made_run("docs", 3.318),
             made_run("docs", 3.318, hidden="8"),
-            "3.318 is below the threshold 3.319: neither collapses.",
+            "3.318 is below the threshold 3.319: neither should collapse.",
         ),
     ],
 )
@@ -205,7 +205,7 @@ def test_the_smaller_objective_is_the_larger_one_divided() -> None:
     a = made_run("docs", 2, **square) | {"a": 1 / 64, "b": 2 / 64}
     assert compared([a], [made_run("blog", 2, **square)]).algebra == (
         "Exactly the same objective: docs at beta 2 is blog at beta 2. 2 is below the threshold "
-        "9: neither collapses."
+        "9: neither should collapse."
     )
 
 

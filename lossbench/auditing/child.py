@@ -8,7 +8,6 @@ import math
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,23 +17,16 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-import lossbench
 from lossbench.auditing import records
 from lossbench.auditing.probe import Probe, Setting
 from lossbench.auditing.records import Answer, Failure, Found, Stopped
+from lossbench.child_process import QUIET, Process, child_process, end
 from lossbench.loss import Way
 
 _Record = TypeVar("_Record", Answer, Found)
 _LAST_LINES = 4
 _MOST_BYTES = 2**26
-_CODE = (
-    "import sys; sys.path.insert(0, {root!r}); from lossbench.auditing.child import main; "
-    "sys.path.pop(0); main({pipe})"
-)
-_QUIET = {
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "MPLBACKEND": "Agg",
-    "CUDA_VISIBLE_DEVICES": "",
+_UNCOMPILED = {
     "PYTORCH_JIT": "0",  # a scripted function is the function; so is a compiled one
     "TORCHDYNAMO_DISABLE": "1",
 }
@@ -49,7 +41,7 @@ class Child:
     """
 
     def __init__(
-        self, process: "subprocess.Popen[bytes]", pipe: Connection, log: BinaryIO, limit: float
+        self, process: Process, pipe: Connection, log: BinaryIO, limit: float
     ) -> None:
         self._process, self._pipe, self._log, self._limit = process, pipe, log, limit
         self.deadline = math.inf
@@ -92,7 +84,7 @@ class Child:
         try:
             self._pipe.send(question)
             if not self._pipe.poll(seconds):
-                _end(self._process)
+                end(self._process)
                 raise self._stopped(
                     f"{stage} time", f"{self._limit if stage == 'call' else seconds:g}"
                 )
@@ -124,30 +116,15 @@ class _Reader(pickle.Unpickler):
 @contextmanager
 def child(limit: float) -> Iterator[Child]:
     """Start a child that has ``limit`` seconds for all answers, and end it with all it started."""
-    root = str(Path(lossbench.__file__).parent.parent)
     ours, theirs = Pipe()
-    with tempfile.TemporaryFile() as log, ours:
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _CODE.format(root=root, pipe=theirs.fileno())],
-                env=_QUIET | os.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        try:
-            yield Child(process, ours, log, limit)
-        finally:
-            _end(process)
-            process.wait()
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a child and what it started; it holds nothing of ours."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    pipe, environment = theirs.fileno(), QUIET | _UNCOMPILED | os.environ
+    with (
+        tempfile.TemporaryFile() as log,
+        ours,
+        child_process(f"{__name__}:main", pipe, log, environment, pass_fds=[pipe]) as process,
+    ):
+        theirs.close()
+        yield Child(process, ours, log, limit)
 
 
 def main(pipe: int) -> None:

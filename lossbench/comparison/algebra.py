@@ -199,13 +199,13 @@ def _collapse(cell: ObjectivePair) -> str:
     place_b, threshold_b = _against_threshold(cell.b)
     head = f"{place_a} the threshold {threshold_a}"
     if (place_a, threshold_a) == (place_b, threshold_b):
-        return f"{head}: {'both collapse' if cell.a.collapses else 'neither collapses'}."
-    says_a = f"{head}: A {'collapses' if cell.a.collapses else 'does not collapse'}"
+        return f"{head}: {'both' if cell.a.collapses else 'neither'} should collapse."
+    says_a = f"{head}: A {'should' if cell.a.collapses else 'should not'} collapse"
     other = "it" if _close(cell.a.threshold, cell.b.threshold) else f"the threshold {threshold_b}"
     if cell.a.collapses == cell.b.collapses:
-        says_b = "so does B" if cell.b.collapses else "nor does B"
+        says_b = "so should B" if cell.b.collapses else "nor should B"
     else:
-        says_b = "B does" if cell.b.collapses else "B does not"
+        says_b = "B should" if cell.b.collapses else "B should not"
     return f"{says_a}; {place_b} {other}: {says_b}."
 
 
@@ -225,6 +225,6 @@ def _collapses(cells: Sequence[ObjectivePair]) -> str:
     n_a = sum(bool(cell.a.collapses) for cell in cells)
     n_b = sum(bool(cell.b.collapses) for cell in cells)
     return (
-        f"beta_eff reaches its threshold, where the model collapses, in {n_a} of {len(cells)} "
+        f"beta_eff reaches its threshold, where the model should collapse, in {n_a} of {len(cells)} "
         f"cells for A and in {n_b} for B."
     )

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -29,6 +29,11 @@ _READING = (
 )
 _UNEVEN = 100.0  # times: variances of columns that share a sigma
 _UNBOUNDED = 1000
+_RATIO = "beta_eff\n/ t_1"
+_HEADINGS = (
+    *("k", "beta", "beta_eff", "t_1", _RATIO, "active\nunits", "kl"),
+    *("recon-\nstruction", "elbo", "sigma", "beta_eff\nas mse", "collapses"),
+)
 _MOST_TOLD = 8  # latent sizes in one sentence
 
 
@@ -187,41 +192,34 @@ def _texts(differing: Sequence[str], found: Predicted) -> list[str]:
 
 
 def _table(differing: Sequence[str], chosen: Sequence[Predicted], *, narrow: bool = False) -> Table:
-    exact = any(found.elbo is not None for found in chosen)
-    sigma = any(found.sigma is not None for found in chosen)
+    """Return a row for each setting; a column that would be empty is left out."""
+    headings = ["loss", *(name.replace("_", "_\n") for name in differing), *_HEADINGS]
+    rows = [[found.run.loss, *_texts(differing, found), *_cells(found)] for found in chosen]
+    told = [any(map(str, cells)) for cells in zip(*rows, strict=True)]
+    if narrow:
+        told[headings.index(_RATIO)] = False
     table = Table(box=None, pad_edge=False)
-    headings = [name.replace("_", "_\n") for name in differing]
-    headings += ["k", "beta", "beta_eff", "t_1", *(() if narrow else ("beta_eff\n/ t_1",))]
-    headings += ["active\nunits", "kl"]
-    headings += ["recon-\nstruction", "elbo"] if exact else []
-    headings += ["sigma", "beta_eff\nas mse"] if sigma else []
-    table.add_column("loss", no_wrap=True)
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("collapses", no_wrap=True)
-    for found in chosen:
-        table.add_row(
-            found.run.loss, *_texts(differing, found), *_cells(found, exact, narrow, sigma)
-        )
+    for heading in itertools.compress(headings, told):
+        justify: JustifyMethod = "left" if heading in ("loss", "collapses") else "right"
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for row in rows:
+        table.add_row(*itertools.compress(row, told))
     return table
 
 
-def _cells(found: Predicted, exact: bool, narrow: bool, sigma: bool) -> Iterator[Text | str]:
+def _cells(found: Predicted) -> Iterator[Text | str]:
     yield str(found.run.k)
     yield significant(found.run.beta, 4)
     yield significant(found.final_beta_eff, 4)
     yield _digits(found.threshold, 4)
-    if not narrow:
-        yield _digits(found.beta_eff_over_threshold, 3)
+    yield _digits(found.beta_eff_over_threshold, 3)
     units = found.predicted_active_units
     yield "" if units is None else f"{units} of {found.run.k}"
     yield f"~{found.kl_guess:.3f}" if found.kl_guess is not None else _number(found.kl)
-    if exact:
-        yield from map(_number, (found.reconstruction, found.elbo))
-    if sigma:
-        guess = "~" if found.kl_guess is not None and found.sigma is not None else ""
-        yield guess + _digits(found.sigma, 3)
-        yield guess + _digits(found.beta_eff_as_mse, 3)
+    yield from map(_number, (found.reconstruction, found.elbo))
+    guess = "~" if found.kl_guess is not None and found.sigma is not None else ""
+    for number in (found.sigma, found.beta_eff_as_mse):
+        yield "" if number is None else guess + significant(number, 3)
     if found.is_unbounded:
         yield Text("no minimum", style="yellow")
     elif found.collapses is None:

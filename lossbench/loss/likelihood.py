@@ -546,7 +546,7 @@ class ContinuousBernoulli(Likelihood):
     short_caution = _SHORT_DENSITY.format("continuous_bernoulli")
     no_threshold = (
         "the threshold of continuous_bernoulli hangs on the few examples with a value where nearly "
-        "all others have 0 or 1 (one image of 1,437 on digits)"
+        "all others have 0 or 1: on digits, on one image of 1,437"
     )
 
     def reconstruction(

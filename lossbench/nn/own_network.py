@@ -67,7 +67,7 @@ def variables_of(*models: keras.Model) -> list[keras.Variable]:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def settings_kept() -> Iterator[None]:
     """Put back what a user's file may set for the whole process: every run has its own defaults."""
     policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
     epsilon, eager = keras.config.epsilon(), tf.config.functions_run_eagerly()
@@ -89,7 +89,7 @@ def _seed(seed: int) -> None:
 
 def made(network: Built, seed: int) -> tuple[keras.Model, keras.Model]:
     """Return encoder and decoder, built under a seed; ``LossbenchError`` says what is wrong."""
-    with undisturbed():
+    with settings_kept():
         _seed(seed)
         encoder, decoder = _pair(network, _function(network)(network.shape, network.k))
         _check_shapes(network, encoder, decoder)
@@ -167,7 +167,7 @@ def _function(network: Built) -> Any:
         folder = str(network.file.absolute().parent)
         if folder not in sys.path:
             sys.path.append(folder)  # after all others: none is in a library's place
-        with undisturbed():
+        with settings_kept():
             exec(compile(network.source, module.__file__, "exec"), vars(module))  # noqa: S102 - the user's
         _MODULES[network.sha256] = module
     found: Any = _MODULES[network.sha256]
