@@ -86,7 +86,9 @@ BLOG = {"loss": "blog"}
 
 def test_over_several_cells_the_relation_is_counted() -> None:
     """Identical, scaled, different or mixed: each has its own words, and so has the collapse."""
-    reaches = "beta_eff reaches its threshold, where the model should collapse, in {} of 2 cells for A "
+    reaches = (
+        "beta_eff reaches its threshold, where the model should collapse, in {} of 2 cells for A "
+    )
     reaches += "and in {} for B."
     assert cells_of(ONE, TWO, (1, 4)) == (
         f"Exactly the same objective in each of the 2 cells. {reaches.format(1, 1)}"

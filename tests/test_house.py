@@ -17,7 +17,7 @@ from lossbench.cli.app import app
 
 HOUSE = Path(lossbench.__file__).parent
 FLOORS = (
-    ("words", "arrays"),
+    ("words", "arrays", "child_process"),
     ("errors", "commits"),
     ("loss", "network", "optimizer"),
     ("settings",),

@@ -40,9 +40,7 @@ class Child:
     file is loaded, since a library that takes long to import is no fault of the loss.
     """
 
-    def __init__(
-        self, process: Process, pipe: Connection, log: BinaryIO, limit: float
-    ) -> None:
+    def __init__(self, process: Process, pipe: Connection, log: BinaryIO, limit: float) -> None:
         self._process, self._pipe, self._log, self._limit = process, pipe, log, limit
         self.deadline = math.inf
 

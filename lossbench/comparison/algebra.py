@@ -225,6 +225,6 @@ def _collapses(cells: Sequence[ObjectivePair]) -> str:
     n_a = sum(bool(cell.a.collapses) for cell in cells)
     n_b = sum(bool(cell.b.collapses) for cell in cells)
     return (
-        f"beta_eff reaches its threshold, where the model should collapse, in {n_a} of {len(cells)} "
-        f"cells for A and in {n_b} for B."
+        "beta_eff reaches its threshold, where the model should collapse, in "
+        f"{n_a} of {len(cells)} cells for A and in {n_b} for B."
     )

@@ -110,7 +110,7 @@ class Program:
         A loss or a network of the user's own may have operations that XLA does not know.
 
         On one thread of a CPU they are faster without it, and ready at once: a step of keras.io's
-        network takes 65 ms at 28 x 28, batch 128; one of ``conv`` with 8 and 16 filters at 8 x 8
+        network takes 55 ms at 28 x 28, batch 128; one of ``conv`` with 8 and 16 filters at 8 x 8
         1.8 ms against 2.0, or 1.5 against 1.9 for each of 4 members, and XLA compiles those for 11
         seconds. A loop over the members is all that stacking them needs.
         """

@@ -1,4 +1,4 @@
-"""The answer in three sentences, with the numbers of the sweep."""
+"""The answer in a few sentences, with the numbers of the sweep."""
 
 import pandas as pd
 
