@@ -1,6 +1,8 @@
 """A network of one's own: what it builds, how it trains, and what is refused."""
 
 import hashlib
+import random
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -353,6 +355,30 @@ def test_a_build_that_fails_ends_the_sweep_before_training(
     assert answer.returncode == 2, answer.stderr
     assert words in " ".join(answer.stderr.split())
     assert not (tmp_path / "made").exists()
+
+
+def test_what_other_threads_draw_changes_no_weight() -> None:
+    """A worker of Dask draws from Python's generator whenever it sends something."""
+    network = of(NETS, "dense")
+    stop = threading.Event()
+
+    def draw() -> None:
+        while not stop.is_set():
+            random.random()  # noqa: S311 - as Dask does
+
+    def weights() -> list[Any]:
+        return [np.asarray(v) for v in own_network.variables_of(*own_network.made(network, 1))]
+
+    alone = weights()
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        beside = [weights() for _ in range(5)]
+    finally:
+        stop.set()
+        thread.join()
+    for each in beside:
+        assert all(map(np.array_equal, each, alone))
 
 
 @pytest.mark.slow

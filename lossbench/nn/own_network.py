@@ -6,6 +6,7 @@ and dropout do in training what they do in Keras, and their state is kept with t
 """
 
 import hashlib
+import random
 import sys
 import types
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.random import seed_generator
 from numpy.typing import NDArray
 
 from lossbench.errors import LossbenchError
@@ -80,17 +82,25 @@ def settings_kept() -> Iterator[None]:
         tf.config.run_functions_eagerly(eager)
 
 
-def _seed(seed: int) -> None:
-    """Have everything that layers draw follow from the seed of a run."""
-    keras.utils.set_random_seed(
-        int(np.random.SeedSequence([_SEED, seed]).generate_state(1)[0] >> 1)
-    )
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Have everything that layers draw follow from the seed of a run.
+
+    Keras draws its seeds from Python's generator, which every thread shares: those of a worker's
+    own threads, who also draw, would shift them. It is given one of its own.
+    """
+    number = int(np.random.SeedSequence([_SEED, seed]).generate_state(1)[0] >> 1)
+    keras.utils.set_random_seed(number)
+    seed_generator.python_random = random.Random(number)  # noqa: S311 - weights, no secrets
+    try:
+        yield
+    finally:
+        seed_generator.python_random = random
 
 
 def made(network: Built, seed: int) -> tuple[keras.Model, keras.Model]:
     """Return encoder and decoder, built under a seed; ``LossbenchError`` says what is wrong."""
-    with settings_kept():
-        _seed(seed)
+    with settings_kept(), _seeded(seed):
         encoder, decoder = _pair(network, _function(network)(network.shape, network.k))
         _check_shapes(network, encoder, decoder)
     return encoder, decoder
