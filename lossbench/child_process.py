@@ -1,4 +1,4 @@
-"""A process for a stranger's code: it reads nothing of ours, and nothing of it outlives its end."""
+"""A process for a stranger's code: nothing that it starts outlives it."""
 
 import os
 import signal
