@@ -64,13 +64,19 @@ def alone(shape, k):
 def nothing(shape, k):
     return _pair(shape, k)[0], "a decoder"
 
+def _drawn(models, rng):
+    for model in models:
+        model.set_weights([rng.random(weight.shape) for weight in model.get_weights()])
+    return models
+
 def fixed(shape, k):
-    keras.utils.set_random_seed(1)
-    return _pair(shape, k)
+    return _drawn(_pair(shape, k), np.random.default_rng(1))
 
 def wild(shape, k):
-    import os
-    keras.utils.set_random_seed(int.from_bytes(os.urandom(3), "big"))
+    return _drawn(_pair(shape, k), np.random.default_rng())
+
+def seeding(shape, k):
+    keras.utils.set_random_seed(1)
     return _pair(shape, k)
 
 def penalised(shape, k):
@@ -355,6 +361,15 @@ def test_a_build_that_fails_ends_the_sweep_before_training(
     assert answer.returncode == 2, answer.stderr
     assert words in " ".join(answer.stderr.split())
     assert not (tmp_path / "made").exists()
+
+
+def test_a_seed_that_a_file_sets_is_not_in_place_of_the_runs(tmp_path: Path) -> None:
+    """Scripts often set one; every run has its own all the same."""
+    (tmp_path / "bad.py").write_text(BAD)
+    network = of(tmp_path / "bad.py", "seeding")
+    one, again, other = (own_network.made(network, seed)[0].get_weights() for seed in (0, 0, 1))
+    assert all(map(np.array_equal, one, again))
+    assert not all(map(np.array_equal, one, other))
 
 
 def test_what_other_threads_draw_changes_no_weight() -> None:
