@@ -283,9 +283,9 @@ def conv(
     >>> conv((5, 7, 3), 2, (8, 16), 3, (), "sigmoid").d
     105
     """
-    down = _strided(image, filters, kernel_size)
+    down = strided(image, filters, kernel_size)
     sizes = (*(down[-1].units, *hidden),)
-    up = _doubled(image, down[-1].made, (*filters[-2::-1], _channels(image)), kernel_size)
+    up = doubled(image, down[-1].made, (*filters[-2::-1], _channels(image)), kernel_size)
     head = Dense(sizes[-1], k)
     return Network(
         encoder=(*down, *_relu_layers(sizes)),
@@ -317,9 +317,9 @@ def keras_io_conv(
     >>> keras_io_conv((28, 28), 2, "sigmoid").n_parameters == 69_076 + 65_089
     True
     """
-    down = _strided(image, _KERAS_IO_FILTERS, _KERAS_IO_KERNEL_SIZE)
+    down = strided(image, _KERAS_IO_FILTERS, _KERAS_IO_KERNEL_SIZE)
     inner = down[-1].made
-    up = _doubled(None, inner, _KERAS_IO_FILTERS[::-1], _KERAS_IO_KERNEL_SIZE)
+    up = doubled(None, inner, _KERAS_IO_FILTERS[::-1], _KERAS_IO_KERNEL_SIZE)
     last = Convolution(
         *(up[-1].made, _channels(image), _KERAS_IO_KERNEL_SIZE), stride=1, crop=_sides(image)
     )
@@ -344,7 +344,7 @@ def _channels(image: tuple[int, ...]) -> int:
     return image[2] if len(image) > 2 else 1
 
 
-def _strided(
+def strided(
     image: tuple[int, ...], filters: Sequence[int], kernel_size: int
 ) -> tuple[Convolution, ...]:
     """Return convolutions, each of which halves the sides."""
@@ -356,7 +356,7 @@ def _strided(
     return tuple(layers)
 
 
-def _doubled(
+def doubled(
     image: tuple[int, ...] | None,
     inner: tuple[int, int, int],
     filters: Sequence[int],

@@ -237,6 +237,12 @@ def test_the_readme_tells_what_a_network_changes() -> None:
     apart = [abs(ends["docs", 1.0] - ends["blog", weight]) for weight in (392.0, 1.0)]
     assert "end {:.1f} nats of ELBO apart at the same beta, and {:.1f} apart".format(*apart) in said
 
+    ends = pd.read_csv(results / "conv-mnist" / "runs.csv").set_index(["loss", "beta_eff"])["elbo"]
+    at_beta = abs(ends["docs", 1.0] - ends["blog", 392.0])
+    at_beta_eff = (ends["docs"] - ends["blog"]).abs()
+    apart = f"{at_beta_eff.min():.1f} to {at_beta_eff.max():.1f} at the same `beta_eff`"
+    assert f"it is {at_beta:.1f} nats at the same beta, and {apart}" in said
+
     rows = (
         pd.read_csv(results / name / "summary.csv").query(
             "dataset == 'digits' and reconstruction_loss == 'bce' and d == 64 and beta_eff == 2.66"

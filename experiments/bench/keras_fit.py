@@ -100,9 +100,8 @@ def prepared(
         tf.config.threading.set_inter_op_parallelism_threads(1)
     model = VAE(size)
     model.compile(optimizer=keras.optimizers.Adam(LEARNING_RATE), **compiling)
-    given = {"x": size.images(), "batch_size": BATCH_SIZE}
-    if not tuned:
-        given = {"x": _batches(size.images())}
+    images = size.images()
+    given = {"x": images, "batch_size": BATCH_SIZE} if tuned else {"x": _batches(images)}
 
     def train(n_epochs: int) -> None:
         model.fit(**given, epochs=n_epochs, verbose=0)

@@ -10,7 +10,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lossbench.network import Convolution, Dense, Layer, Network, dense, keras_io_conv
+from lossbench.network import (
+    Convolution,
+    Dense,
+    Layer,
+    Network,
+    dense,
+    doubled,
+    keras_io_conv,
+    strided,
+)
 
 BATCH_SIZE = 128
 LEARNING_RATE = 1e-3
@@ -120,18 +129,11 @@ def _dense(d: int, hidden: int, k: int, *timed: int, widths: tuple[int, ...]) ->
 
 def _colour(side: int, k: int, filters: tuple[int, ...]) -> Network:
     """Return what ``colour`` of ``experiments/nets.py`` builds, but for what normalises it."""
-    down: list[Convolution] = []
-    image = (side, side, 3)
-    for n_filters in filters:
-        down.append(Convolution(image, n_filters, 3, 2, "relu"))
-        image = down[-1].made
-    up: list[Convolution] = []
-    for n_filters in (*filters[-2::-1], filters[0]):
-        up.append(Convolution(image, n_filters, 3, 2, "relu", (2 * image[0], 2 * image[1])))
-        image = up[-1].made
+    down = strided((side, side, 3), filters, 3)
+    up = doubled(None, down[-1].made, (*filters[-2::-1], filters[0]), 3)
     head = Dense(down[-1].units, k)
-    decoder = (Dense(k, down[-1].units), *up, Convolution(image, 3, 3, 1))
-    return Network(tuple(down), head, head, decoder, "sigmoid")
+    decoder = (Dense(k, down[-1].units), *up, Convolution(up[-1].made, 3, 3, 1))
+    return Network(down, head, head, decoder, "sigmoid")
 
 
 def colour(side: int, k: int, filters: tuple[int, ...] = (32, 64, 128, 256, 512)) -> Size:
