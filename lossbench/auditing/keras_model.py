@@ -138,6 +138,7 @@ class ModelCallee:
         key = (*(chosen[role] for role in self._sizes), repr(given))
         if key not in self._models:
             sizes = {name: chosen[role] for role, name in self._sizes.items()}
+            seed_everything(probe.seed, "keras" if "keras" in sys.modules else "")
             model = self._build(**sizes, **given)
             self._models[key] = ready = _prepared(model, arrays(probe), probe)
             self._numbers |= {name: _number(*place) for name, place in ready.numbers.items()}
@@ -384,7 +385,7 @@ def _chosen(model: Any, calls: list[_Call], probe: Probe) -> tuple[dict[str, Any
     named = [layer for layer, _ in images if "decod" in " ".join(names[id(layer)]).lower()]
     decoder = named[-1] if named else None
     if images and not named:  # a layer of the loss may hand on what it was given
-        decoder = next(layer for layer, _, given in calls if _is_same(given, images[-1][1]))
+        decoder = _source(calls, images[-1][1])
     absent = [role for role in _SHARED if role not in heads] + ["decoder"] * (decoder is None)
     if absent:
         wanted = f"(batch, {probe.k}) for each, and (batch, ...) of {counted(probe.d, 'value')}"
@@ -413,18 +414,25 @@ def _pair_in(calls: list[_Call], latent: tuple[int, int]) -> dict[str, Any]:
         for parts in sides:
             several = parts if isinstance(parts, list | tuple) else ()
             pair = [part for part in several if _shape(part) == latent][:2]
-            sources = [
-                next((layer for layer, _, own in calls if _is_same(own, part)), None)
-                for part in pair
-            ]
+            sources = [_source(calls, part) for part in pair]
             if len(sources) == 2 and None not in sources and sources[0] is not sources[1]:
                 return dict(zip(_SHARED, sources, strict=True))
     return {}
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def _source(calls: list[_Call], part: Any) -> Any:
+    """Return the layer that gave a tensor first, else one that gave an equal one, or ``None``.
+
+    Equal values alone may be another layer's: units of ReLU that are all off give zeros, as a
+    layer without biases behind them does.
+    """
+    itself = [layer for layer, _, given in calls if given is part]
+    return next(iter(itself or [layer for layer, _, own in calls if _is_equal(own, part)]), None)
+
+
+def _is_equal(one: Any, other: Any) -> bool:
     alike = not isinstance(one, list | tuple) and _shape(one) == _shape(other)
-    return one is other or (alike and np.array_equal(to_array(one), to_array(other)))
+    return alike and np.array_equal(to_array(one), to_array(other))
 
 
 def _role(name: str) -> str:

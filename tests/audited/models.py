@@ -159,10 +159,10 @@ def build_with_a_layer(columns: int, code_size: int) -> Any:
     return {"encoder": keras.Model(images, [mu, log_var]), "vae": keras.Model(images, drawn)}
 
 
-def build_in_one(n_features: int, n_latent: int) -> Any:
+def build_in_one(n_features: int, n_latent: int, start: str = "glorot_uniform") -> Any:
     """Return one functional model of unnamed layers; the KL is a layer's, the rest compiled."""
     images = keras.Input((n_features,))
-    h = layers.Dense(n_latent, activation="relu")(images)
+    h = layers.Dense(n_latent, activation="relu", kernel_initializer=start)(images)
     mu, log_var = Pass()([layers.Dense(n_latent)(h), layers.Dense(n_latent)(h)])
     drawn = layers.Dense(n_features)(layers.Dense(6)(Sampling()([mu, log_var])))
     vae = keras.Model(images, drawn)
