@@ -233,11 +233,22 @@ def test_the_readme_tells_what_a_network_changes() -> None:
     assert told is not None
     assert list(told.groups()) == [f"{ratio:.2f}" for ratio in ratios]
 
-    ends = pd.read_csv(results / "conv-digits" / "runs.csv").set_index(["loss", "beta_eff"])["elbo"]
+    ends = pd.read_csv(results / "conv-digits" / "runs.csv")
+    divided = ends[ends["loss"] == "docs-512"].set_index("epsilon")["elbo"]
+    ends = ends[ends["loss"] != "docs-512"].set_index(["loss", "beta_eff"])["elbo"]
     apart = [abs(ends["docs", 1.0] - ends["blog", weight]) for weight in (392.0, 1.0)]
     assert "end {:.1f} nats of ELBO apart at the same beta, and {:.1f} apart".format(*apart) in said
+    assert f"by 512 ends {divided[1e-7] - ends['docs', 1.0]:.1f} nats higher" in said
+    assert divided[1e-7 / 512] == ends["docs", 1.0]
 
-    ends = pd.read_csv(results / "conv-mnist" / "runs.csv").set_index(["loss", "beta_eff"])["elbo"]
+    ends = pd.read_csv(results / "conv-mnist" / "runs.csv")
+    usual = ends["epsilon"] == 1e-7
+    same = ends[~usual].set_index("beta_eff")["elbo"]
+    ends = ends[usual].set_index(["loss", "beta_eff"])["elbo"]
+    ahead = [ends["blog", weight] - ends["docs", weight] for weight in (1.0, 4.0)]
+    then = [same[weight] - ends["docs", weight] for weight in (1.0, 4.0)]
+    assert f"the {ahead[0]:.1f} and {ahead[1]:.1f} nats by which the blog's was ahead" in said
+    assert f"become {-then[0]:.1f} behind and {then[1]:.1f} ahead" in said
     at_beta = abs(ends["docs", 1.0] - ends["blog", 392.0])
     at_beta_eff = (ends["docs"] - ends["blog"]).abs()
     apart = f"{at_beta_eff.min():.1f} to {at_beta_eff.max():.1f} at the same `beta_eff`"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from lossbench.errors import LossbenchError
 from lossbench.network import Built
+from lossbench.nn.batch_norm import in_one_operation
 from lossbench.nn.learned import LearnedParameter
 from lossbench.nn.model import VAE, encoded_input
 from lossbench.nn.terms import Term
@@ -53,12 +54,14 @@ class OwnVAE(VAE):
     def encode(self, x: tf.Tensor, *, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Return ``z_mean`` and ``z_log_var``, each ``(1, batch, k)``."""
         images = tf.reshape(encoded_input(x, self.network)[0], (-1, *self._built.shape))
-        z_mean, z_log_var = self._encoder(images, training=training)
+        with in_one_operation():
+            z_mean, z_log_var = self._encoder(images, training=training)
         return z_mean[None], z_log_var[None]
 
     def decode(self, z: tf.Tensor, *, training: bool = False) -> tf.Tensor:
         """Return the logits, ``(1, batch, d)``."""
-        made = self._decoder(z[0], training=training)
+        with in_one_operation():
+            made = self._decoder(z[0], training=training)
         return tf.reshape(made, (1, -1, self.network.d))
 
 
@@ -241,7 +244,8 @@ def _activations(model: keras.Model, shape: tuple[int, ...]) -> int:
     """Return the numbers that a model makes of one example, kernels and the like left out."""
 
     def run(x: tf.Tensor) -> Any:
-        return model(x, training=True)
+        with in_one_operation():
+            return model(x, training=True)
 
     graph = (
         tf.function(run, autograph=False)
