@@ -1,5 +1,6 @@
 """However a loss is called, whatever it returns or keeps: it answers probes as its author would."""
 
+import random
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -507,6 +508,18 @@ def test_a_builder_gets_formulas_lists_and_names_as_what_they_are(
         callee(replace(PROBE, rows=rows, batch_size=rows, settings=settings))
     fixed = {"hidden": [4, 2], "activation": np.tanh}
     assert built == [{"beta": 0.005, **fixed}, {"beta": 0.01, **fixed}]
+
+
+def test_a_model_is_built_under_one_seed() -> None:
+    """So no verdict rests on the luck of its first weights."""
+    drawn: list[tuple[float, float]] = []
+
+    def build() -> None:
+        drawn.append((random.random(), np.random.random()))  # noqa: S311 - weights, no secrets
+
+    for _ in range(2):
+        keras_model.ModelCallee(build, {}, "", {})(PROBE)
+    assert drawn[0] == drawn[1]
 
 
 class Drawn(np.ndarray[Any, Any]):
