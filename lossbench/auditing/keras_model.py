@@ -7,6 +7,7 @@ than the model's own, layers that cannot take it give what they gave at their ow
 """
 
 import inspect
+import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -426,8 +427,11 @@ def _source(calls: list[_Call], part: Any) -> Any:
     Equal values alone may be another layer's: units of ReLU that are all off give zeros, as a
     layer without biases behind them does.
     """
-    itself = [layer for layer, _, given in calls if given is part]
-    return next(iter(itself or [layer for layer, _, own in calls if _is_equal(own, part)]), None)
+    for is_it in (operator.is_, _is_equal):
+        for layer, _, given in calls:
+            if is_it(given, part):
+                return layer
+    return None
 
 
 def _is_equal(one: Any, other: Any) -> bool:
